@@ -1,0 +1,59 @@
+package config
+
+import (
+	"log/slog"
+	"path/filepath"
+	"time"
+)
+
+const (
+	// DefaultMemory, in bytes, holds the look-ahead windows of some ten
+	// sequential readers and still fits a small virtual machine.
+	DefaultMemory = 256 << 20
+	// MinMemory, in bytes, is what the blocks under way need by themselves: with
+	// less, a block would be dropped before its reader saw it.
+	MinMemory = 16 << 20
+	// DefaultStreams, a number of requests: one Glance worker answers a ranged
+	// request of a mebibyte in some 5 ms, so 16 hide 80 ms of distance without
+	// being a burden to a small service.
+	DefaultStreams = 16
+	// MaxStreams, a number of requests, is what a service takes from one client
+	// before it looks like an attack; each also costs a connection.
+	MaxStreams = 256
+	// DefaultListTTL is how long a file made elsewhere may stay unseen: people
+	// wait half a minute, and a cloud of 10,000 images is not listed more often.
+	DefaultListTTL = 30 * time.Second
+	// MaxListTTL keeps a typing error from freezing the directory.
+	MaxListTTL = 24 * time.Hour
+
+	rootStateDir = "/var/lib/imagefs"
+	stagingName  = "staging"
+)
+
+// Host is what the defaults depend on.
+type Host struct {
+	UID, GID  int    // of the process; 0 is root
+	StateHome string // XDG_STATE_HOME, resolved; unused for root
+}
+
+// StateDir is where imagefs keeps what must survive a restart.
+func (h Host) StateDir() string {
+	if h.UID == 0 {
+		return rootStateDir
+	}
+	return filepath.Join(h.StateHome, "imagefs")
+}
+
+// Defaults returns the configuration of a mount that was told nothing.
+func Defaults(h Host) Config {
+	return Config{
+		UID:        uint32(h.UID),
+		GID:        uint32(h.GID),
+		Memory:     DefaultMemory,
+		Streams:    DefaultStreams,
+		StagingDir: filepath.Join(h.StateDir(), stagingName),
+		ListTTL:    DefaultListTTL,
+		LogLevel:   slog.LevelInfo,
+		LogFormat:  LogText,
+	}
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Option is one thing that can be configured: --name on the command line, name
+// in the file, IMAGEFS_NAME in the environment.
+type Option struct {
+	Name  string // "staging-dir"
+	Arg   string // what the help calls the value; "" for a switch
+	Usage string // one line of help
+	List  bool   // may be given several times
+	Pairs bool   // a list of KEY=VALUE: the file may give a mapping
+
+	set func(c *Config, values []string) error // replaces what an earlier source said
+	get func(c Config) string                  // the value in force, as it would be written
+}
+
+// Env is the option's environment variable.
+func (o Option) Env() string {
+	return "IMAGEFS_" + strings.ToUpper(strings.ReplaceAll(o.Name, "-", "_"))
+}
+
+// Options returns every option, in the order of the help.
+func Options() []Option {
+	return append(serviceOptions(), append(mountOptions(), writeOptions()...)...)
+}
+
+func serviceOptions() []Option {
+	return []Option{
+		{Name: "cloud", Arg: "NAME", Usage: "entry of clouds.yaml (default $OS_CLOUD, else the OS_* variables)",
+			set: text(func(c *Config) *string { return &c.Cloud }), get: func(c Config) string { return c.Cloud }},
+		{Name: "endpoint", Arg: "URL", Usage: "the Image API itself, without Keystone",
+			set: setEndpoint, get: func(c Config) string { return c.Endpoint }},
+		{Name: "token", Arg: "TOKEN", Usage: "token that goes with --endpoint (default $OS_TOKEN, which other users cannot see)",
+			set: setToken, get: func(c Config) string { return c.Token.String() }},
+		{Name: "streams", Arg: "N", Usage: "most requests for data at once",
+			set: setStreams, get: func(c Config) string { return strconv.Itoa(c.Streams) }},
+		{Name: "list-ttl", Arg: "DURATION", Usage: "how old a listing may be",
+			set: setListTTL, get: func(c Config) string { return c.ListTTL.String() }},
+	}
+}
+
+func mountOptions() []Option {
+	return []Option{
+		{Name: "foreground", Usage: "stay attached, log to stderr, unmount on SIGINT and SIGTERM",
+			set: toggle(func(c *Config) *bool { return &c.Foreground }), get: func(c Config) string { return strconv.FormatBool(c.Foreground) }},
+		{Name: "read-only", Usage: "refuse every change",
+			set: toggle(func(c *Config) *bool { return &c.ReadOnly }), get: func(c Config) string { return strconv.FormatBool(c.ReadOnly) }},
+		{Name: "allow-other", Usage: "let other users in (needs user_allow_other in /etc/fuse.conf, unless root mounts)",
+			set: toggle(func(c *Config) *bool { return &c.AllowOther }), get: func(c Config) string { return strconv.FormatBool(c.AllowOther) }},
+		{Name: "uid", Arg: "N", Usage: "numeric owner of the files (default your own)",
+			set: setID(func(c *Config) *uint32 { return &c.UID }), get: func(c Config) string { return strconv.FormatUint(uint64(c.UID), 10) }},
+		{Name: "gid", Arg: "N", Usage: "numeric group of the files (default your own)",
+			set: setID(func(c *Config) *uint32 { return &c.GID }), get: func(c Config) string { return strconv.FormatUint(uint64(c.GID), 10) }},
+		{Name: "memory", Arg: "SIZE", Usage: `size of the cache in memory ("256MiB", "2GiB")`,
+			set: setMemory, get: func(c Config) string { return FormatSize(c.Memory) }},
+		{Name: "staging-dir", Arg: "DIR", Usage: "where files being written live until the service has accepted them",
+			set: setPath(func(c *Config) *string { return &c.StagingDir }), get: func(c Config) string { return c.StagingDir }},
+		{Name: "log-level", Arg: "LEVEL", Usage: "debug, info, warn or error",
+			set: setLogLevel, get: func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
+		{Name: "log-format", Arg: "FORMAT", Usage: "text or json",
+			set: choice(func(c *Config) *string { return &c.LogFormat }, LogText, LogJSON), get: func(c Config) string { return c.LogFormat }},
+	}
+}
+
+func writeOptions() []Option {
+	return []Option{
+		{Name: "new-visibility", Arg: "VISIBILITY", Usage: "visibility of every image created: private, shared, community or public",
+			set: setVisibility, get: func(c Config) string { return string(c.NewVisibility) }},
+		{Name: "new-property", Arg: "KEY=VALUE", Usage: "property of every image created (repeat for more)", List: true, Pairs: true,
+			set: setProperties, get: func(c Config) string { return joinProperties(c.NewProperties) }},
+		{Name: "new-tag", Arg: "TAG", Usage: "tag of every image created (repeat for more)", List: true,
+			set: setTags, get: func(c Config) string { return strings.Join(c.NewTags, ",") }},
+		{Name: "store", Arg: "NAME", Usage: "store that uploads go to (default the service's own)",
+			set: text(func(c *Config) *string { return &c.Store }), get: func(c Config) string { return c.Store }},
+		{Name: "write-all-projects", Usage: "allow changing images of other projects (an admin sees them all)",
+			set: toggle(func(c *Config) *bool { return &c.WriteAllProjects }), get: func(c Config) string { return strconv.FormatBool(c.WriteAllProjects) }},
+	}
+}
+
+// visibilities are the values of --new-visibility.
+func visibilities() []string {
+	return []string{
+		string(image.VisibilityPrivate), string(image.VisibilityShared),
+		string(image.VisibilityCommunity), string(image.VisibilityPublic),
+	}
+}
