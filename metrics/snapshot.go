@@ -1,0 +1,85 @@
+package metrics
+
+import "time"
+
+// Snapshot is what one mount is doing at one moment. Its JSON keys are a promise
+// to scripts: keys are added, never renamed. Nothing in it needs the network.
+type Snapshot struct {
+	Mountpoint string    `json:"mountpoint"`
+	PID        int       `json:"pid"`
+	Version    string    `json:"version"`
+	Started    time.Time `json:"started"`
+	Uptime     float64   `json:"uptime_seconds"`
+	State      string    `json:"state"` // StateMounted or StateEnding
+	LogFile    string    `json:"log_file,omitempty"`
+
+	Service Service  `json:"service"`
+	Options Options  `json:"options"`
+	Listing Listing  `json:"listing"`
+	Cache   Cache    `json:"cache"`
+	Handles int      `json:"open_handles"`
+	Uploads []Upload `json:"uploads"`
+	Drafts  []Draft  `json:"kept_drafts"`
+}
+
+// The states of a mount.
+const (
+	StateMounted = "mounted"
+	// StateEnding: the kernel's side is gone, or going, and uploads finish.
+	StateEnding = "ending"
+)
+
+// Service is the Image service behind the mount.
+type Service struct {
+	URL     string `json:"url"`
+	Project string `json:"project,omitempty"` // id; empty without Keystone
+	User    string `json:"user,omitempty"`
+}
+
+// Options are the mount options in force.
+type Options struct {
+	ReadOnly         bool    `json:"read_only"`
+	AllowOther       bool    `json:"allow_other"`
+	WriteAllProjects bool    `json:"write_all_projects"`
+	UID              uint32  `json:"uid"`
+	GID              uint32  `json:"gid"`
+	Memory           int64   `json:"memory_bytes"`
+	Streams          int     `json:"streams"`
+	ListTTL          float64 `json:"list_ttl_seconds"`
+	StagingDir       string  `json:"staging_dir"`
+}
+
+// Listing is the state of the directory.
+type Listing struct {
+	Images  int      `json:"images"`
+	Age     *float64 `json:"age_seconds"`       // null until there was one
+	Warning string   `json:"warning,omitempty"` // why the last refresh failed
+}
+
+// Cache is the block cache.
+type Cache struct {
+	Bytes   int64 `json:"bytes"`
+	Limit   int64 `json:"limit_bytes"`
+	Blocks  int64 `json:"blocks"`
+	Hits    int64 `json:"hits"`
+	Misses  int64 `json:"misses"`
+	Fetched int64 `json:"fetched_bytes"` // taken from the service
+}
+
+// Upload is one commit under way.
+type Upload struct {
+	Name    string  `json:"name"`
+	Draft   string  `json:"draft"`
+	Sent    int64   `json:"sent_bytes"`
+	Size    int64   `json:"size_bytes"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Draft is a file that an earlier run, or a failed commit, left in staging.
+type Draft struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	Size   int64  `json:"size_bytes"`
+}

@@ -1,0 +1,148 @@
+package metrics
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+)
+
+// WriteText writes the snapshot for people: one subject a line, a word in the
+// first column. Text that came from the service cannot move the cursor or begin
+// a line.
+func (s Snapshot) WriteText(w io.Writer) error {
+	var b strings.Builder
+	line := func(word, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s%s\n", word, fmt.Sprintf(format, args...))
+	}
+	line("mount", "%s (%s, %s)", plain(s.Mountpoint), s.State, strings.Join(s.Options.words(), ", "))
+	line("service", "%s", s.Service.text())
+	line("daemon", "pid %d, up %s, imagefs %s", s.PID, seconds(s.Uptime), s.Version)
+	if s.LogFile != "" {
+		line("log", "%s", plain(s.LogFile))
+	}
+	line("listing", "%s", s.Listing.text(s.Options.ListTTL))
+	line("cache", "%s", s.Cache.text())
+	line("open", "%s", count(s.Handles, "handle", "handles"))
+	if len(s.Uploads) == 0 {
+		line("uploads", "none under way")
+	}
+	for _, u := range s.Uploads {
+		line("upload", "%s", u.Text())
+	}
+	if len(s.Drafts) == 0 {
+		line("drafts", "none kept in %s", plain(s.Options.StagingDir))
+	}
+	for _, d := range s.Drafts {
+		line("draft", "%s", d.Text())
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (o Options) words() []string {
+	words := []string{"read-write"}
+	if o.ReadOnly {
+		words[0] = "read-only"
+	}
+	if o.AllowOther {
+		words = append(words, "allow-other")
+	}
+	if o.WriteAllProjects {
+		words = append(words, "write-all-projects")
+	}
+	return append(words, fmt.Sprintf("uid %d, gid %d", o.UID, o.GID))
+}
+
+func (s Service) text() string {
+	text := plain(s.URL)
+	if s.Project != "" {
+		text += ", project " + plain(s.Project)
+	}
+	if s.User != "" {
+		text += ", user " + plain(s.User)
+	}
+	return text
+}
+
+func (l Listing) text(ttl float64) string {
+	text := "none yet"
+	if l.Age != nil {
+		text = fmt.Sprintf("%s, %s old (refreshed after %s)", count(l.Images, "image", "images"), seconds(*l.Age), seconds(ttl))
+	}
+	if l.Warning != "" {
+		text += "; last refresh failed: " + plain(l.Warning)
+	}
+	return text
+}
+
+func (c Cache) text() string {
+	text := fmt.Sprintf("%s of %s in %s", bytes(c.Bytes), bytes(c.Limit), count(int(c.Blocks), "block", "blocks"))
+	if asked := c.Hits + c.Misses; asked > 0 {
+		text += fmt.Sprintf(", %d%% hits of %d", c.Hits*100/asked, asked)
+	}
+	return text + ", " + bytes(c.Fetched) + " fetched"
+}
+
+// Text is one upload in a few words, as status and unmount show it.
+func (u Upload) Text() string {
+	text := fmt.Sprintf("%s: %s of %s", plain(u.Name), bytes(u.Sent), bytes(u.Size))
+	if u.Size > 0 {
+		text += fmt.Sprintf(" (%d%%)", u.Sent*100/u.Size)
+	}
+	if u.Seconds >= 1 && u.Sent > 0 {
+		text += fmt.Sprintf(", %s/s", bytes(int64(float64(u.Sent)/u.Seconds)))
+	}
+	return text
+}
+
+// Text is one kept draft in a few words: what it was to be, why it is kept, and
+// where its bytes are.
+func (d Draft) Text() string {
+	text := fmt.Sprintf("%s: %s, %s", plain(d.Name), d.State, bytes(d.Size))
+	if d.Reason != "" {
+		text += ", " + plain(d.Reason)
+	}
+	return text + ", bytes in " + plain(d.Path)
+}
+
+func bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return humanize.Comma(int64(n)) + " " + many
+}
+
+// seconds writes a duration with the two units that matter.
+func seconds(s float64) string {
+	d := time.Duration(max(s, 0) * float64(time.Second))
+	const day = 24 * time.Hour
+	switch {
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	default:
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+}
+
+// plain replaces what could move a terminal's cursor, and what is not UTF-8.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == utf8.RuneError, r < ' ', r == 0x7f, r >= 0x80 && r < 0xa0: // C0, DEL, C1
+			return '?'
+		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069: // bidirectional overrides
+			return '?'
+		}
+		return r
+	}, s)
+}

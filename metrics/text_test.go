@@ -1,0 +1,109 @@
+package metrics
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func ptr(f float64) *float64 { return &f }
+
+func busy() Snapshot {
+	return Snapshot{
+		Mountpoint: "/mnt/images", PID: 4711, Version: "1.2.3", State: StateMounted,
+		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
+		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
+		Options: Options{AllowOther: true, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging"},
+		Listing: Listing{Images: 1234, Age: ptr(12), Warning: "list: unavailable:\n503"},
+		Cache:   Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30},
+		Handles: 3,
+		Uploads: []Upload{
+			{Name: "disk.qcow2", Draft: "d1", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
+			{Name: "evil\x1b[2J\u202e", Draft: "d2", Sent: 0, Size: 0},
+		},
+		Drafts: []Draft{{Name: "old.raw", Path: "/var/lib/imagefs/staging/ab/cd.data", State: "failed", Reason: "upload: over quota", Size: 5 << 20}},
+	}
+}
+
+func idle() Snapshot {
+	return Snapshot{
+		Mountpoint: "/home/a/m", PID: 1, Version: "dev", State: StateEnding, Uptime: 61,
+		Service: Service{URL: "http://127.0.0.1:9292"},
+		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging"},
+		Cache:   Cache{Limit: 256 << 20}, Handles: 1,
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func TestText(t *testing.T) {
+	for name, s := range map[string]Snapshot{"busy.txt": busy(), "idle.txt": idle()} {
+		var b strings.Builder
+		if err := s.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, b.String())
+		for _, r := range b.String() {
+			if r != '\n' && (r < ' ' || r == 0x202e) {
+				t.Errorf("%s: control character %U reaches the terminal", name, r)
+			}
+		}
+	}
+}
+
+// The JSON keys are a promise: the golden file changes only by additions.
+func TestJSON(t *testing.T) {
+	text, err := json.MarshalIndent(busy(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "busy.json", string(text)+"\n")
+	var back Snapshot
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(busy(), back); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for s, want := range map[float64]string{-1: "0s", 0.9: "0s", 59.9: "59s", 60: "1m0s", 3599: "59m59s", 3600: "1h0m", 86400: "1d0h", 93784: "1d2h"} {
+		if got := seconds(s); got != want {
+			t.Errorf("%v = %q, want %q", s, got, want)
+		}
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestWriteErrorIsReturned(t *testing.T) {
+	if err := idle().WriteText(failing{}); err == nil {
+		t.Error("a failed write is not told")
+	}
+}
