@@ -1,0 +1,102 @@
+package staging
+
+import (
+	"errors"
+	"os"
+)
+
+// Unlink says that the draft's entry was removed: it will not be committed, and
+// a restart does not bring it back. Its handles go on until the last one calls
+// Discard. A draft that no commit had begun loses its journal at once, which
+// needs no room on a full disk; otherwise the journal keeps the image's id for
+// whoever has to clean up after a crash. On an error the draft counts as
+// unlinked in this process only.
+func (d *Draft) Unlink() error {
+	d.mu.Lock()
+	name, closed := d.rec.Name, d.closed
+	d.unlinked = true
+	d.mu.Unlock()
+	if closed {
+		return fail("unlink draft", name, os.ErrClosed)
+	}
+	remembered := false
+	err := d.rewrite(func(r *Record) bool {
+		remembered = r.Image != ""
+		return remembered
+	}, nil)
+	if err == nil && !remembered {
+		if err = d.retire(); err == nil {
+			err = d.store.disk.sync()
+		}
+	}
+	return fail("unlink draft", name, err)
+}
+
+// retire makes the journal a marker that the data may be removed: see doc.go.
+func (d *Draft) retire() error {
+	d.journal.Lock()
+	defer d.journal.Unlock()
+	if d.removed {
+		return nil
+	}
+	if err := d.store.disk.rename(d.id+journalSuffix, d.id+goneSuffix); err != nil {
+		return err
+	}
+	d.removed = true
+	return nil
+}
+
+// Discard removes the draft: the service has accepted it, or nobody wants it. It
+// closes the draft in any case; on an error files may be left, which the next
+// Open removes or Kept lists. After Close or Keep it does nothing.
+func (d *Draft) Discard() error {
+	if !d.beginClose() {
+		return nil
+	}
+	err := d.retire()
+	if err == nil {
+		err = d.store.eraseGone(d.id)
+	}
+	return fail("discard draft", d.name(), errors.Join(err, d.release()))
+}
+
+// Keep fsyncs the draft, journals state (StateFailed or StateAbandoned) and
+// reason, closes the draft and leaves it in staging. On an error (a full disk)
+// it is closed and left all the same, with the journal that it had.
+func (d *Draft) Keep(state State, reason string) error {
+	if !d.beginClose() {
+		return fail("keep draft", d.name(), os.ErrClosed)
+	}
+	err := d.sync(func(r *Record) { r.State, r.Reason = state, reason })
+	return fail("keep draft", d.name(), errors.Join(err, d.release()))
+}
+
+// Close ends the draft and leaves it in staging as its journal has it, its bytes
+// fsynced. After Discard, Keep or another Close it does nothing.
+func (d *Draft) Close() error {
+	if !d.beginClose() {
+		return nil
+	}
+	return fail("close draft", d.name(), errors.Join(d.sync(nil), d.release()))
+}
+
+// beginClose refuses every operation from here on; false when another call did
+// so before.
+func (d *Draft) beginClose() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.closed
+	d.closed = true
+	return !was
+}
+
+// release lets the base and, with the data file, the lock go. Reads under way
+// end first: os.File and heldBase count them.
+func (d *Draft) release() error {
+	d.mu.Lock()
+	base := d.base
+	d.base = nil
+	d.mu.Unlock()
+	d.drop(base)
+	return d.file.Close()
+}

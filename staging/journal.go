@@ -1,0 +1,174 @@
+package staging
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+const (
+	// journalVersion is raised when a reader of the old one would misunderstand
+	// the new one. Journals of another version are reported and left alone.
+	journalVersion = 1
+
+	// maxJournal bounds, in bytes, the journal that is read into memory: ten
+	// million extents at some 12 bytes of text each fit.
+	maxJournal = 128 << 20
+
+	// maxReason bounds, in bytes, the sentence kept in a journal.
+	maxReason = 4096
+
+	dataSuffix    = ".data"      // a draft's bytes; carries the lock
+	journalSuffix = ".json"      // its journal
+	asideSuffix   = ".json.tmp"  // its next journal, half written
+	goneSuffix    = ".discarded" // its journal once the draft is discarded: the data may go
+)
+
+// journal is a Record and what else it takes to read the draft again.
+type journal struct {
+	Record
+	layer
+}
+
+// layer is what lies over the base: see doc.go.
+type layer struct {
+	limit int64
+	ext   extents
+}
+
+// journalWire is the journal's text: one JSON object.
+type journalWire struct {
+	Record
+	Attributes *attributesWire `json:"attributes,omitempty"`
+	Layer      *layerWire      `json:"layer,omitempty"` // only over a base
+}
+
+type attributesWire struct {
+	ModTime *time.Time `json:"mtime,omitempty"`
+	Mode    *uint32    `json:"mode,omitempty"`
+	UID     *uint32    `json:"uid,omitempty"`
+	GID     *uint32    `json:"gid,omitempty"`
+	Created *time.Time `json:"created,omitempty"`
+}
+
+type layerWire struct {
+	Limit   int64   `json:"limit"`   // bytes of the base that still show
+	Extents []int64 `json:"extents"` // gap, length, gap, length, … of the local bytes below limit
+}
+
+func (j *journal) encode() ([]byte, error) {
+	w := journalWire{Record: j.Record}
+	if a := j.Attributes; !a.IsZero() {
+		w.Attributes = &attributesWire{ModTime: a.ModTime, Mode: a.Mode, UID: a.UID, GID: a.GID, Created: a.Created}
+	}
+	if j.Base != "" {
+		w.Layer = &layerWire{Limit: j.limit, Extents: j.ext.encode()}
+	}
+	text, err := json.Marshal(w)
+	return append(text, '\n'), err
+}
+
+var (
+	errNotJournal = errors.New("its journal cannot be read: it is truncated or damaged")
+	errWrongDraft = errors.New("its journal names another draft")
+	errValue      = errors.New("its journal has an impossible value")
+)
+
+// versionError is a journal of a version that this program does not know.
+type versionError int
+
+func (v versionError) Error() string {
+	return fmt.Sprintf("its journal has version %d, this imagefs knows version %d", int(v), journalVersion)
+}
+
+// parseJournal reads the journal of the given draft. An error says in one line
+// what is wrong.
+func parseJournal(text []byte, draft string) (journal, error) {
+	var probe struct {
+		Version *int `json:"version"`
+	}
+	if json.Unmarshal(text, &probe) != nil || probe.Version == nil {
+		return journal{}, errNotJournal
+	}
+	if *probe.Version != journalVersion {
+		return journal{}, versionError(*probe.Version)
+	}
+	var w journalWire
+	if json.Unmarshal(text, &w) != nil {
+		return journal{}, errNotJournal
+	}
+	j := journal{Record: w.Record}
+	if w.Draft != draft {
+		return journal{}, errWrongDraft
+	}
+	if !w.State.known() || w.Size < 0 || (w.Base != "") != (w.Layer != nil) {
+		return journal{}, errValue
+	}
+	if a := w.Attributes; a != nil {
+		j.Attributes = image.Attributes{ModTime: a.ModTime, Mode: a.Mode, UID: a.UID, GID: a.GID, Created: a.Created}
+	}
+	if l := w.Layer; l != nil {
+		if l.Limit < 0 {
+			return journal{}, errValue
+		}
+		ext, err := decodeExtents(l.Extents, l.Limit)
+		if err != nil {
+			return journal{}, err
+		}
+		j.layer = layer{limit: l.Limit, ext: ext}
+	}
+	return j, nil
+}
+
+// writeJournal puts the journal on disk so that a crash at any point leaves the
+// old one or the new one, whole.
+func writeJournal(d disk, j *journal) error {
+	text, err := j.encode()
+	if err != nil {
+		return err
+	}
+	aside := j.Draft + asideSuffix
+	err = d.write(aside, text)
+	if err == nil {
+		err = d.rename(aside, j.Draft+journalSuffix)
+	}
+	if err != nil {
+		return errors.Join(err, d.remove(aside)) // a full disk gets its blocks back
+	}
+	return d.sync()
+}
+
+// draftOf returns the draft that a file belongs to, when the name is a draft id
+// in its canonical form and the suffix.
+func draftOf(name, suffix string) (string, bool) {
+	id, ok := strings.CutSuffix(name, suffix)
+	if !ok {
+		return "", false
+	}
+	parsed, err := uuid.Parse(id)
+	return id, err == nil && parsed.String() == id
+}
+
+// oneLine makes a reason fit for a journal and a log.
+func oneLine(reason string) string {
+	reason = strings.ToValidUTF8(strings.Join(strings.Fields(reason), " "), "�")
+	for i := range reason {
+		if i > maxReason-utf8Slack {
+			return reason[:i]
+		}
+	}
+	return reason
+}
+
+// utf8Slack is the longest rune in bytes.
+const utf8Slack = 4
+
+// maxOffset is the first offset that no draft can have.
+const maxOffset = math.MaxInt64

@@ -1,0 +1,82 @@
+package staging
+
+import (
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// State says how far a draft's commit got. Each is journaled before the action
+// that it announces.
+type State string
+
+// The states of a draft.
+const (
+	// StateOpen: being written; no commit runs. The first change after a commit,
+	// failed or not, brings a draft back to it.
+	StateOpen State = "open"
+	// StateCommitting: a close has begun; Record.Image may exist in the service.
+	StateCommitting State = "committing"
+	// StateCreated: Record.Image was created, hidden; its upload may have begun.
+	StateCreated State = "created"
+	// StateUploaded: every byte was sent and checked; the image is still hidden.
+	StateUploaded State = "uploaded"
+	// StateVisible: the image is visible; what it replaces may have to be retired.
+	StateVisible State = "visible"
+	// StateCommitted: the service has everything, and what was replaced is
+	// retired. The draft lives on because a handle does; nobody needs to recover it.
+	StateCommitted State = "committed"
+	// StateFailed: a commit failed; Record.Reason says why.
+	StateFailed State = "failed"
+	// StateAbandoned: its writer was killed; never committed unless the user asks.
+	StateAbandoned State = "abandoned"
+)
+
+func (s State) known() bool {
+	switch s {
+	case StateOpen, StateCommitting, StateCreated, StateUploaded, StateVisible, StateCommitted, StateFailed, StateAbandoned:
+		return true
+	default:
+		return false
+	}
+}
+
+// Record is what a draft's journal says. It is a value; what its Attributes
+// point to is never changed.
+type Record struct {
+	Version int    `json:"version"`
+	Draft   string `json:"draft"`           // id of the draft, a UUID in lower case
+	Image   string `json:"image,omitempty"` // id that the commit under way (or the failed one) chose; "" before
+	Name    string `json:"name"`            // the image's name
+	Entry   string `json:"entry"`           // what the directory shows
+	Service string `json:"service"`         // canonical URL of the Image API
+	Project string `json:"project,omitempty"`
+	State   State  `json:"state"`
+	// Unlinked: the entry was removed, and the draft must not be committed. Where
+	// Image is set, a commit was under way and may have left that image.
+	Unlinked bool   `json:"unlinked,omitempty"`
+	Replaces string `json:"replaces,omitempty"` // id of the image that the commit retires
+	Into     string `json:"into,omitempty"`     // id of an own queued record to upload into
+	Base     string `json:"base,omitempty"`     // id of the image under a copy-on-write draft
+	Inherit  string `json:"inherit,omitempty"`  // id of the image whose record is carried over
+	Size     int64  `json:"size"`               // bytes; in a journal as of its writing, elsewhere live
+	Reason   string `json:"reason,omitempty"`   // one line: why it failed or was abandoned
+	// Boot is the kernel's boot id when the journal was written and Synced whether
+	// all that the journal covers was fsynced by then: after a crash the data file
+	// is what the journal says if either Synced is set or Boot is still the same
+	// (then only the process died, and the page cache did not).
+	Boot      string    `json:"boot,omitempty"`
+	Synced    bool      `json:"synced,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+
+	Attributes image.Attributes `json:"-"` // pending; journaled in short words of its own
+
+	// The fields below are not journaled.
+	Path   string `json:"-"` // the data file
+	Stored int64  `json:"-"` // bytes that the data file occupies on disk; only from Kept
+	// Damage says in one line what is wrong with the journal or the data file; ""
+	// when nothing is. A damaged draft is never touched, and of its Record only
+	// Draft, Path, Size and Stored are sure.
+	Damage string `json:"-"`
+}

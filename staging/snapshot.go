@@ -1,0 +1,65 @@
+package staging
+
+import (
+	"context"
+	"os"
+	"sync"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Snapshot is a draft standing still for one commit: whoever wants to change it
+// waits until End. It may be read by several goroutines, as often as needed.
+type Snapshot struct {
+	draft *Draft
+	size  int64
+	end   sync.Once
+}
+
+// BeginCommit waits, obeying ctx, for the writers at work and for a commit that
+// runs, and holds the draft still. An unlinked draft is kind NotFound. The caller
+// must call End.
+func (d *Draft) BeginCommit(ctx context.Context) (*Snapshot, error) {
+	if err := d.gate.Acquire(ctx, gateWidth); err != nil {
+		return nil, fail("begin commit", d.name(), err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var err error
+	switch {
+	case d.closed:
+		err = fail("begin commit", d.rec.Name, os.ErrClosed)
+	case d.unlinked:
+		err = &image.Error{Op: "begin commit", Image: d.rec.Name, Kind: image.NotFound, Detail: "it was unlinked"}
+	}
+	if err != nil {
+		d.gate.Release(gateWidth)
+		return nil, err
+	}
+	d.frozen = true
+	return &Snapshot{draft: d, size: d.size}, nil
+}
+
+// ReadAt is Draft.ReadAt. It fails once the draft is closed; after End it shows
+// what the draft has become.
+func (s *Snapshot) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	return s.draft.ReadAt(ctx, p, off)
+}
+
+// Size is the length in bytes of what is committed.
+func (s *Snapshot) Size() int64 { return s.size }
+
+// End lets writers go on. With committed the draft is clean: the service has
+// exactly these bytes. A second End does nothing.
+func (s *Snapshot) End(committed bool) {
+	s.end.Do(func() {
+		d := s.draft
+		d.mu.Lock()
+		d.frozen = false
+		if committed {
+			d.dirty = false
+		}
+		d.mu.Unlock()
+		d.gate.Release(gateWidth)
+	})
+}

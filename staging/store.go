@@ -1,0 +1,201 @@
+package staging
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Options of a Store.
+type Options struct {
+	Dir     string       // absolute; made if missing
+	Service string       // canonical URL of the Image API: each service has drafts of its own
+	Project string       // noted in every journal; "" when unknown
+	Logger  *slog.Logger // nil: no log
+}
+
+// Store is the staging directory of one service. Several processes may have one
+// on the same directory. Its methods may be called by several goroutines.
+type Store struct {
+	service, project string
+	path             string // of the service's directory
+	disk             disk
+	boot             string
+	log              *slog.Logger
+	now              func() time.Time
+}
+
+// dirMode of the staging directory and the parents that Open makes.
+const dirMode = 0o700
+
+// Open makes the directory if need be, checks that nobody else can write to it
+// and finishes what a crash interrupted: the discarding of drafts, and the
+// writing of journals. A directory that cannot be used is kind Misconfigured,
+// and its message says what to do. The caller closes the Store after the last
+// draft.
+func Open(o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !filepath.IsAbs(o.Dir) {
+		return nil, refused(o.Dir, "the staging directory must be an absolute path")
+	}
+	path := filepath.Join(filepath.Clean(o.Dir), serviceDir(o.Service))
+	if err := os.MkdirAll(path, dirMode); err != nil {
+		return nil, unusable(o.Dir, err)
+	}
+	for _, dir := range []string{filepath.Clean(o.Dir), path} {
+		if err := checkDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, unusable(path, err)
+	}
+	s := newStore(o, path, rootDisk{root})
+	if err := s.sweep(); err != nil {
+		return nil, errors.Join(unusable(path, err), s.Close())
+	}
+	return s, nil
+}
+
+func newStore(o Options, path string, d disk) *Store {
+	return &Store{
+		service: o.Service, project: o.Project, path: path, disk: d,
+		boot: bootID(), log: o.Logger, now: time.Now,
+	}
+}
+
+// Close frees the directory. Drafts must have been closed before.
+func (s *Store) Close() error { return s.disk.close() }
+
+// Dir is the directory that holds the drafts of this service.
+func (s *Store) Dir() string { return s.path }
+
+// Create makes a new draft, open, empty or of its base's size, and held by this
+// process. The journal is on disk when it returns; on an error nothing is left
+// there. A full disk is kind LocalFull. The draft owns spec.Base from here on,
+// also when Create fails.
+func (s *Store) Create(spec Spec) (*Draft, error) {
+	d, err := s.create(spec)
+	if err == nil {
+		return d, nil
+	}
+	if spec.Base != nil {
+		err = errors.Join(err, spec.Base.Close())
+	}
+	return nil, fail("create draft", spec.Name, err)
+}
+
+func (s *Store) create(spec Spec) (*Draft, error) {
+	id := uuid.NewString()
+	now := s.now().UTC()
+	j := journal{Record: Record{
+		Version: journalVersion, Draft: id, Name: spec.Name, Entry: spec.Entry,
+		Service: s.service, Project: s.project, State: StateOpen,
+		Replaces: spec.Replaces, Into: spec.Into, Boot: s.boot, Synced: true,
+		CreatedAt: now, UpdatedAt: now, Attributes: spec.Attributes,
+	}}
+	if spec.Inherit != nil {
+		j.Inherit = spec.Inherit.ID
+	}
+	if spec.Base != nil {
+		if spec.BaseImage.ID == "" || spec.BaseImage.Size < 0 {
+			return nil, syscall.EINVAL // its journal would be unreadable
+		}
+		j.Base, j.Size, j.limit = spec.BaseImage.ID, spec.BaseImage.Size, spec.BaseImage.Size
+	}
+	f, err := s.disk.create(id + dataSuffix)
+	if err != nil {
+		return nil, err
+	}
+	held, err := lock(f, syscall.LOCK_EX)
+	if err == nil && !held {
+		err = syscall.EAGAIN // a name made up a moment ago: nobody looks at it for longer than a moment
+	}
+	if err == nil {
+		err = f.Truncate(j.Size)
+	}
+	if err == nil {
+		err = writeJournal(s.disk, &j)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.erase(id), f.Close())
+	}
+	return newDraft(s, f, j, spec), nil
+}
+
+// erase removes every trace of a draft, the journal first.
+func (s *Store) erase(id string) error {
+	return errors.Join(
+		s.disk.remove(id+journalSuffix), s.disk.remove(id+asideSuffix),
+		s.disk.remove(id+dataSuffix), s.disk.remove(id+goneSuffix))
+}
+
+// serviceDirBytes of the service's hash name its directory: no collision among
+// the few services of one host.
+const serviceDirBytes = 8
+
+func serviceDir(service string) string {
+	sum := sha256.Sum256([]byte(service))
+	return hex.EncodeToString(sum[:serviceDirBytes])
+}
+
+func checkDir(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return unusable(dir, err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return refused(dir, "it is a symbolic link; name the directory it points to with --staging-dir")
+	case !info.IsDir():
+		return refused(dir, "it is not a directory; move it away or name another with --staging-dir")
+	case !ok || int(stat.Uid) != os.Geteuid():
+		return refused(dir, fmt.Sprintf("it does not belong to uid %d; chown it or name another with --staging-dir", os.Geteuid()))
+	case info.Mode().Perm()&0o022 != 0:
+		return refused(dir, fmt.Sprintf("others may write to it (mode %04o); chmod 0700 it", info.Mode().Perm()))
+	default:
+		return nil
+	}
+}
+
+func refused(dir, why string) error {
+	return &image.Error{Op: "open staging directory " + dir, Kind: image.Misconfigured, Detail: why}
+}
+
+// unusable is a failure of the system: only a full disk keeps its own kind.
+func unusable(dir string, err error) error {
+	kind := image.Misconfigured
+	if kindOf(err) == image.LocalFull {
+		kind = image.LocalFull
+	}
+	return &image.Error{
+		Op: "open staging directory " + dir, Kind: kind,
+		Detail: "make it usable or name another with --staging-dir", Err: err,
+	}
+}
+
+// bootID is the kernel's id of this boot; "" where it cannot be read, which
+// only makes recovery more careful.
+func bootID() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
