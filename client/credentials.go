@@ -1,0 +1,151 @@
+package client
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// access is how to reach the service and as whom.
+type access struct {
+	endpoint string // the Image API itself; "" means: ask Keystone
+	token    string // sent as it is when endpoint is set
+	auth     gophercloud.AuthOptions
+	where    gophercloud.EndpointOpts
+	tls      *tls.Config
+}
+
+// environmentCloud is the name of the cloud that the OS_* variables describe.
+const environmentCloud = "environment"
+
+// findAccess decides between --endpoint, an entry of clouds.yaml and the OS_*
+// variables, and reads what is needed. Every failure is Misconfigured.
+func findAccess(o Options) (*access, error) {
+	if o.Endpoint != "" {
+		u, err := url.Parse(o.Endpoint)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, misconfigured("the endpoint is not an http or https URL")
+		}
+		_, _, config, err := parseEnvironment() // the certificate variables alone
+		if err != nil {
+			return nil, misconfigured(err.Error())
+		}
+		return &access{endpoint: o.Endpoint, token: o.Token, tls: config}, nil
+	}
+	cloud := o.Cloud
+	if cloud == "" {
+		cloud = os.Getenv("OS_CLOUD")
+	}
+	var a access
+	var err error
+	switch {
+	case cloud != "":
+		a.auth, a.where, a.tls, err = clouds.Parse(clouds.WithCloudName(cloud))
+	case os.Getenv("OS_AUTH_URL") != "":
+		a.auth, a.where, a.tls, err = parseEnvironment()
+	default:
+		return nil, misconfigured("no cloud is named: use --cloud or $OS_CLOUD with a clouds.yaml, or $OS_AUTH_URL and the other OS_* variables, or --endpoint")
+	}
+	if err != nil {
+		return nil, misconfigured(err.Error())
+	}
+	if a.auth.IdentityEndpoint == "" {
+		return nil, misconfigured("auth_url is not set for cloud " + strconv.Quote(cloud))
+	}
+	tidy(&a.auth)
+	if a.auth.TokenID != "" && a.auth.Password == "" {
+		// gophercloud refuses a token together with the user's name, which
+		// openstackclient ignores. A token cannot be renewed by itself.
+		a.auth.Username, a.auth.UserID, a.auth.DomainID, a.auth.DomainName = "", "", "", ""
+	} else {
+		a.auth.TokenID = ""
+		a.auth.AllowReauth = true
+	}
+	if a.auth.ApplicationCredentialID != "" || a.auth.ApplicationCredentialName != "" {
+		// The credential has its project; Keystone refuses a scope beside it.
+		a.auth.Scope, a.auth.TenantID, a.auth.TenantName = nil, "", ""
+	}
+	return &a, nil
+}
+
+// defaultDomain is the id of the domain that Keystone makes at its installation;
+// openstackclient assumes it where none is given.
+const defaultDomain = "default"
+
+// tidy resolves what openstackclient tolerates and gophercloud refuses.
+func tidy(a *gophercloud.AuthOptions) {
+	switch {
+	case a.UserID != "": // it says which domain
+		a.Username, a.DomainID, a.DomainName = "", "", ""
+	case a.DomainID != "":
+		a.DomainName = ""
+	case a.Username != "" && a.DomainName == "":
+		a.DomainID = defaultDomain
+	}
+	s := a.Scope
+	switch {
+	case s == nil:
+	case s.DomainID != "":
+		s.DomainName = ""
+	case s.ProjectName != "" && s.DomainName == "":
+		s.DomainID = defaultDomain
+	}
+}
+
+func misconfigured(detail string) error {
+	return &image.Error{Op: string(opConfigure), Kind: image.Misconfigured, Detail: detail}
+}
+
+// parseEnvironment reads the OS_* variables as openstackclient does. It writes
+// them as a clouds.yaml for clouds.Parse, so that one reader decides what they
+// mean. OS_REGION_NAME, OS_INTERFACE, OS_CACERT, OS_CERT and OS_KEY it reads by
+// itself.
+func parseEnvironment() (gophercloud.AuthOptions, gophercloud.EndpointOpts, *tls.Config, error) {
+	first := func(names ...string) string {
+		for _, n := range names {
+			if v := os.Getenv(n); v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	entry := clouds.Cloud{
+		EndpointType: os.Getenv("OS_ENDPOINT_TYPE"),
+		AuthInfo: &clouds.AuthInfo{
+			AuthURL:  os.Getenv("OS_AUTH_URL"),
+			Token:    first("OS_TOKEN", "OS_AUTH_TOKEN"),
+			Username: os.Getenv("OS_USERNAME"), UserID: first("OS_USER_ID", "OS_USERID"),
+			Password:                    os.Getenv("OS_PASSWORD"),
+			ApplicationCredentialID:     os.Getenv("OS_APPLICATION_CREDENTIAL_ID"),
+			ApplicationCredentialName:   os.Getenv("OS_APPLICATION_CREDENTIAL_NAME"),
+			ApplicationCredentialSecret: os.Getenv("OS_APPLICATION_CREDENTIAL_SECRET"),
+			ProjectName:                 first("OS_PROJECT_NAME", "OS_TENANT_NAME"),
+			ProjectID:                   first("OS_PROJECT_ID", "OS_TENANT_ID"),
+			UserDomainName:              os.Getenv("OS_USER_DOMAIN_NAME"),
+			UserDomainID:                os.Getenv("OS_USER_DOMAIN_ID"),
+			ProjectDomainName:           os.Getenv("OS_PROJECT_DOMAIN_NAME"),
+			ProjectDomainID:             os.Getenv("OS_PROJECT_DOMAIN_ID"),
+			DomainName:                  os.Getenv("OS_DOMAIN_NAME"),
+			DomainID:                    os.Getenv("OS_DOMAIN_ID"),
+			SystemScope:                 os.Getenv("OS_SYSTEM_SCOPE"),
+			TrustID:                     os.Getenv("OS_TRUST_ID"),
+		},
+	}
+	if insecure, err := strconv.ParseBool(os.Getenv("OS_INSECURE")); err == nil && insecure {
+		entry.Verify = new(bool)
+	}
+	// JSON is YAML, and marshalling strings cannot fail.
+	text, err := json.Marshal(clouds.Clouds{Clouds: map[string]clouds.Cloud{environmentCloud: entry}})
+	if err != nil {
+		return gophercloud.AuthOptions{}, gophercloud.EndpointOpts{}, nil, err
+	}
+	return clouds.Parse(clouds.WithCloudName(environmentCloud), clouds.WithCloudsYAML(bytes.NewReader(text)))
+}

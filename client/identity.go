@@ -1,0 +1,257 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+const (
+	// justIssued is how old a token may be for a 401 to mean that it is not
+	// allowed to do this (access rules), and not that it has expired.
+	justIssued = 5 * time.Second
+	// refusalLasts is how long Keystone's refusal to renew a token is
+	// remembered: many requests fail at once, and asking for each would lock
+	// the account.
+	refusalLasts = 10 * time.Second
+	// renewTimeout bounds one renewal.
+	renewTimeout = 30 * time.Second
+	// probeTimeout bounds the question whether Keystone is there.
+	probeTimeout = 10 * time.Second
+)
+
+// session holds the token. Without Keystone it holds what it was given.
+type session struct {
+	provider      *gophercloud.ProviderClient // nil without Keystone
+	http          *http.Client                // Keystone's
+	identity      string                      // Keystone's URL; "" without
+	static        string
+	project, user string
+
+	life context.Context // of renewals
+	end  context.CancelFunc
+	work sync.WaitGroup // renewals
+
+	mu      sync.Mutex // guards the fields below
+	closed  bool
+	issued  time.Time // of the current token
+	refused string    // the token whose renewal failed,
+	because error     // why,
+	when    time.Time // and when
+	renewal *renewal  // under way, else nil
+}
+
+// renewal is one request for a new token, shared by all who wait for it.
+type renewal struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// newSession authenticates and returns the Image service's endpoint.
+func newSession(ctx context.Context, a *access, client *http.Client, o Options) (*session, string, error) {
+	s := &session{http: client, static: a.token}
+	s.life, s.end = context.WithCancel(context.Background())
+	if a.endpoint != "" {
+		return s, a.endpoint, nil
+	}
+	endpoint, err := s.authenticate(ctx, a, o)
+	if err != nil {
+		s.end()
+		return nil, "", err
+	}
+	return s, endpoint, nil
+}
+
+func (s *session) authenticate(ctx context.Context, a *access, o Options) (string, error) {
+	provider, err := openstack.NewClient(a.auth.IdentityEndpoint)
+	if err != nil {
+		return "", misconfigured("auth_url: " + err.Error())
+	}
+	provider.HTTPClient = *s.http
+	provider.UserAgent.Prepend(o.UserAgent)
+	s.provider, s.identity = provider, a.auth.IdentityEndpoint
+	if err := defaultRetries.dial(ctx, func() error {
+		return identityError(ctx, openstack.Authenticate(ctx, provider, a.auth))
+	}); err != nil {
+		return "", err
+	}
+	s.issued = time.Now()
+	if r, ok := provider.GetAuthResult().(interface {
+		ExtractProject() (*tokens.Project, error)
+		ExtractUser() (*tokens.User, error)
+	}); ok {
+		// A token without a project or user is fine: they are only unknown.
+		if p, err := r.ExtractProject(); err == nil && p != nil {
+			s.project = p.ID
+		}
+		if u, err := r.ExtractUser(); err == nil && u != nil {
+			s.user = u.Name
+		}
+	}
+	a.where.ApplyDefaults("image")
+	endpoint, err := provider.EndpointLocator(a.where)
+	if err != nil {
+		return "", misconfigured(fmt.Sprintf("Keystone's catalog has no image service for region %q and interface %q (is the token for a project?)",
+			a.where.Region, a.where.Availability))
+	}
+	return endpoint, nil
+}
+
+// token returns what to send; "" for nothing.
+func (s *session) token() string {
+	if s.provider == nil {
+		return s.static
+	}
+	return s.provider.Token()
+}
+
+// renew returns another token than the one that a 401 has refused. It returns
+// Credentials when there is none to be had, IdentityAway when Keystone does not
+// answer. The renewal is shared; ctx ends only the waiting.
+func (s *session) renew(ctx context.Context, old string) (string, error) {
+	s.mu.Lock()
+	current := s.token()
+	switch {
+	case current != old:
+		s.mu.Unlock()
+		return current, nil
+	case s.provider == nil:
+		s.mu.Unlock()
+		return "", &image.Error{Op: string(opAuthenticate), Kind: image.Credentials, Detail: "the service refuses the token, and without Keystone there is no other"}
+	case s.refused == old && time.Since(s.when) < refusalLasts:
+		defer s.mu.Unlock()
+		return "", s.because
+	case s.provider.ReauthFunc == nil || time.Since(s.issued) < justIssued:
+		s.mu.Unlock()
+		return "", s.unrenewable(ctx)
+	case s.closed:
+		s.mu.Unlock()
+		return "", &image.Error{Op: string(opAuthenticate), Kind: image.Interrupted, Detail: "the client is closed"}
+	}
+	r := s.renewal
+	if r == nil {
+		r = &renewal{done: make(chan struct{})}
+		s.renewal = r
+		s.work.Go(func() { s.run(r, old) })
+	}
+	s.mu.Unlock()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return "", &image.Error{Op: string(opAuthenticate), Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
+	}
+	if r.err != nil {
+		return "", r.err
+	}
+	return s.token(), nil
+}
+
+func (s *session) run(r *renewal, old string) {
+	ctx, cancel := context.WithTimeout(s.life, renewTimeout)
+	defer cancel()
+	err := identityError(ctx, s.provider.ReauthFunc(ctx))
+	switch image.KindOf(err) {
+	case image.Unreachable, image.Unavailable, image.Stalled, image.Untrusted:
+		err = away(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewal = nil
+	if err == nil {
+		s.issued = time.Now()
+	} else if image.Is(err, image.Credentials) {
+		s.refused, s.because, s.when = old, err, time.Now()
+	}
+	r.err = err
+	close(r.done)
+}
+
+func (s *session) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end()
+	s.work.Wait()
+}
+
+// unrenewable tells a token that is refused from a Glance that cannot ask
+// Keystone about it.
+func (s *session) unrenewable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.identity, nil)
+	if err != nil {
+		return misconfigured("auth_url: " + err.Error())
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return &image.Error{Op: string(opAuthenticate), Kind: image.Interrupted, Err: ctx.Err()}
+		}
+		return away(err)
+	}
+	words := readDetail(resp)
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return away(fmt.Errorf("%s: %s", resp.Status, words))
+	}
+	return &image.Error{Op: string(opAuthenticate), Kind: image.Credentials, Detail: "the service refuses a token that it was just given"}
+}
+
+func away(err error) error {
+	return &image.Error{Op: string(opAuthenticate), Kind: image.IdentityAway, Err: err}
+}
+
+// identityError gives a failure of Keystone, as gophercloud reports it, its kind.
+func identityError(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &image.Error{Op: string(opAuthenticate)}
+	var code gophercloud.ErrUnexpectedResponseCode
+	var missing gophercloud.ErrMissingInput
+	switch {
+	case errors.As(err, &code):
+		e.Detail = detail(code.Body[:min(len(code.Body), maxErrorBody)])
+		e.Kind = kindOfStatus(opAuthenticate, code.Actual, e.Detail)
+		e.RequestID = code.ResponseHeader.Get(headerRequestID)
+		if e.Kind == image.Forbidden || e.Kind == image.Rejected {
+			e.Kind = image.Credentials
+		}
+		e.Err = &answerError{status: code.Actual}
+	case errors.Is(err, errAnswerTooLarge), isSyntax(err):
+		e.Kind, e.Err = image.UnexpectedAnswer, err
+	case errors.As(err, &missing), isMissingCredentials(err):
+		e.Kind, e.Detail = image.Misconfigured, err.Error()
+	default:
+		e.Kind, e.Err = kindOfTransport(ctx, err), err
+		if e.Kind == image.Unavailable && !isTransport(err) {
+			// gophercloud has no type for "this is not Keystone".
+			e.Kind = image.UnexpectedAnswer
+		}
+	}
+	return e
+}
+
+// isMissingCredentials recognises gophercloud's refusals to make a request from
+// what it was given: one type for each thing that can be missing.
+func isMissingCredentials(err error) bool {
+	switch err.(type) {
+	case gophercloud.ErrMissingPassword, gophercloud.ErrUsernameOrUserID, gophercloud.ErrDomainIDOrDomainName,
+		gophercloud.ErrDomainIDWithUserID, gophercloud.ErrDomainNameWithUserID, gophercloud.ErrAppCredMissingSecret,
+		gophercloud.ErrScopeDomainIDOrDomainName, gophercloud.ErrScopeProjectIDOrProjectName,
+		gophercloud.ErrScopeProjectIDAlone, gophercloud.ErrScopeEmpty,
+		gophercloud.ErrUsernameWithToken, gophercloud.ErrUserIDWithToken,
+		gophercloud.ErrDomainIDWithToken, gophercloud.ErrDomainNameWithToken:
+		return true
+	}
+	return false
+}

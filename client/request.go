@@ -1,0 +1,209 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+const (
+	headerToken     = "X-Auth-Token"
+	headerRequestID = "X-Openstack-Request-Id"
+	typeJSON        = "application/json"
+	// maxRecord bounds one record: 128 properties of 64 KiB each are 8 MiB.
+	maxRecord = 16 << 20
+	// maxPage bounds a page of the listing: 1000 usual records have 630 KB.
+	maxPage = 64 << 20
+	// maxRetryAfter is what a larger or senseless Retry-After counts as; no
+	// budget waits that long.
+	maxRetryAfter = time.Hour
+)
+
+// request is one request to the Image service, which may be tried several times.
+type request struct {
+	op          op
+	image       string // id, for errors
+	method      string
+	path        string // below Service(), beginning with a slash
+	query       url.Values
+	header      map[string]string
+	contentType string
+	body        []byte // sent with every try
+	ok          []int  // statuses that are success
+	limit       int64  // most bytes of an answer
+}
+
+// answer is a successful one, read whole.
+type answer struct {
+	status    int
+	body      []byte
+	requestID string
+	tries     int
+}
+
+// fail makes the error of this request.
+func (r *request) fail(k image.Kind, cause error) *image.Error {
+	return &image.Error{Op: string(r.op), Image: r.image, Kind: k, Err: cause}
+}
+
+// fetch makes the request under the policy and reads the answer whole.
+func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error) {
+	var a answer
+	err := c.retries.do(ctx, p, func() error {
+		a.tries++
+		resp, err := c.send(ctx, r)
+		if err != nil {
+			return err
+		}
+		a.status, a.requestID = resp.StatusCode, resp.Header.Get(headerRequestID)
+		a.body, err = io.ReadAll(io.LimitReader(resp.Body, r.limit+1))
+		_ = resp.Body.Close() // it was read, or its failure is already known
+		switch {
+		case err != nil:
+			return r.fail(kindOfTransport(ctx, err), &transportError{sent: true, err: err})
+		case int64(len(a.body)) > r.limit:
+			return r.fail(image.UnexpectedAnswer, errAnswerTooLarge)
+		}
+		return nil
+	}, c.retrying(r))
+	return a, err
+}
+
+// retrying logs that a request will be tried again.
+func (c *Client) retrying(r *request) func(error, time.Duration) {
+	return func(err error, wait time.Duration) {
+		c.log.Warn("request failed, trying again", "error", err, "wait", wait)
+	}
+}
+
+// send makes one try, and a second one with a new token after a 401. Any status
+// that is not success is an error; the body of a success is the caller's.
+func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
+	token := c.session.token()
+	resp, err := c.try(ctx, r, token)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		if token, err = c.renewed(ctx, r.op, r.image, token, resp); err != nil {
+			return nil, err
+		}
+		if resp, err = c.try(ctx, r, token); err != nil {
+			return nil, err
+		}
+	}
+	if slices.Contains(r.ok, resp.StatusCode) {
+		return resp, nil
+	}
+	return nil, refusal(r.op, r.image, resp)
+}
+
+// renewed closes a 401 and returns a new token, or the error of the request that
+// had it.
+func (c *Client) renewed(ctx context.Context, o op, id, token string, resp *http.Response) (string, error) {
+	requestID := resp.Header.Get(headerRequestID)
+	words := readDetail(resp)
+	fresh, err := c.session.renew(ctx, token)
+	if err == nil {
+		return fresh, nil
+	}
+	return "", &image.Error{Op: string(o), Image: id, Kind: image.KindOf(err), RequestID: requestID, Detail: words, Err: err}
+}
+
+// try sends the request once.
+func (c *Client) try(ctx context.Context, r *request, token string) (*http.Response, error) {
+	target := c.base + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	req, err := http.NewRequestWithContext(traced, r.method, target, body)
+	if err != nil {
+		return nil, r.fail(image.Other, err)
+	}
+	c.headers(req, token)
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
+	}
+	for k, v := range r.header {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.plain.Do(req)
+	if err != nil {
+		return nil, r.fail(kindOfTransport(ctx, err), &transportError{sent: sent.Load(), err: plainCause(err)})
+	}
+	return resp, nil
+}
+
+// headers are those of every request. Identity, because a compressed range has
+// other bytes than those that were asked for.
+func (c *Client) headers(req *http.Request, token string) {
+	req.Header.Set("Accept", "*/*")
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", c.options.UserAgent)
+	if token != "" {
+		req.Header.Set(headerToken, token)
+	}
+}
+
+// refusal reads an answer that is not success into an error, and closes it.
+func refusal(o op, id string, resp *http.Response) error {
+	words := readDetail(resp)
+	k := kindOfStatus(o, resp.StatusCode, words)
+	if words == "" || k == image.UnexpectedAnswer {
+		words = fmt.Sprintf("%d %s %s", resp.StatusCode, http.StatusText(resp.StatusCode), words)
+	}
+	return &image.Error{
+		Op: string(o), Image: id, Kind: k, RequestID: resp.Header.Get(headerRequestID), Detail: words,
+		Err: &answerError{status: resp.StatusCode, after: retryAfter(resp.Header.Get("Retry-After"))},
+	}
+}
+
+// retryAfter reads the header's two forms, seconds and a date.
+func retryAfter(text string) time.Duration {
+	if text == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if date, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(date), 0), maxRetryAfter)
+	}
+	return 0
+}
+
+// statusOf returns the status that an error came from, 0 if from none.
+func statusOf(err error) int {
+	var a *answerError
+	if errors.As(err, &a) {
+		return a.status
+	}
+	return 0
+}
+
+// plainCause takes net/http's "Get \"URL\":" off a failure of ours, which says
+// what was tried in other words.
+func plainCause(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) && errors.Is(u.Err, errStalled) {
+		return errStalled
+	}
+	return err
+}
