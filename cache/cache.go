@@ -1,0 +1,173 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Source opens spans of images on the service.
+type Source interface {
+	// OpenSpan returns a body that yields exactly s.Len bytes, or an error. ctx
+	// governs the body too: when it ends, a Read that waits fails. The caller
+	// closes the body, once.
+	OpenSpan(ctx context.Context, img image.Image, s image.Span) (io.ReadCloser, error)
+}
+
+// Options configure a Cache.
+type Options struct {
+	Memory  int64 // budget of the resident blocks in bytes; less than one block keeps none
+	Streams int   // most fetches at once; less than 1 counts as 1
+	Source  Source
+	Logger  *slog.Logger // nil: no log
+}
+
+// Cache holds blocks of all images. It is safe for concurrent use.
+type Cache struct {
+	source  Source
+	log     *slog.Logger
+	streams int
+	piece   int64 // most blocks that one read holds or waits for at a time
+
+	ctx    context.Context // ends with Close; parent of every fetch
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // running fetches
+
+	mu       sync.Mutex // guards the fields below and everything they lead to
+	closed   bool
+	images   map[identity]*contents
+	memory   *memory
+	demand   queue // fetches that a reader waits for
+	prefetch queue // fetches that nobody waits for yet
+	running  int   // fetches that hold a place
+	ahead    int   // those of them that began as prefetch
+	counts   counts
+}
+
+// counts are the totals since New.
+type counts struct {
+	hits, misses, fetched, requests int64
+}
+
+// identity tells images apart: a record whose size differs has other bytes, even
+// where the service repeats a key.
+type identity struct {
+	key  image.Key
+	size int64
+}
+
+// contents are the cached and pending blocks of one image. They are dropped when
+// no File, no resident and no pending block is left.
+type contents struct {
+	cache    *Cache
+	id       identity
+	img      image.Image // the record as last opened
+	files    int         // open Files
+	resident int         // blocks in the memory tier
+	pending  map[int64]*pending
+}
+
+// New returns a cache. Close ends it.
+func New(o Options) *Cache {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	streams := max(1, o.Streams)
+	c := &Cache{
+		source:  o.Source,
+		log:     o.Logger,
+		streams: streams,
+		// An eighth of the budget: with few bytes to spend, a long read takes
+		// them in small pieces instead of pinning the sum of them.
+		piece:  min(max(1, o.Memory/8/BlockSize), pieceBlocks),
+		images: map[identity]*contents{},
+		// One free buffer for each fetch that may ask for one.
+		memory: newMemory(o.Memory, streams),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// Open returns a view of the image's bytes. The caller closes it.
+func (c *Cache) Open(key image.Key, img image.Image) *File {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := identity{key: key, size: max(0, img.Size)}
+	e := c.images[id]
+	if e == nil {
+		e = &contents{cache: c, id: id, pending: map[int64]*pending{}}
+		c.images[id] = e
+	}
+	e.img = img
+	e.files++
+	return &File{cache: c, of: e, size: id.size, wants: map[int64]*pending{}}
+}
+
+// prune forgets the image when nothing is left of it. Cache.mu is held.
+func (e *contents) prune() {
+	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 {
+		delete(e.cache.images, e.id)
+	}
+}
+
+// errClosed is the cause of every failure after Close.
+var errClosed = errors.New("the cache is closed")
+
+// Close fails all waiting reads, ends all fetches and waits for their goroutines.
+// It may be called more than once.
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.cancel()
+	for _, e := range c.images {
+		for _, p := range e.pending {
+			c.end(p.fetch, readError(e.img.ID, errClosed))
+		}
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// Stats is a snapshot for status and metrics.
+type Stats struct {
+	Memory         int64 // bytes of the budget that resident blocks take
+	Budget         int64 // bytes
+	Blocks         int   // resident blocks
+	Images         int   // images that are open or have resident blocks
+	Hits           int64 // blocks that a read found resident
+	Misses         int64 // blocks that a read had to fetch or wait for
+	Fetched        int64 // bytes that arrived from the service
+	Requests       int64 // spans asked for
+	Running        int   // fetches that hold a place
+	QueuedDemand   int   // fetches that readers wait for and that have no place yet
+	QueuedPrefetch int   // fetches ahead of readers that have no place yet
+}
+
+// Stats returns the current figures.
+func (c *Cache) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{
+		Memory: c.memory.used, Budget: c.memory.budget, Blocks: c.memory.order.Len(), Images: len(c.images),
+		Hits: c.counts.hits, Misses: c.counts.misses, Fetched: c.counts.fetched, Requests: c.counts.requests,
+		Running: c.running, QueuedDemand: c.demand.len, QueuedPrefetch: c.prefetch.len,
+	}
+}
+
+// readError gives a failure its kind: what the source said, or else why its body
+// or a wait ended.
+func readError(id string, err error) error {
+	var known *image.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &image.Error{Op: "read", Image: id, Kind: image.Corrupt, Detail: "fewer bytes came than were asked for", Err: err}
+	default:
+		return &image.Error{Op: "read", Image: id, Kind: image.KindOf(err), Err: err}
+	}
+}

@@ -1,0 +1,38 @@
+// Package cache holds blocks of images in memory and fetches the missing ones,
+// each once, however many readers wait for it.
+//
+// A File is one reader's view of an image. File.ReadAt copies out of blocks that
+// are resident and waits for the others: a run of neighbouring missing blocks is
+// one fetch, a fetch is one span, and a span is one request. The bytes of a fetch
+// are published block by block as they arrive, so the first block does not wait
+// for the last. A block is handed to those who wait for it directly, not only
+// through the memory tier: a read larger than the whole budget works.
+//
+// A fetch lives while anyone waits for one of its blocks or a File wants one
+// ahead of its reader (File.Prefetch); the cancellation of one reader leaves the
+// others alone, and the last one to lose interest ends the request. An error goes
+// to the waiters of the blocks that did not arrive and is never kept: who comes
+// later tries anew.
+//
+// At most Options.Streams fetches run. Demand goes before prefetch, a demand read
+// that needs a block of a queued prefetch moves it up, one place is closed to
+// prefetch (where there is more than one), and within a class the images take
+// turns.
+//
+// Later tiers fit in at two points: a block that is not in memory is looked for
+// where a fetch begins (run), and a block that arrived is handed on where it is
+// published (publish).
+//
+// Memory: the resident blocks stay within Options.Memory. Beside it there are one
+// block for each running fetch, a free list of as many, and the blocks that reads
+// under way are about to copy (at most pieceBlocks for each read).
+//
+// Goroutines: one for each running fetch, started under the lock and ended by its
+// last block, an error, or Close, which waits for all of them.
+//
+// Locks: Cache.mu is the only one and guards everything in this package that
+// changes. It is never held across a request or a copy of block data to a reader.
+//
+// Units: sizes and offsets are bytes; an index counts blocks of BlockSize from
+// the start of an image; a cost is bytes of the memory budget.
+package cache

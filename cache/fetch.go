@@ -1,0 +1,243 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// class says why a fetch was begun: because a reader waits, or ahead of one.
+type class bool
+
+const (
+	demand class = false
+	ahead  class = true
+)
+
+// fetch is one request, under way or still to be made, for a run of neighbouring
+// blocks. Guarded by Cache.mu.
+type fetch struct {
+	of       *contents
+	class    class
+	blocks   []*pending // not arrived yet, neighbouring, ascending; the first arrives next
+	interest int        // sum over blocks
+	running  bool       // it has a place and a goroutine
+	over     bool       // ended: all arrived, failed, or nobody is interested
+	cancel   context.CancelFunc
+}
+
+// begin makes fetches of a run of fresh pending blocks, or lengthens a queued
+// fetch of the same class that the run continues, and starts what finds a place.
+// Cache.mu is held.
+func (c *Cache) begin(run []*pending, k class) {
+	if len(run) == 0 {
+		return
+	}
+	f := c.neighbour(run, k)
+	if f == nil {
+		f = &fetch{of: run[0].of, class: k, blocks: run}
+		c.queue(k).push(f)
+	}
+	for _, p := range run {
+		p.fetch = f
+		f.interest += p.interest()
+	}
+	c.schedule()
+}
+
+// neighbour joins the run to a queued fetch that ends where it begins or begins
+// where it ends, and returns that fetch; nil when there is none with room.
+func (c *Cache) neighbour(run []*pending, k class) *fetch {
+	e, first, last := run[0].of, run[0].index, run[len(run)-1].index
+	fits := func(p *pending) bool {
+		return p != nil && p.fetch != nil && !p.fetch.running && p.fetch.class == k &&
+			len(p.fetch.blocks)+len(run) <= spanBlocks
+	}
+	if p := e.pending[first-1]; fits(p) {
+		p.fetch.blocks = append(p.fetch.blocks, run...)
+		return p.fetch
+	}
+	if p := e.pending[last+1]; fits(p) {
+		p.fetch.blocks = slices.Concat(run, p.fetch.blocks)
+		return p.fetch
+	}
+	return nil
+}
+
+// promote makes a block's queued prefetch a demand fetch, from that block on: what
+// lies before it stays behind. A reader waits for the block. Cache.mu is held.
+func (c *Cache) promote(p *pending) {
+	f := p.fetch
+	if f.running || f.class == demand {
+		return
+	}
+	c.prefetch.remove(f)
+	at := slices.Index(f.blocks, p)
+	if at > 0 {
+		left := &fetch{of: f.of, class: ahead, blocks: slices.Clone(f.blocks[:at])}
+		for _, q := range left.blocks {
+			q.fetch = left
+			left.interest += q.interest()
+		}
+		c.prefetch.push(left)
+		f.blocks = slices.Clone(f.blocks[at:])
+		f.interest -= left.interest
+		if left.interest == 0 {
+			c.end(left, nil)
+		}
+	}
+	f.class = demand
+	c.demand.push(f)
+	c.schedule()
+}
+
+// queue returns where fetches of the class wait.
+func (c *Cache) queue(k class) *queue {
+	if k == demand {
+		return &c.demand
+	}
+	return &c.prefetch
+}
+
+// schedule gives the free places away: to demand first, to prefetch all but one.
+// Cache.mu is held.
+func (c *Cache) schedule() {
+	most := max(1, c.streams-1)
+	for !c.closed && c.running < c.streams {
+		f := c.demand.pop()
+		if f == nil && c.ahead < most {
+			f = c.prefetch.pop()
+		}
+		if f == nil {
+			return
+		}
+		c.start(f)
+	}
+}
+
+// start runs a fetch that has left its queue. Cache.mu is held.
+func (c *Cache) start(f *fetch) {
+	// What lost all interest while it waited at either end is not asked for.
+	idle := func(p *pending) bool { return p.interest() == 0 }
+	for idle(f.blocks[0]) {
+		f.blocks[0].forget()
+		f.blocks = f.blocks[1:]
+	}
+	for last := len(f.blocks) - 1; idle(f.blocks[last]); last-- {
+		f.blocks[last].forget()
+		f.blocks = f.blocks[:last]
+	}
+	var ctx context.Context
+	ctx, f.cancel = context.WithCancel(c.ctx)
+	f.running = true
+	c.running++
+	if f.class == ahead {
+		c.ahead++
+	}
+	c.counts.requests++
+	off := f.blocks[0].index * BlockSize
+	span := image.Span{Off: off, Len: int64(len(f.blocks)) * BlockSize}.Clip(f.of.id.size)
+	img := f.of.img
+	began := f.class
+	c.wg.Go(func() {
+		err := c.run(ctx, f, img, span)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		f.cancel()
+		c.end(f, err)
+		c.running--
+		if began == ahead {
+			c.ahead--
+		}
+		c.schedule()
+	})
+}
+
+// run makes the request and publishes its blocks as they arrive, until all have,
+// nobody is interested in the rest, or it fails.
+func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.Span) error {
+	body, err := c.source.OpenSpan(ctx, img, span)
+	if err != nil {
+		return readError(img.ID, err)
+	}
+	defer func() {
+		if err := body.Close(); err != nil {
+			c.log.Debug("closing the body of a span failed; its blocks are kept", slog.String("image", img.ID), slog.Any("error", err))
+		}
+	}()
+	for index := span.Off / BlockSize; ; index++ {
+		want := BlockSpan(index, span.End())
+		c.mu.Lock()
+		if f.over {
+			c.mu.Unlock()
+			return nil
+		}
+		data := c.memory.buffer(want.Len)
+		c.mu.Unlock()
+
+		_, err := io.ReadFull(body, data)
+
+		c.mu.Lock()
+		if err != nil {
+			c.memory.recycle(data)
+			c.mu.Unlock()
+			return readError(img.ID, err)
+		}
+		c.publish(f, index, data)
+		c.mu.Unlock()
+	}
+}
+
+// publish makes the next block of a fetch resident and hands it to its waiters.
+// The buffer is the cache's from here on. Cache.mu is held.
+func (c *Cache) publish(f *fetch, index int64, data []byte) {
+	c.counts.fetched += int64(len(data))
+	if f.over { // nobody waited for the rest
+		c.memory.recycle(data)
+		return
+	}
+	p := f.blocks[0]
+	f.blocks = f.blocks[1:]
+	f.interest -= p.interest()
+	b := &block{data: data, refs: 1}
+	c.memory.put(blockID{f.of, index}, b)
+	p.settle(b, nil)
+	c.memory.unpin(b)
+	if f.interest == 0 {
+		c.end(f, nil)
+	}
+}
+
+// lose notes that one interest in a fetch is gone, and ends it with the last.
+// Cache.mu is held.
+func (c *Cache) lose(f *fetch) {
+	f.interest--
+	if f.interest == 0 {
+		c.end(f, nil)
+	}
+}
+
+// end fails what has not arrived and forgets it; who asks again begins a new
+// fetch. err is nil when nobody is interested in the rest. A second call does
+// nothing. Cache.mu is held.
+func (c *Cache) end(f *fetch, err error) {
+	if f.over {
+		return
+	}
+	f.over = true
+	if f.running {
+		f.cancel()
+	} else {
+		c.queue(f.class).remove(f)
+	}
+	if err != nil && f.class == ahead && !c.closed {
+		c.log.Debug("fetching ahead failed; a read of these bytes tries again", slog.String("image", f.of.img.ID), slog.Any("error", err))
+	}
+	for _, p := range f.blocks {
+		p.settle(nil, err)
+	}
+	f.blocks = nil
+}

@@ -1,0 +1,166 @@
+package cache
+
+import (
+	"context"
+	"slices"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// pending is a missing block that somebody is interested in. It is in its image's
+// map and in one fetch until it has arrived or failed, or nobody wants it.
+// Guarded by Cache.mu, but for block and err once done is closed.
+type pending struct {
+	of      *contents
+	index   int64
+	fetch   *fetch
+	waiters int     // reads that wait for it
+	owners  []*File // Files that want it ahead of their reader
+
+	done  chan struct{} // closed when block or err is set
+	block *block        // pinned once for each waiter
+	err   error
+}
+
+// interest is how many want the block.
+func (p *pending) interest() int { return p.waiters + len(p.owners) }
+
+// wait returns the block when it has arrived, and whether it had not by now. It
+// ends with ctx; either way the caller releases the slot afterwards.
+func (p *pending) wait(ctx context.Context) (*block, bool, error) {
+	select {
+	case <-p.done:
+		return p.block, false, p.err
+	default:
+	}
+	select {
+	case <-p.done:
+		return p.block, true, p.err
+	case <-ctx.Done():
+		return nil, true, ctx.Err()
+	}
+}
+
+// acquire fills the slots with the blocks from index first on: pinned where
+// resident, else awaited, joining the fetches that bring them already and beginning
+// one for each run of the others. Cache.mu is held.
+func (c *Cache) acquire(e *contents, first int64, slots []slot) {
+	var run []*pending
+	for i := range slots {
+		index := first + int64(i)
+		if b := c.memory.get(blockID{e, index}); b != nil {
+			c.counts.hits++
+			slots[i].block = b
+			c.begin(run, demand)
+			run = nil
+			continue
+		}
+		c.counts.misses++
+		p := e.pending[index]
+		if p != nil {
+			c.begin(run, demand)
+			run = nil
+			p.waiters++
+			p.fetch.interest++
+			c.promote(p)
+		} else {
+			p = e.expect(index)
+			p.waiters++
+			run = append(run, p)
+		}
+		slots[i].await = p
+	}
+	c.begin(run, demand)
+}
+
+// release ends a read's use of a slot: it no longer needs the block, or gives up
+// waiting for it. Cache.mu is held.
+func (c *Cache) release(s *slot) {
+	if s.block != nil {
+		c.memory.unpin(s.block)
+		return
+	}
+	p := s.await
+	if p == nil {
+		return
+	}
+	select {
+	case <-p.done:
+		if p.block != nil {
+			c.memory.unpin(p.block)
+		}
+	default:
+		p.waiters--
+		c.lose(p.fetch)
+	}
+}
+
+// want makes the File an owner of every block of the spans that is not resident,
+// and begins fetches for those that nothing brings yet. Cache.mu is held.
+func (f *File) want(spans []image.Span) {
+	c := f.cache
+	for _, s := range spans {
+		first, end := blockRange(s.Clip(f.size))
+		var run []*pending
+		for index := first; index < end; index++ {
+			p := f.of.pending[index]
+			fresh := p == nil && !c.memory.touch(blockID{f.of, index})
+			if fresh {
+				p = f.of.expect(index)
+				run = append(run, p)
+			}
+			if p != nil && !slices.Contains(p.owners, f) {
+				p.owners = append(p.owners, f)
+				f.wants[index] = p
+				if !fresh {
+					p.fetch.interest++
+				}
+			}
+			if !fresh || len(run) == spanBlocks {
+				c.begin(run, ahead)
+				run = nil
+			}
+		}
+		c.begin(run, ahead)
+	}
+}
+
+// disown ends a File's interest in a block that has not arrived. Cache.mu is held.
+func (c *Cache) disown(p *pending, f *File) {
+	at := slices.Index(p.owners, f)
+	if at < 0 {
+		return
+	}
+	p.owners = slices.Delete(p.owners, at, at+1)
+	delete(f.wants, p.index)
+	c.lose(p.fetch)
+}
+
+// expect makes a block pending. The caller gives it to a fetch (begin) before the
+// lock is released.
+func (e *contents) expect(index int64) *pending {
+	p := &pending{of: e, index: index, done: make(chan struct{})}
+	e.pending[index] = p
+	return p
+}
+
+// forget takes the block out of the image's map and tells its owners that it is
+// no longer fetched for them. Cache.mu is held.
+func (p *pending) forget() {
+	delete(p.of.pending, p.index)
+	for _, f := range p.owners {
+		delete(f.wants, p.index)
+	}
+	p.owners = nil
+	p.of.prune()
+}
+
+// settle hands the outcome to the waiters. Cache.mu is held.
+func (p *pending) settle(b *block, err error) {
+	p.forget()
+	p.block, p.err = b, err
+	if b != nil {
+		b.refs += p.waiters
+	}
+	close(p.done)
+}
