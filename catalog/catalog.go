@@ -1,0 +1,177 @@
+package catalog
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Lister lists images as the service lists them with the mount's filters.
+type Lister interface {
+	// ListImages yields every image page by page, or, with a name, at least
+	// every image of exactly that name (it may yield others: a filter is a
+	// hint). An image may come twice. The pages belong to yield. It ends early
+	// with yield's error, and when ctx does.
+	ListImages(ctx context.Context, name *string, yield func([]image.Image) error) error
+}
+
+// Records reads and changes single records. Each method returns when the service
+// has answered: a success has happened.
+type Records interface {
+	Get(ctx context.Context, id string) (image.Image, error)
+	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
+	Delete(ctx context.Context, id string) error
+}
+
+// Draft is a file being written that lies over the images.
+type Draft interface {
+	ID() string // never changes, unique in one catalog
+}
+
+// DefaultTTL is how old knowledge of the service may be unless Options say
+// otherwise: a listing of 1000 images takes the service half a second.
+const DefaultTTL = 30 * time.Second
+
+// Options are what New needs. Lister and Records must be set.
+type Options struct {
+	Lister  Lister
+	Records Records
+	// Project is whose images are ours; "" when it is not known: all are.
+	Project string
+	// TTL is how old knowledge of the service may be; 0 is DefaultTTL.
+	TTL time.Duration
+	// Logger may be nil.
+	Logger *slog.Logger
+	// OnChange, if not nil, is told of each entry that the kernel may remember
+	// and that now stands for another image, another state of its image, or
+	// nothing, for a reason other than a change that was asked of this catalog
+	// at this very entry. It is called from one goroutine, never under a lock;
+	// Close waits for it. An entry that appears where none was is not told.
+	OnChange func(entry string)
+}
+
+// Entry is what the directory shows under one name.
+type Entry struct {
+	Name string
+	// Image is what the entry stands for. With a Draft it is the image that is
+	// known to lie under it; its ID is "" where none is.
+	Image image.Image
+	Draft Draft // nil, or what lies over the image
+}
+
+// Catalog is the directory. All methods may be called at once.
+type Catalog struct {
+	lister  Lister
+	records Records
+	project string
+	ttl     time.Duration
+	log     *slog.Logger
+	serial  serial
+	notify  *notifier
+	ctx     context.Context // of every request that outlives its caller
+	cancel  context.CancelFunc
+	running sync.WaitGroup // requests and the notifier
+
+	mu      sync.Mutex // guards the fields below
+	dir     *directory
+	shown   []Entry       // what List returns of dir and drafts; nil after a change
+	ids     []image.Image // what IDs returns; nil after a change
+	listed  since         // when the complete listing that dir holds began; zero before the first
+	took    time.Duration // how long it took
+	known   *simplelru.LRU[string, since]
+	single  *simplelru.LRU[string, lookedUp]
+	asking  map[string]*request // groups being asked for, by base entry
+	listing *request            // refresh under way; nil if none
+	seq     uint64              // counts beginnings of requests and own changes
+	begun   map[uint64]int      // sequence numbers at which the requests under way began
+	own     map[string]ownChange
+	drafts  map[string]*overlay // by entry
+	placed  map[string]*overlay // by draft id
+	outage  *outage             // nil while the service answers
+	refused bool                // the service answered the last request, and refused it
+	counts  counts
+}
+
+// since says when the request that brought some knowledge began.
+type since struct {
+	at  time.Time
+	seq uint64
+}
+
+// request is one request, or series of requests, that callers wait for.
+type request struct {
+	done    chan struct{} // closed when the fields below are final
+	err     error
+	unclear bool // only a listing can tell
+}
+
+// Most groups (4096, about 3 MiB) and single records (1024) that are remembered
+// apart from the listing: a shell's or a build's working set.
+const (
+	maxKnown  = 4096
+	maxSingle = 1024
+)
+
+// New returns a catalog that knows nothing yet. Close ends it.
+func New(opts Options) *Catalog {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Catalog{
+		lister: opts.Lister, records: opts.Records, project: opts.Project, ttl: opts.TTL, log: opts.Logger,
+		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
+		dir:    newDirectory(opts.Project),
+		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{},
+		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
+	}
+	if c.ttl <= 0 {
+		c.ttl = DefaultTTL
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.known = mustLRU(maxKnown, c.evictGroup)
+	c.single = mustLRU[string, lookedUp](maxSingle, nil)
+	c.running.Go(func() { c.notify.run(ctx) })
+	return c
+}
+
+func mustLRU[K comparable, V any](size int, evicted func(K, V)) *simplelru.LRU[K, V] {
+	lru, err := simplelru.NewLRU(size, evicted)
+	if err != nil { // only for a size below 1
+		panic(err)
+	}
+	return lru
+}
+
+// Close ends every request under way and waits for them and for OnChange. The
+// catalog must not be used afterwards.
+func (c *Catalog) Close() {
+	c.cancel()
+	c.running.Wait()
+}
+
+// wait waits for a shared request with the waiter's own ctx.
+func (c *Catalog) wait(ctx context.Context, r *request) error {
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wrap gives an error of the service or of a context the operation and entry.
+func wrap(op, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &image.Error{Op: op, Image: what, Kind: image.KindOf(err), Err: err}
+}
+
+func notFound(op, what string) error {
+	return &image.Error{Op: op, Image: what, Kind: image.NotFound}
+}

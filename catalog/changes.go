@@ -1,0 +1,76 @@
+package catalog
+
+import (
+	"context"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// A change that the kernel waits for under its lock of the directory ends within
+// 10 s: changeBound for the change, undoBound to put back what a rename began.
+const (
+	changeBound = 8 * time.Second
+	undoBound   = 2 * time.Second
+)
+
+// Update changes one record and shows the result. It ends within 8 s, or with
+// ctx. Changes of one image run one after the other.
+func (c *Catalog) Update(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
+	ctx, cancel := context.WithTimeout(ctx, changeBound)
+	defer cancel()
+	return c.update(ctx, id, changes)
+}
+
+// Remove deletes the image and shows that it is gone. It ends within 8 s, or
+// with ctx. NotFound means that it was gone already.
+func (c *Catalog) Remove(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, changeBound)
+	defer cancel()
+	return c.remove(ctx, id)
+}
+
+// update is Update without a bound of its own. The bases are entries that the
+// change may give to the image.
+func (c *Catalog) update(ctx context.Context, id string, changes []image.Change, bases ...string) (image.Image, error) {
+	if err := c.serial.enter(ctx, id); err != nil {
+		return image.Image{}, wrap("update", id, err)
+	}
+	defer c.serial.leave(id)
+	img, err := c.records.Update(ctx, id, changes)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.refusedChange(id, err, bases...)
+		return image.Image{}, wrap("update", id, err)
+	}
+	c.putLocked(img)
+	return img, nil
+}
+
+func (c *Catalog) remove(ctx context.Context, id string) error {
+	if err := c.serial.enter(ctx, id); err != nil {
+		return wrap("delete", id, err)
+	}
+	defer c.serial.leave(id)
+	err := c.records.Delete(ctx, id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.refusedChange(id, err)
+		return wrap("delete", id, err)
+	}
+	c.forgetLocked(id)
+	return nil
+}
+
+// refusedChange draws what can be learned from a failed change. The caller holds
+// mu.
+func (c *Catalog) refusedChange(id string, err error, bases ...string) {
+	switch {
+	case image.Is(err, image.NotFound):
+		c.forgetLocked(id)
+	case away(err), image.Is(err, image.Interrupted):
+		c.doubt(id, bases...)
+	}
+}

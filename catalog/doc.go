@@ -1,0 +1,30 @@
+// Package catalog is what the directory shows: the only owner of entries. It
+// turns the names of images into entries and back, decides which image has
+// which entry, lists, looks up one name without listing the cloud, and lays
+// drafts over the images.
+//
+// # What is known, and since when
+//
+// Everything known of the service lives in one directory (directory.go): either
+// a complete listing, or only the groups (all images of one base entry) that
+// lookups asked for. Each piece of knowledge has the time at which its request
+// began, so that its age is never understated, and a sequence number. A request
+// that began before one of our own changes cannot undo that change: what it
+// brings of images changed since is put aside (own.go).
+//
+// # Goroutines
+//
+// New starts one goroutine, which calls OnChange. A refresh of the listing and
+// each request of a lookup run in a goroutine of their own, under the catalog's
+// context and a bound of their own; callers only wait for them, each with its
+// own context. Close ends and awaits all of them.
+//
+// # Locks
+//
+// Catalog.mu guards all state and is never held while the service is asked or
+// OnChange is called. The notifier's lock is taken inside it and takes none.
+// Changes of one image are put in order by a semaphore per image (serial.go),
+// taken before Catalog.mu and waited for with the caller's context.
+//
+// Units: lengths are bytes of UTF-8 unless they say characters.
+package catalog

@@ -1,0 +1,71 @@
+package catalog
+
+import "github.com/imagefs/imagefs/image"
+
+// overlay is one draft at its entry.
+type overlay struct {
+	entry string
+	draft Draft
+}
+
+// AddDraft shows the draft at the entry, over the image there if there is one.
+// The error is of kind Exists while another draft is there. A draft that is
+// elsewhere already moves.
+func (c *Catalog) AddDraft(entry string, d Draft) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := c.drafts[entry]; o != nil && o.draft.ID() != d.ID() {
+		return &image.Error{Op: "add draft", Image: entry, Kind: image.Exists, Detail: "another draft is there"}
+	}
+	c.place(entry, d)
+	return nil
+}
+
+// MoveDraft shows the draft at another entry. Another draft that is there no
+// longer shows, as rename(2) has it; what becomes of it is the caller's business.
+func (c *Catalog) MoveDraft(d Draft, entry string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := c.drafts[entry]; o != nil {
+		c.lift(o.draft.ID())
+	}
+	c.place(entry, d)
+}
+
+// RemoveDraft takes the draft away; nothing happens when it is not shown.
+func (c *Catalog) RemoveDraft(d Draft) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lift(d.ID())
+}
+
+// Committed says that the draft with this id became img, and that retired ("":
+// none) is gone: from one moment to the next the draft no longer lies there and
+// its entry stands for img, if img's name maps to it. A draft that goes on being
+// written is added again by who writes it.
+func (c *Catalog) Committed(draft string, img image.Image, retired string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lift(draft)
+	if retired != "" && retired != img.ID {
+		c.forgetLocked(retired)
+	}
+	c.putLocked(img)
+}
+
+func (c *Catalog) place(entry string, d Draft) {
+	c.lift(d.ID())
+	o := &overlay{entry: entry, draft: d}
+	c.drafts[entry], c.placed[d.ID()] = o, o
+	c.stale()
+}
+
+func (c *Catalog) lift(id string) {
+	o := c.placed[id]
+	if o == nil {
+		return
+	}
+	delete(c.placed, id)
+	delete(c.drafts, o.entry)
+	c.stale()
+}

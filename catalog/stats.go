@@ -1,0 +1,43 @@
+package catalog
+
+import "time"
+
+// counts are running totals. Catalog.mu guards them.
+type counts struct {
+	refreshes uint64
+	lookups   uint64
+	failures  uint64
+}
+
+// Stats is a snapshot for status and metrics.
+type Stats struct {
+	Images    int       // known: all of the listing, or only what was looked up before the first
+	Drafts    int       // shown
+	Listed    time.Time // when the listing in use began; zero before the first
+	Took      time.Duration
+	Refreshes uint64 // listings begun
+	Lookups   uint64 // names and ids asked for
+	Failures  uint64 // of both
+	// Away is since when the service has not answered and the last listing is
+	// shown; zero while it answers. Warning says so in one sentence, else "".
+	Away    time.Time
+	Warning string
+}
+
+// Stats returns a snapshot.
+func (c *Catalog) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Stats{
+		Images: len(c.dir.byID), Drafts: len(c.drafts), Listed: c.listed.at, Took: c.took,
+		Refreshes: c.counts.refreshes, Lookups: c.counts.lookups, Failures: c.counts.failures,
+	}
+	if c.outage != nil {
+		s.Away = c.outage.since
+		s.Warning = "the Image service does not answer: " + c.outage.err.Error()
+		if c.complete() {
+			s.Warning += "; shown is the listing of " + c.listed.at.UTC().Format(time.RFC3339)
+		}
+	}
+	return s
+}
