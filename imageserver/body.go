@@ -1,0 +1,60 @@
+package imageserver
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// maxJSON is the most bytes of a JSON body: 128 properties of 64 KiB.
+const maxJSON = 8 << 20
+
+// readJSON reads the request's body as a JSON array or object.
+func readJSON(w http.ResponseWriter, r *request) (any, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return nil, refuse(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", maxJSON)
+		}
+		return nil, refuse(http.StatusBadRequest, "The request body could not be read.")
+	}
+	if len(text) == 0 {
+		return nil, refuse(http.StatusBadRequest, "Body expected in request.")
+	}
+	return parseJSON(text)
+}
+
+// parseJSON keeps numbers as json.Number, so that whole ones stay whole.
+func parseJSON(text []byte) (any, error) {
+	var body any
+	dec := json.NewDecoder(bytesReader(text))
+	dec.UseNumber()
+	if err := dec.Decode(&body); err != nil {
+		return nil, refuse(http.StatusBadRequest, "Malformed JSON in request body.")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, refuse(http.StatusBadRequest, "Malformed JSON in request body.")
+	}
+	switch body.(type) {
+	case map[string]any, []any:
+		return body, nil
+	default:
+		return nil, refuse(http.StatusBadRequest, "Unexpected body type. Expected list/dict.")
+	}
+}
+
+// answer writes a JSON document.
+func answer(w http.ResponseWriter, status int, document any) error {
+	text, err := marshal(document)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	_, err = w.Write(text)
+	return gone(err)
+}
