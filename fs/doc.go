@@ -1,0 +1,32 @@
+// Package fs is the kernel's face of imagefs: nodes and handles over the rooms
+// that know images, bytes and drafts. It maps kinds of error to errno (errno.go)
+// and decides who may change what (policy.go); nothing else does.
+//
+// # Parts
+//
+// A node is an entry: an inode number stays while a commit gives the entry
+// another image. Nodes under .by-id are their own and never change. A handle is
+// one open file. A draft (draft.go) is the writing side of a node: it exists from
+// the first open for writing until the service has its bytes, or until it is kept
+// in staging for the user.
+//
+// # Goroutines
+//
+//   - go-fuse runs one goroutine per kernel request.
+//   - call.watch, one per request that had to wait, ends with its request.
+//   - notifier.run, one per mount, sends every kernel notification; ends at unmount.
+//   - draft.settle, one per draft whose last writer has closed; counted in
+//     FS.settling, which Server.Wait waits for.
+//   - usage refresh, at most one; counted in FS.settling.
+//
+// # Lock order
+//
+// draft.turn (a channel: held while a commit, a rename or an unlink of that
+// draft runs, and so across network I/O: it is what the waiting is for, and is
+// taken with a ctx) → node.mu → draft.mu → FS.mu → notifier.mu. No mutex is held
+// across network I/O, local I/O or a kernel notification.
+//
+// # Units
+//
+// Sizes and offsets are bytes.
+package fs

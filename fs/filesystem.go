@@ -1,0 +1,189 @@
+package fs
+
+import (
+	"context"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Options are what a mount is told.
+type Options struct {
+	ReadOnly   bool
+	AllowOther bool
+	// WriteAllProjects lets images of other projects be changed.
+	WriteAllProjects bool
+	UID, GID         uint32 // owner that is shown where none was set
+	Project          string // ours; "" when unknown
+	Source           string // shown in the first column of /proc/mounts
+	Log              *slog.Logger
+}
+
+// FS is one mounted filesystem.
+type FS struct {
+	Rooms
+	opts     Options
+	policy   policy
+	log      *slog.Logger
+	life     context.Context // ends with Server.Abort: never by an unmount
+	root     *rootNode
+	began    time.Time
+	notifier *notifier
+	settling sync.WaitGroup // work that outlives its request: the owner is Server.Wait
+
+	mu     sync.Mutex       // guards the fields below
+	nodes  map[string]*node // by the id of the image, or of the new draft, behind them
+	inodes map[uint64]*node
+	drafts map[string]*draft // by the draft's id
+	usage  usage
+	open   int // open handles
+}
+
+// blockSize is what stat recommends for a read or write, in bytes: one kernel
+// request.
+const blockSize = maxRequest
+
+func newFS(life context.Context, rooms Rooms, opts Options) *FS {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	f := &FS{
+		Rooms: rooms, opts: opts, log: opts.Log, life: life, began: time.Now(),
+		policy: policy{readOnly: opts.ReadOnly, project: opts.Project, all: opts.WriteAllProjects},
+		nodes:  make(map[string]*node),
+		inodes: make(map[uint64]*node),
+		drafts: make(map[string]*draft),
+	}
+	f.notifier = newNotifier()
+	f.root = &rootNode{fs: f}
+	return f
+}
+
+// inodeNumber is a 64-bit hash of a node's key.
+func inodeNumber(key string) uint64 {
+	for {
+		h := fnv.New64a()
+		h.Write([]byte(key))                                //nolint:errcheck // a hash never fails
+		if ino := h.Sum64(); ino > 1 && ino != ^uint64(0) { // the root is 1; go-fuse reserves the last
+			return ino
+		}
+		key += "+"
+	}
+}
+
+// known returns the node of an entry, nil when the kernel knows none.
+func (f *FS) known(e Entry) *node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d := f.drafts[e.Draft]; d != nil {
+		return d.node
+	}
+	return f.nodes[e.Image.ID]
+}
+
+// nodeOf returns the node of an entry, and makes it when the kernel knows none. A
+// node that is known takes the newer record.
+func (f *FS) nodeOf(e Entry) *node {
+	f.mu.Lock()
+	var n *node
+	if d := f.drafts[e.Draft]; d != nil {
+		n = d.node // its image's id may be changing just now
+	} else if n = f.nodes[e.Image.ID]; n == nil {
+		n = f.newNodeLocked(e.Image.ID, "")
+	}
+	f.mu.Unlock()
+	n.refresh(e.Image)
+	return n
+}
+
+// fixedNodeOf returns the node of the image under .by-id.
+func (f *FS) fixedNodeOf(img image.Image) *node {
+	f.mu.Lock()
+	n := f.nodes[byIDName+img.ID]
+	if n == nil {
+		n = f.newNodeLocked(img.ID, byIDName)
+		n.fixed = true
+	}
+	f.mu.Unlock()
+	n.refresh(img)
+	return n
+}
+
+// newNodeLocked makes the node of the image or of the new draft with the given id,
+// in the named directory (the root's is "").
+func (f *FS) newNodeLocked(id, directory string) *node {
+	n := &node{fs: f, ino: f.freeInodeLocked(directory + id), key: directory + id, img: image.Image{ID: id}}
+	f.nodes[n.key] = n
+	f.inodes[n.ino] = n
+	return n
+}
+
+// freeInodeLocked returns the inode number of a new node: the hash of its key,
+// unless a node that began with this image has meanwhile been given another.
+func (f *FS) freeInodeLocked(key string) uint64 {
+	for {
+		if ino := inodeNumber(key); f.inodes[ino] == nil {
+			return ino
+		}
+		key += "+"
+	}
+}
+
+// moved records that the node is now behind the image with the given id.
+func (f *FS) moved(n *node, id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.nodes[n.key] == n {
+		delete(f.nodes, n.key)
+	}
+	n.key = id
+	f.nodes[id] = n
+}
+
+// forget drops a node that the kernel has forgotten.
+func (f *FS) forget(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.nodes[n.key] == n {
+		delete(f.nodes, n.key)
+	}
+	if f.inodes[n.ino] == n {
+		delete(f.inodes, n.ino)
+	}
+}
+
+// OpenHandles is the number of files open now.
+func (f *FS) OpenHandles() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
+}
+
+func (f *FS) countHandle(by int) {
+	f.mu.Lock()
+	f.open += by
+	f.mu.Unlock()
+}
+
+// fail logs why an operation failed and returns its errno. What a user does every
+// day (a name that is not there, Ctrl-C) is not worth a line.
+func (f *FS) fail(op string, err error, attrs ...any) error {
+	if err == nil {
+		return nil
+	}
+	level := slog.LevelWarn
+	switch image.KindOf(err) {
+	case image.NotFound, image.Interrupted, image.Exists, image.ReadOnly:
+		level = slog.LevelDebug
+	}
+	f.log.Log(context.Background(), level, op+" failed", append(attrs, "error", err)...)
+	return err
+}
+
+// stable returns the identity of a regular file with this inode number.
+func stable(ino uint64) gofs.StableAttr { return gofs.StableAttr{Mode: modeRegular, Ino: ino} }

@@ -1,0 +1,210 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"syscall"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// handle is one open file of the root directory.
+type handle struct {
+	node   *node
+	write  bool   // opened for writing
+	draft  *draft // what it counts in; nil when opened for reading where nobody wrote
+	opener uint32 // process that opened it for writing; 0 when it cannot be known
+
+	mu     sync.Mutex // guards the fields below
+	reader Reader     // of the image behind the node, opened at the first read
+	of     string     // id of the image that reader reads
+	closed bool
+}
+
+var (
+	_ gofs.FileReader    = (*handle)(nil)
+	_ gofs.FileWriter    = (*handle)(nil)
+	_ gofs.FileFlusher   = (*handle)(nil)
+	_ gofs.FileFsyncer   = (*handle)(nil)
+	_ gofs.FileReleaser  = (*handle)(nil)
+	_ gofs.FileAllocater = (*handle)(nil)
+	_ gofs.FileLseeker   = (*handle)(nil)
+)
+
+// Read reads what is behind the node now: the draft while somebody writes, else
+// the image.
+func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	c := h.node.fs.begin(ctx)
+	defer c.end()
+	n, err := h.readAt(c, dest, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, openErrno(h.node.fs.fail("read", err, "image", h.node.id(), "offset", off))
+	}
+	return fuse.ReadResultData(dest[:n]), 0
+}
+
+func (h *handle) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+	for {
+		img, d := h.node.now()
+		if d == nil {
+			return h.readImage(ctx, img, p, off)
+		}
+		n, err := d.bytes.ReadAt(ctx, p, off)
+		if _, now := h.node.now(); err == nil || errors.Is(err, io.EOF) || now == d {
+			return n, err
+		} // the draft ended under the read: what it became has the answer
+	}
+}
+
+func (h *handle) readImage(ctx context.Context, img image.Image, p []byte, off int64) (int, error) {
+	if img.ID == "" {
+		return 0, &image.Error{Op: "read", Kind: image.Stale, Detail: "its draft was not committed"}
+	}
+	r, err := h.readerOf(img)
+	if err != nil {
+		return 0, err
+	}
+	return r.ReadAt(ctx, p, off)
+}
+
+// readerOf returns the handle's reader of the image behind the node, a new one
+// when a commit has given the node another image.
+func (h *handle) readerOf(img image.Image) (Reader, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, &image.Error{Op: "read", Image: img.ID, Kind: image.Stale, Detail: "the file is closed"}
+	}
+	if h.reader != nil && h.of == img.ID {
+		return h.reader, nil
+	}
+	old := h.reader
+	h.reader, h.of = h.node.fs.Engine.Open(img), img.ID
+	if old != nil {
+		// Reads under way on the old image end with an error of their own.
+		if err := old.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return h.reader, nil
+}
+
+// Write writes into the draft.
+func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	if !h.write {
+		return 0, syscall.EBADF
+	}
+	c := h.node.fs.begin(ctx)
+	defer c.end()
+	n, err := h.draft.write(c, data, off)
+	if err != nil && n == 0 {
+		return 0, openErrno(h.node.fs.fail("write", err, "draft", h.draft.bytes.Path()))
+	}
+	return uint32(n), 0
+}
+
+// Allocate reserves or frees space in the draft.
+func (h *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) syscall.Errno {
+	if !h.write {
+		return syscall.EBADF
+	}
+	c := h.node.fs.begin(ctx)
+	defer c.end()
+	return openErrno(h.node.fs.fail("fallocate", h.draft.allocate(c, mode, int64(off), int64(size))))
+}
+
+// Values of whence for lseek(2), from linux/fs.h; the kernel answers the others.
+const (
+	seekData = 3
+	seekHole = 4
+)
+
+// Lseek finds data and holes. The service tells of no holes, so an image is data
+// up to its end.
+func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
+	img, d := h.node.now()
+	size := img.Size
+	if d != nil {
+		size = d.bytes.Size()
+	}
+	if int64(off) >= size || int64(off) < 0 {
+		return 0, syscall.ENXIO
+	}
+	if d == nil {
+		if whence == seekHole {
+			return uint64(size), 0
+		}
+		return off, 0
+	}
+	find := d.bytes.SeekData
+	if whence == seekHole {
+		find = d.bytes.SeekHole
+	}
+	at, ok, err := find(int64(off))
+	switch {
+	case err != nil:
+		return 0, openErrno(h.node.fs.fail("lseek", err, "draft", d.bytes.Path()))
+	case !ok:
+		return 0, syscall.ENXIO
+	}
+	return uint64(at), 0
+}
+
+// Flush is a close(2), of this descriptor or of a duplicate. It commits when bytes
+// were written since the last commit and the process that opened the file closes
+// it. A process that a signal is ending does not choose to close: its draft is
+// kept, not published.
+func (h *handle) Flush(ctx context.Context) syscall.Errno {
+	if !h.write {
+		return 0
+	}
+	c, cctx := h.node.fs.change(ctx)
+	defer c.end()
+	if killedBySignal(c.tid) {
+		h.draft.writerKilled()
+		return 0
+	}
+	if processGroup(c.tid) != h.opener {
+		return 0 // left to a later flush or to release
+	}
+	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx), "draft", h.draft.bytes.Path()))
+}
+
+// Fsync puts the draft and its journal on the local disk. For a file that is only
+// read there is nothing to do.
+func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
+	if !h.write {
+		return 0
+	}
+	c := h.node.fs.begin(ctx)
+	defer c.end()
+	return openErrno(h.node.fs.fail("fsync", h.draft.bytes.Sync(c), "draft", h.draft.bytes.Path()))
+}
+
+// Release is the end of the open file. Its errors go nowhere, so whatever remains
+// to be done is logged by the draft.
+func (h *handle) Release(context.Context) syscall.Errno {
+	h.release()
+	return 0
+}
+
+func (h *handle) release() {
+	h.node.fs.countHandle(-1)
+	h.mu.Lock()
+	r := h.reader
+	h.reader, h.closed = nil, true
+	h.mu.Unlock()
+	if r != nil {
+		if err := r.Close(); err != nil {
+			h.node.fs.log.Warn("closing a reader failed", "image", h.of, "error", err)
+		}
+	}
+	if h.draft != nil {
+		h.draft.leave(h.write)
+	}
+}

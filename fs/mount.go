@@ -1,0 +1,161 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+const (
+	// maxRequest is the largest read or write the kernel sends, in bytes. At 1 MiB
+	// each reply exceeds the pipe that go-fuse splices through, and its buffers
+	// double; below it the kernel needs more requests for the same bytes.
+	maxRequest = 512 << 10
+
+	// maxBackground is how many requests of the kernel's read-ahead may wait at
+	// once. go-fuse's own 12 is few for readers of several images.
+	maxBackground = 64
+
+	// typeName is the filesystem's type: fuse.imagefs in /proc/mounts, by which
+	// updatedb and df leave it out or find it.
+	typeName = "imagefs"
+)
+
+// Server is a mount that answers.
+type Server struct {
+	fs    *FS
+	fuse  *fuse.Server
+	abort context.CancelFunc
+	wait  sync.Once
+}
+
+// Mount mounts the rooms at the mountpoint and returns when the mount answers. The
+// caller then calls Wait, which ends after an unmount by whomever. ctx bounds only
+// the mounting.
+func Mount(ctx context.Context, mountpoint string, rooms Rooms, opts Options) (*Server, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
+	}
+	life, abort := context.WithCancel(context.WithoutCancel(ctx))
+	f := newFS(life, rooms, opts)
+	served, err := serve(mountpoint, f)
+	if err != nil {
+		abort()
+		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
+	}
+	go f.notifier.run(f.root.EmbeddedInode())
+	return &Server{fs: f, fuse: served, abort: abort}, nil
+}
+
+// serve mounts: as root by mount(2), which needs no helper, else or where that is
+// not allowed by fusermount3.
+func serve(mountpoint string, f *FS) (*fuse.Server, error) {
+	if os.Geteuid() == 0 {
+		direct := mountOptions(f)
+		direct.DirectMountStrict = true
+		direct.DirectMountFlags = syscall.MS_NOSUID | syscall.MS_NODEV
+		if f.opts.ReadOnly {
+			direct.DirectMountFlags |= syscall.MS_RDONLY
+		}
+		served, err := gofs.Mount(mountpoint, f.root, direct)
+		if err == nil || fusermountMissing() {
+			return served, err
+		}
+		f.root = &rootNode{fs: f} // the node belongs to the failed try's tree
+	}
+	helped := mountOptions(f)
+	if f.opts.ReadOnly {
+		helped.Options = append(helped.Options, "ro")
+	}
+	return gofs.Mount(mountpoint, f.root, helped)
+}
+
+func mountOptions(f *FS) *gofs.Options {
+	timeout := validity
+	return &gofs.Options{
+		MountOptions: fuse.MountOptions{
+			AllowOther:    f.opts.AllowOther,
+			Options:       []string{"default_permissions"},
+			FsName:        f.opts.Source,
+			Name:          typeName,
+			MaxWrite:      maxRequest,
+			MaxBackground: maxBackground,
+			// touch(1) would drop a file's pages under CAP_AUTO_INVAL_DATA; data of
+			// an image never changes, and a draft changes through the kernel only.
+			ExplicitDataCacheControl: true,
+			// O_TRUNC must come with the open, so that a truncation alone makes no
+			// close commit; readdirplus is for ls -l, not for find.
+			ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO,
+		},
+		// A name that is not there is not remembered by the kernel: the catalog
+		// remembers it, and knows when to forget.
+		EntryTimeout:    &timeout,
+		AttrTimeout:     &timeout,
+		NullPermissions: true, // a mode of 000 is a mode
+	}
+}
+
+// fusermountMissing reports whether there is no helper to fall back to.
+func fusermountMissing() bool {
+	for _, dir := range []string{"/bin", "/usr/bin", "/usr/local/bin"} {
+		for _, name := range []string{"fusermount3", "fusermount"} {
+			if _, err := os.Stat(dir + "/" + name); err == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// EntryChanged tells the kernel that others have changed what an entry stands for.
+// It never waits.
+func (s *Server) EntryChanged(entry string) { s.fs.notifier.entry(entry) }
+
+// OpenHandles is the number of files open now.
+func (s *Server) OpenHandles() int { return s.fs.OpenHandles() }
+
+// Unmount unmounts. It fails with EBUSY's text while files are open.
+func (s *Server) Unmount() error {
+	if err := s.fuse.Unmount(); err != nil {
+		return fmt.Errorf("unmount: %w", err)
+	}
+	return nil
+}
+
+// Abort gives up the commits under way, and all waiting: their drafts stay in
+// staging with a journal that says how far they got.
+func (s *Server) Abort() { s.abort() }
+
+// Wait returns when the filesystem is unmounted, by whomever, and every commit has
+// ended. Drafts of files that were never closed (a connection that was aborted)
+// stay in staging.
+func (s *Server) Wait() {
+	s.wait.Do(func() {
+		s.fuse.Wait()
+		s.fs.settling.Wait()
+		s.fs.leaveDrafts()
+		s.fs.notifier.close()
+		s.abort()
+	})
+}
+
+// leaveDrafts closes the drafts that are left when the kernel is gone.
+func (f *FS) leaveDrafts() {
+	f.mu.Lock()
+	left := make([]*draft, 0, len(f.drafts))
+	for _, d := range f.drafts {
+		left = append(left, d)
+	}
+	f.mu.Unlock()
+	for _, d := range left {
+		f.log.Warn("its file was never closed: the draft stays in staging", "entry", d.entry, "draft", d.bytes.Path())
+		if err := d.bytes.Close(); err != nil {
+			f.log.Error("closing a draft failed", "draft", d.bytes.Path(), "error", err)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package fs
+
+import (
+	"sync"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+)
+
+// notifier sends the kernel's notifications, all of them from one goroutine: sent
+// from a handler, or under a lock that a handler takes, they deadlock the mount.
+type notifier struct {
+	wake chan struct{} // holds a token while there is something to send
+	stop chan struct{}
+	done chan struct{}
+
+	mu       sync.Mutex // guards the fields below
+	entries  map[string]struct{}
+	contents map[*node]struct{}
+}
+
+func newNotifier() *notifier {
+	return &notifier{
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		entries: make(map[string]struct{}), contents: make(map[*node]struct{}),
+	}
+}
+
+// entry asks the kernel to look the name up again. It never waits.
+func (n *notifier) entry(name string) {
+	n.mu.Lock()
+	n.entries[name] = struct{}{}
+	n.mu.Unlock()
+	n.signal()
+}
+
+// content asks the kernel to drop the pages of a node. It never waits.
+func (n *notifier) content(of *node) {
+	n.mu.Lock()
+	n.contents[of] = struct{}{}
+	n.mu.Unlock()
+	n.signal()
+}
+
+func (n *notifier) signal() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until close is called. An error only says that the kernel knows the
+// entry or the node no longer.
+func (n *notifier) run(root *gofs.Inode) {
+	defer close(n.done)
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.wake:
+		}
+		n.mu.Lock()
+		entries, contents := n.entries, n.contents
+		n.entries, n.contents = make(map[string]struct{}), make(map[*node]struct{})
+		n.mu.Unlock()
+		for of := range contents {
+			of.NotifyContent(0, 0)
+		}
+		for name := range entries {
+			root.NotifyEntry(name)
+		}
+	}
+}
+
+// close ends run and waits for it.
+func (n *notifier) close() {
+	close(n.stop)
+	<-n.done
+}

@@ -1,0 +1,142 @@
+package fs
+
+import (
+	"context"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Entry is what the directory shows under one file name.
+type Entry struct {
+	Name  string      // the file name
+	Image image.Image // ID is "" for a new draft
+	Draft string      // id of the draft that lies over the entry, or ""
+}
+
+// Directory answers what the root directory shows. Both obey ctx and answer from
+// memory where what they know is young enough.
+type Directory interface {
+	Lookup(ctx context.Context, entry string) (Entry, error)
+	List(ctx context.Context) ([]Entry, error)
+}
+
+// Images answers what .by-id shows: any image that the credentials can see.
+type Images interface {
+	ByID(ctx context.Context, id string) (image.Image, error)
+	IDs(ctx context.Context) ([]image.Image, error)
+}
+
+// Changer changes images at the service and the directory with them. An error
+// means that nothing was changed that can be seen.
+type Changer interface {
+	Remove(ctx context.Context, id string) error
+	// Rename names img after the entry; over, where given, is retired.
+	Rename(ctx context.Context, img image.Image, entry string, over *image.Image) (image.Image, error)
+	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
+}
+
+// Overlay shows drafts in the directory, over the images there. None of its
+// methods waits.
+type Overlay interface {
+	AddDraft(entry, draft string) error
+	MoveDraft(draft, entry string)
+	RemoveDraft(draft string)
+}
+
+// Names maps entries to the names of images.
+type Names interface {
+	ImageName(entry string) (string, error)
+}
+
+// Usage tells how much the service lets this project store, in bytes. ok is false
+// where the service has no limits.
+type Usage interface {
+	Storage(ctx context.Context) (used, limit int64, ok bool, err error)
+}
+
+// Catalog is the room that fs has its directory from.
+type Catalog interface {
+	Directory
+	Images
+	Changer
+	Overlay
+	Names
+}
+
+// Reader reads one image. Several goroutines may read at once; ReadAt has the
+// semantics of io.ReaderAt and ends with its ctx. Close is called once.
+type Reader interface {
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	Close() error
+}
+
+// Engine opens readers. Open makes no request.
+type Engine interface {
+	Open(img image.Image) Reader
+}
+
+// DraftSpec says what a draft begins with.
+type DraftSpec struct {
+	Name  string // the image's name
+	Entry string
+	// Replaces is the image that the commit retires, and whose name, visibility,
+	// tags, members and properties it carries over; nil for a new image.
+	Replaces *image.Image
+	// Base reads the bytes of Replaces, under what is written; nil when the draft
+	// begins empty. The draft closes it.
+	Base Reader
+	// Into is the id of our own record without data that the commit fills, or "".
+	Into string
+	// Attributes are what the committed image begins with.
+	Attributes image.Attributes
+}
+
+// Drafts makes drafts in staging.
+type Drafts interface {
+	Create(spec DraftSpec) (Draft, error)
+}
+
+// Draft is a file being written: local bytes, over a base when an existing image
+// is edited. Its methods may be called by several goroutines at once; while a
+// commit reads it, those that change bytes wait, with their ctx.
+type Draft interface {
+	ID() string // also the id chosen for the image of its first commit
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
+	Truncate(ctx context.Context, size int64) error
+	Allocate(ctx context.Context, mode uint32, off, size int64) error
+	// SeekData and SeekHole are lseek(2); false when there is no such offset.
+	SeekData(off int64) (int64, bool, error)
+	SeekHole(off int64) (int64, bool, error)
+	Sync(ctx context.Context) error
+	Size() int64
+	ModTime() time.Time
+	Written() bool // holds bytes or a length, so that an image without data would not do
+	SetAttributes(a image.Attributes) error
+	// Rename sets what the image will be called; over, where given, is what the
+	// commit retires from now on.
+	Rename(name, entry string, over *image.Image) error
+	Unlink() error // it will never be committed; open files go on
+	Path() string
+	Close() error               // leaves the journal as it is
+	Discard() error             // removes bytes and journal
+	Abandon(why string) error   // keeps both: the writer was killed
+	KeepFailed(err error) error // keeps both: the commit failed
+}
+
+// Committer makes an image of a draft. ctx ends the work: then nothing of it is
+// left in the service and the draft is kept.
+type Committer interface {
+	Commit(ctx context.Context, d Draft) (image.Image, error)
+	CommitEmpty(ctx context.Context, d Draft) (image.Image, error)
+}
+
+// Rooms is everything that a mount stands on.
+type Rooms struct {
+	Catalog   Catalog
+	Engine    Engine
+	Drafts    Drafts
+	Committer Committer
+	Usage     Usage // nil where nobody tells
+}

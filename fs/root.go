@@ -1,0 +1,131 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// rootNode is the directory of the image list.
+type rootNode struct {
+	gofs.Inode
+	fs *FS
+}
+
+// The operations that the root has. Not implemented on purpose: O_TMPFILE (go-fuse
+// answers EOPNOTSUPP).
+var (
+	_ gofs.NodeLookuper       = (*rootNode)(nil)
+	_ gofs.NodeCreater        = (*rootNode)(nil)
+	_ gofs.NodeUnlinker       = (*rootNode)(nil)
+	_ gofs.NodeRenamer        = (*rootNode)(nil)
+	_ gofs.NodeOpendirHandler = (*rootNode)(nil)
+	_ gofs.NodeGetattrer      = (*rootNode)(nil)
+	_ gofs.NodeSetattrer      = (*rootNode)(nil)
+	_ gofs.NodeStatfser       = (*rootNode)(nil)
+)
+
+// Getattr answers from memory.
+func (r *rootNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	r.fs.fillDirectory(&out.Attr, 1, directoryMode)
+	return 0
+}
+
+// Setattr refuses: the directory's attributes are the mount's options.
+func (r *rootNode) Setattr(context.Context, gofs.FileHandle, *fuse.SetAttrIn, *fuse.AttrOut) syscall.Errno {
+	return syscall.EPERM
+}
+
+// Lookup asks the catalog, within the bound of what runs under the directory's
+// lock.
+func (r *rootNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	if name == byIDName {
+		return r.fs.byID(ctx, out), 0
+	}
+	c := r.fs.beginBounded(ctx)
+	defer c.end()
+	e, err := r.fs.Catalog.Lookup(c, name)
+	if err != nil {
+		return nil, lookupErrno(r.fs.fail("lookup", err, "entry", name))
+	}
+	return r.entered(ctx, e, out)
+}
+
+// entered answers a lookup with the node of the entry.
+func (r *rootNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	n := r.fs.nodeOf(e)
+	if errno := n.entryOut(out); errno != 0 {
+		return nil, syscall.ENOENT // a draft that ended just now without an image
+	}
+	return r.NewInode(ctx, n, stable(n.ino)), 0
+}
+
+// Create begins the draft of a new image. It asks the service for nothing but
+// whether the name is free.
+func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
+	c := r.fs.beginBounded(ctx)
+	defer c.end()
+	d, err := r.create(c, name, flags)
+	if err != nil {
+		return nil, nil, 0, errnoOf(r.fs.fail("create", err, "entry", name))
+	}
+	h := &handle{node: d.node, write: true, draft: d, opener: processGroup(c.tid)}
+	if errno := d.node.entryOut(out); errno != 0 {
+		d.leave(true)
+		return nil, nil, 0, errno
+	}
+	r.fs.countHandle(1)
+	return r.NewInode(ctx, d.node, stable(d.node.ino)), h, fuse.FOPEN_KEEP_CACHE, 0
+}
+
+func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*draft, error) {
+	if r.fs.policy.readOnly {
+		return nil, &image.Error{Op: "create", Image: entry, Kind: image.ReadOnly, Detail: "the mount is read-only"}
+	}
+	name, err := r.fs.Catalog.ImageName(entry)
+	if err != nil {
+		return nil, err
+	}
+	if entry == byIDName {
+		return nil, &image.Error{Op: "create", Image: entry, Kind: image.Exists}
+	}
+	_, err = r.fs.Catalog.Lookup(ctx, entry)
+	switch {
+	case err == nil && flags&syscall.O_EXCL != 0:
+		return nil, &image.Error{Op: "create", Image: entry, Kind: image.Exists}
+	case err == nil:
+		// It came into being since the kernel's lookup: ESTALE makes the kernel look
+		// again and open what is there.
+		return nil, &image.Error{Op: "create", Image: entry, Kind: image.Stale, Detail: "it exists by now"}
+	case !image.Is(err, image.NotFound):
+		return nil, err
+	}
+	return r.fs.create(entry, name)
+}
+
+// Mkdir refuses: images lie in one directory.
+func (r *rootNode) Mkdir(context.Context, string, uint32, *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	return nil, syscall.EPERM
+}
+
+// Rmdir refuses: go-fuse would let a missing method succeed.
+func (r *rootNode) Rmdir(context.Context, string) syscall.Errno { return syscall.EPERM }
+
+// Mknod refuses.
+func (r *rootNode) Mknod(context.Context, string, uint32, uint32, *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	return nil, syscall.EPERM
+}
+
+// Link refuses.
+func (r *rootNode) Link(context.Context, gofs.InodeEmbedder, string, *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	return nil, syscall.EPERM
+}
+
+// Symlink refuses.
+func (r *rootNode) Symlink(context.Context, string, string, *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	return nil, syscall.EPERM
+}
