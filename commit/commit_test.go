@@ -1,0 +1,250 @@
+package commit
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+var ctxb = context.Background()
+
+// qcow2 is the head of a qcow2 file of version 3 without a backing file.
+func qcow2() []byte {
+	p := make([]byte, 4096)
+	copy(p, "QFI\xfb\x00\x00\x00\x03")
+	p[23] = 16   // cluster bits
+	p[30] = 1    // virtual size
+	p[103] = 104 // header length
+	return p
+}
+
+func TestNewFileBecomesImage(t *testing.T) {
+	h := newHouse(t, newFake())
+	set := time.Date(2020, 1, 2, 3, 4, 5, 678, time.UTC)
+	content := pattern(300_000)
+	d := h.draft(staging.Spec{Name: "disk.raw", Entry: "disk.raw"}, content)
+	check(t, d.Update(func(r *staging.Record) { r.Attributes.ModTime = &set }))
+
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+
+	got := h.only()
+	if diff := cmp.Diff(img, got); diff != "" {
+		t.Errorf("Commit returned another record than the service has:\n%s", diff)
+	}
+	if !bytes.Equal(h.stored(img.ID), content) {
+		t.Error("the bytes differ")
+	}
+	if img.ID != d.ID() || img.Hidden || img.Status != image.StatusActive || img.DiskFormat != "raw" || img.ContainerFormat != "bare" || img.Name != "disk.raw" || img.Visibility != image.VisibilityPrivate {
+		t.Errorf("record %+v", img)
+	}
+	want := map[string]string{"from": "mount", image.PropertyAttributes: image.Attributes{ModTime: &set}.Encode(img.ID)}
+	if diff := cmp.Diff(want, props(img)); diff != "" {
+		t.Error(diff)
+	}
+	if d.Dirty() || d.Record().State != staging.StateCommitted {
+		t.Errorf("draft: dirty %v, state %s", d.Dirty(), d.Record().State)
+	}
+	if diff := cmp.Diff([]committed{{d.ID(), "", img}}, h.names.told, cmp.AllowUnexported(committed{})); diff != "" {
+		t.Error(diff)
+	}
+	if calls := strings.Join(h.service.calls, " "); calls != "create upload get update" {
+		t.Errorf("requests: %s", calls)
+	}
+	again, err := h.Commit(ctxb, d)
+	if err != nil || again.ID != "" || len(h.service.calls) != 4 {
+		t.Errorf("a clean draft was committed again: %v %v", again, err)
+	}
+}
+
+func TestFormatsOfNewFile(t *testing.T) {
+	backed := qcow2()
+	backed[15], backed[19] = 200, 8 // backing file name: offset, length
+	for _, c := range []struct {
+		name    string
+		content []byte
+		disk    string
+		kind    image.Kind
+	}{
+		{"qcow2", qcow2(), "qcow2", 0},
+		{"raw", pattern(5000), "raw", 0},
+		{"backing file", backed, "", image.Rejected},
+		{"gzip", []byte("\x1f\x8b\x08\x00 and so on, which is long enough"), "", image.Rejected},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			d := h.draft(staging.Spec{Name: "x"}, c.content)
+			img, err := h.Commit(ctxb, d)
+			if c.kind == 0 {
+				check(t, err)
+				if img.DiskFormat != c.disk {
+					t.Errorf("disk_format %q, want %q", img.DiskFormat, c.disk)
+				}
+				return
+			}
+			if !image.Is(err, c.kind) || len(h.service.calls) != 0 {
+				t.Errorf("error %v after requests %v", err, h.service.calls)
+			}
+			if r := d.Record(); r.State != staging.StateFailed || r.Reason == "" || !d.Dirty() {
+				t.Errorf("draft %+v", r)
+			}
+		})
+	}
+}
+
+// rich is an image with everything that can and cannot be carried over.
+func rich() image.Image {
+	id := "6f1c0000-0000-4000-8000-000000000001"
+	mode, old := uint32(0o640), time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
+	return image.Image{
+		ID: id, Name: "app.qcow2", DiskFormat: "qcow2", ContainerFormat: "bare", Visibility: image.VisibilityShared,
+		MinDisk: 3, MinRAM: 512, Tags: []string{"a", "b"},
+		Properties: map[string]string{
+			"hw_disk_bus": "scsi", "os_glance_importing_to_stores": "", "owner_specified.openstack.md5": "x",
+			"owner_specified.openstack.object": "images/app", "stores": "ceph", image.PropertyDraft: "",
+			image.PropertyAttributes: image.Attributes{Mode: &mode, ModTime: &old}.Encode(id),
+		},
+	}
+}
+
+func TestOverwriteCarriesOver(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(rich(), []byte("old bytes"))
+	h.service.members[old.ID] = []image.Member{{Project: "p1", Status: "accepted"}, {Project: "p2", Status: "pending"}}
+	d := h.draft(over(old), pattern(5000))
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+
+	got := h.only()
+	if got.ID == old.ID || got.ID != img.ID || got.Name != old.Name || got.Visibility != old.Visibility || got.MinDisk != 3 || got.MinRAM != 512 || got.Hidden {
+		t.Errorf("record %+v", got)
+	}
+	if got.DiskFormat != "raw" {
+		t.Errorf("disk_format %s: truncated at open it is a new file", got.DiskFormat)
+	}
+	if diff := cmp.Diff(old.Tags, got.Tags); diff != "" {
+		t.Error(diff)
+	}
+	mode, created := uint32(0o640), old.CreatedAt
+	want := map[string]string{
+		"hw_disk_bus": "scsi", "owner_specified.openstack.object": "images/app",
+		image.PropertyAttributes: image.Attributes{Mode: &mode, Created: &created}.Encode(got.ID),
+	}
+	if diff := cmp.Diff(want, props(got)); diff != "" {
+		t.Error(diff)
+	}
+	if !got.SortTime().Equal(old.CreatedAt) {
+		t.Errorf("sort time %v, want %v", got.SortTime(), old.CreatedAt)
+	}
+	if diff := cmp.Diff([]image.Member{{Project: "p1", Status: "pending"}, {Project: "p2", Status: "pending"}}, h.service.members[got.ID]); diff != "" {
+		t.Error(diff)
+	}
+	if log := h.log.String(); !strings.Contains(log, "accept it again") || !strings.Contains(log, "p1") || !strings.Contains(log, "replaced="+old.ID) || !strings.Contains(log, "image="+got.ID) {
+		t.Errorf("log: %s", log)
+	}
+	if h.names.told[0].retired != old.ID {
+		t.Errorf("told %+v", h.names.told)
+	}
+}
+
+func TestEditKeepsFormats(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(image.Image{Name: "guest.raw", DiskFormat: "raw", ContainerFormat: "ovf", Hidden: true}, pattern(600_000))
+	d := h.draft(h.edit(old), qcow2()) // a guest wrote another format's header
+	want := bytesOf(t, d)
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+	if img.DiskFormat != "raw" || img.ContainerFormat != "ovf" || !img.Hidden {
+		t.Errorf("record %+v", img)
+	}
+	if !bytes.Equal(h.stored(h.only().ID), want) || len(want) != 600_000 {
+		t.Error("the merged bytes differ")
+	}
+	h.write(d, []byte("more"), 599_998)
+	next, err := h.Commit(ctxb, d)
+	check(t, err)
+	want = append(want[:599_998], "more"...)
+	if next.ID == img.ID || h.only().ID != next.ID || !bytes.Equal(h.stored(next.ID), want) || next.DiskFormat != "raw" {
+		t.Errorf("second commit: %+v", next)
+	}
+	if !next.SortTime().Equal(old.CreatedAt) {
+		t.Error("the place among images of one name was lost on the way")
+	}
+}
+
+func TestSecondCommitReplacesFirst(t *testing.T) {
+	h := newHouse(t, newFake())
+	d := h.draft(staging.Spec{Name: "x"}, pattern(2000))
+	first, err := h.Commit(ctxb, d)
+	check(t, err)
+	h.write(d, qcow2(), 0)
+	second, err := h.Commit(ctxb, d)
+	check(t, err)
+	if second.ID == first.ID || h.only().ID != second.ID || second.DiskFormat != "qcow2" {
+		t.Errorf("first %s, second %+v", first.ID, second)
+	}
+	h.write(d, []byte("third"), 5000)
+	third, err := h.Commit(ctxb, d)
+	check(t, err)
+	if third.ID == second.ID || third.ID == first.ID || h.only().ID != third.ID {
+		t.Errorf("third %s", third.ID)
+	}
+	if told := h.names.told; len(told) != 3 || told[1].retired != first.ID || told[2].retired != second.ID {
+		t.Errorf("told %+v", told)
+	}
+}
+
+func TestRefusedBeforeAnyByte(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*image.Image)
+		kind   image.Kind
+	}{
+		{"protected", func(i *image.Image) { i.Protected = true }, image.Protected},
+		{"encrypted", func(i *image.Image) { i.Properties = map[string]string{"cinder_encryption_key_id": "k"} }, image.NotPermitted},
+		{"signed", func(i *image.Image) { i.Properties = map[string]string{"img_signature_hash_method": "SHA-256"} }, image.NotPermitted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			old := image.Image{Name: "x"}
+			c.change(&old)
+			old = h.service.put(old, []byte("old"))
+			_, err := h.Commit(ctxb, h.draft(over(old), pattern(100)))
+			if !image.Is(err, c.kind) || h.service.count("create") != 0 {
+				t.Errorf("error %v, %d records created", err, h.service.count("create"))
+			}
+			if diff := cmp.Diff(old, h.only()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOtherProjectsImageStaysTheirs(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(image.Image{Name: "x", Owner: "theirs"}, []byte("old"))
+	_, err := h.Commit(ctxb, h.draft(over(old), pattern(100)))
+	check(t, err)
+	if got := h.only(); got.Owner != "theirs" {
+		t.Errorf("the image went to project %s", got.Owner)
+	}
+}
+
+func TestOtherAlgorithms(t *testing.T) {
+	for _, algo := range []string{"sha256", "sha384", "sha1", "md5", "sha3_256", "whirlpool"} {
+		t.Run(algo, func(t *testing.T) {
+			f := newFake()
+			f.algo = algo
+			h := newHouse(t, f)
+			_, err := h.Commit(ctxb, h.draft(staging.Spec{Name: "x"}, pattern(chunk+77)))
+			check(t, err)
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// defaultUploads is how many uploads run at once unless told: each hashes with a
+// core of its own, and a service's own hashing is slower than one link.
+const defaultUploads = 4
+
+// Defaults are given to every new image that replaces none.
+type Defaults struct {
+	Visibility image.Visibility // "": the service's choice
+	Properties map[string]string
+	Tags       []string
+}
+
+// Options of a Committer. All but Uploads, Defaults and Logger must be set.
+type Options struct {
+	Service  Service
+	Names    Names
+	Bases    Bases
+	Defaults Defaults
+	Uploads  int          // most uploads at once; 0: a default
+	Logger   *slog.Logger // nil: no log
+}
+
+// Committer turns drafts into images. Its methods may be called by several
+// goroutines at once; two commits of one draft follow each other. It starts no
+// goroutine.
+type Committer struct {
+	service  Service
+	names    Names
+	bases    Bases
+	defaults Defaults
+	uploads  *semaphore.Weighted
+	log      *slog.Logger
+	board    board
+}
+
+// New makes a Committer. The maps and slices of o must not be changed any more.
+func New(o Options) *Committer {
+	if o.Uploads <= 0 {
+		o.Uploads = defaultUploads
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Committer{
+		service: o.Service, names: o.Names, bases: o.Bases, defaults: o.Defaults,
+		uploads: semaphore.NewWeighted(int64(o.Uploads)), log: o.Logger,
+	}
+}
+
+// Active lists the commits under way, oldest first.
+func (c *Committer) Active() []Progress { return c.board.list() }
+
+// Commit makes the draft's present bytes an image, as doc.go tells, and returns
+// its record. A draft that is not dirty, or was unlinked, is left alone: the zero
+// Image and no error.
+//
+// ctx ends it at any time before the image is published; from then on it goes on
+// to the end, in a bounded time. An error is an *image.Error and means that the
+// draft is kept, its journal says why, and what was made in the service is
+// removed again (or named in the journal, where that failed too).
+func (c *Committer) Commit(ctx context.Context, d *staging.Draft) (image.Image, error) {
+	if !d.Dirty() || d.Record().Unlinked {
+		return image.Image{}, nil
+	}
+	return c.commit(ctx, d, false)
+}
+
+// CommitEmpty makes a record without data (status queued) of a draft that ends
+// with no byte ever written: an empty file. A draft that replaces an image does
+// so with the empty one. Calling it again, or on a draft that was committed, does
+// nothing: the zero Image and no error. A draft with bytes is committed as by
+// Commit.
+func (c *Committer) CommitEmpty(ctx context.Context, d *staging.Draft) (image.Image, error) {
+	if rec := d.Record(); rec.Unlinked || !d.Dirty() && settled(rec) {
+		return image.Image{}, nil
+	}
+	return c.commit(ctx, d, true)
+}
+
+// commit runs one commit between BeginCommit and End. always is set where a
+// draft that is not dirty has to be committed too.
+func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (image.Image, error) {
+	rec := d.Record()
+	prog := &progress{now: Progress{Draft: d.ID(), Name: rec.Name, Phase: Waiting, Size: d.Size(), Since: time.Now()}}
+	c.board.add(prog)
+	defer c.board.remove(prog)
+
+	snap, err := d.BeginCommit(ctx)
+	if d.Unlinked() {
+		if err == nil {
+			snap.End(false)
+		}
+		return image.Image{}, nil
+	}
+	if err != nil {
+		err = wrap(rec.Name, cause(ctx, err))
+		c.log.Error("commit could not begin; the draft is kept", "name", rec.Name, "draft", d.ID(),
+			"kind", image.KindOf(err).String(), "error", err, "data", d.Path(), "next", "the next close tries again")
+		return image.Image{}, err
+	}
+	committed := false
+	defer func() { snap.End(committed) }()
+
+	rec = d.Record() // another commit may have ended while this one waited
+	if rec.Unlinked || !d.Dirty() && (!always || settled(rec)) {
+		committed = !d.Dirty()
+		return image.Image{}, nil
+	}
+	prog.set(func(p *Progress) { p.Name, p.Size = rec.Name, snap.Size() })
+	r := &run{c: c, d: d, snap: snap, rec: rec, prog: prog, log: c.log.With("name", rec.Name, "draft", d.ID())}
+	img, err := r.do(ctx)
+	switch {
+	case err != nil && (errors.Is(err, errUnlinked) || d.Unlinked()):
+		return image.Image{}, r.dropped()
+	case err != nil:
+		return image.Image{}, r.failed(err)
+	}
+	committed = true
+	return img, nil
+}
+
+// settled reports a clean draft whose image exists: it was committed, or stands
+// for a queued record into which nothing was written.
+func settled(rec staging.Record) bool {
+	return rec.State == staging.StateCommitted || rec.Into != ""
+}
+
+// wrap makes any error the *image.Error that Commit returns. An image that
+// somebody removed meanwhile is not a missing file to the one who closes: it is
+// stale.
+func wrap(name string, err error) error {
+	kind := image.KindOf(err)
+	if kind == image.NotFound {
+		kind = image.Stale
+	}
+	return &image.Error{Op: "commit", Image: name, Kind: kind, Err: err}
+}

@@ -1,0 +1,90 @@
+// Package commit turns a draft into an image of the Image service and never
+// leaves half of one behind.
+//
+// # The states of a commit
+//
+// Each state is journaled (staging.Record.State) before the action that it
+// announces:
+//
+//	prepare     nothing is changed yet: what an earlier commit left is removed;
+//	            the replaced image, its members and the formats are read; what
+//	            must not be replaced and what cannot become an image is refused
+//	committing  the record is created with an id that the journal names, hidden
+//	            (os_hidden) and marked with the draft (image.PropertyDraft), with
+//	            everything that is carried over; owner and members follow
+//	created     the content is uploaded, hashed on its way; then the service's
+//	            size, md5 and os_hash are compared
+//	uploaded    one update unhides the record, removes the mark and sets the name
+//	            and the attributes that the draft has by now
+//	visible     the replaced image is deleted, or renamed where it is in use
+//	committed   the draft's base, its next commit and its entry are the new image
+//
+// So every record that is hidden and marked is named by a journal (Record.Image,
+// or Record.Into), and a crash between any two steps leaves a state that tells
+// what to do: up to created, remove the record (or adopt a whole one); from
+// uploaded on, go on with the next step, which does no harm when repeated.
+//
+// # Unhide first, then retire
+//
+// Two records cannot change in one request. Retiring first would leave others,
+// and after a crash the whole cloud, without an image of that name, and a failed
+// unhide would have destroyed the original. So the new image becomes visible
+// first: for the time of one request (after a crash: until recovery) others can
+// see two images of the name, both whole, and never none or half of one. The
+// entry is pointed to the new image (Names) after the old one is retired: until
+// then the draft lies over it, and a retirement that is refused takes the new
+// image back without having shown it here.
+//
+// A refusal to retire because the image is in use renames it to
+// <name>~replaced-<8 hex digits>; any other refusal, or a refused rename, removes
+// the new image. Where the service does not answer what became of the old image,
+// neither is touched: the journal names the new one (StateFailed, Record.Image),
+// and the next commit replaces it, or removes it where the old one still exists.
+//
+// # Failures
+//
+// An error of Commit means: the record that it made is removed, also when the
+// caller's context was cancelled (bounded by cleanupTime); the draft is kept, its
+// journal is StateFailed with a reason, and one line of the log says which image,
+// why, where the bytes are and what happens next. A record that cannot be removed
+// stays in Record.Image, and the next commit begins with it. A failed upload
+// whose last byte was sent is looked at first: it may have succeeded. After a
+// failure of transport a new record is tried, a few times; so is, once, an image
+// whose hash differs.
+//
+// From the unhiding on a cancellation comes too late: the rest takes two short
+// requests and is done, or undone, in a bounded time.
+//
+// # Empty files and queued records
+//
+// A draft without a byte becomes a record without data (queued, no formats yet).
+// One that replaces none is whole as it is created, so it is created visible; one
+// that takes the place of an image (> file, truncate -s 0) goes the way of every
+// replacement.
+//
+// A draft into a queued record (Record.Into) uploads into that record, which
+// keeps its id. It is hidden and marked in the request that sets its formats, and
+// unhidden at the end: so nobody sees it between a finished upload and its check,
+// and a crash leaves the same picture as every other commit. After a failure it
+// is put back as it was; where the failed upload has changed its status it cannot
+// be filled any more, so it is removed, and a new record takes over its metadata.
+// A record that got data from elsewhere meanwhile is left alone, and the new
+// image is made beside it. Formats that content cannot tell (ami, ari, aki,
+// ploop) are kept.
+//
+// # What a caller has to know
+//
+// A draft may be renamed and unlinked while it is committed: the name is taken
+// over by the last update, an unlinked draft's record is removed. Which image it
+// replaces must not change meanwhile.
+//
+// # Goroutines, locks, units
+//
+// The package starts no goroutine. Locks, each held for memory only and none
+// while another is taken, except board.mu before progress.mu: board.mu,
+// progress.mu, and body.mu, which is also held while a chunk of the draft is read
+// (the body's context ends that). A draft's Snapshot is held during the whole
+// commit, waits included: its writers wait so long.
+//
+// Sizes and offsets are bytes.
+package commit

@@ -1,0 +1,248 @@
+package commit
+
+import (
+	"context"
+	"errors"
+
+	"github.com/imagefs/imagefs/format"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+const (
+	bare       = "bare"       // container format of a file that is just a disk
+	compressed = "compressed" // container format of a disk in a gzip file
+)
+
+// undetectable are disk formats that content does not tell: a queued record
+// that was given one keeps it.
+var undetectable = []string{"ami", "ari", "aki", "ploop"}
+
+// prepare decides everything that can be decided before the service is changed,
+// and refuses what must not be.
+func (r *run) prepare(ctx context.Context) error {
+	if err := r.clearLeftover(ctx); err != nil {
+		return err
+	}
+	r.plan = plan{empty: r.snap.Size() == 0, keep: r.rec.Base != ""}
+	source, err := r.findSource(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case source == nil:
+		r.plan.create = r.c.defaults.fresh(r.rec.Name)
+	default:
+		r.plan.create = successor(*source, r.rec.Name)
+		r.plan.hidden = source.Hidden && source.Properties[image.PropertyDraft] == ""
+	}
+	return r.formats(ctx, source)
+}
+
+// findSource reads the record that the new one takes over from: the queued one
+// that gets the data, the one that the draft names, or the replaced one. It is
+// nil for a new file, and where that record is gone and was never known here.
+func (r *run) findSource(ctx context.Context) (*image.Image, error) {
+	if err := r.findOld(ctx); err != nil {
+		return nil, err
+	}
+	if r.rec.Into != "" {
+		return r.findInto(ctx)
+	}
+	if r.rec.Inherit == "" || r.plan.old != nil && r.plan.old.ID == r.rec.Inherit {
+		return r.plan.old, nil
+	}
+	source, err := r.lookup(ctx, r.rec.Inherit)
+	if err != nil {
+		return nil, err
+	}
+	if source == nil {
+		source = r.remembered()
+	}
+	if source == nil {
+		return r.plan.old, nil
+	}
+	return source, replaceable(*source)
+}
+
+// remembered is the record that the draft carries over as it was when the file
+// was opened: all there is when somebody has deleted it since.
+func (r *run) remembered() *image.Image {
+	if known := r.d.Inherit(); known != nil && known.ID == r.rec.Inherit {
+		return known
+	}
+	return nil
+}
+
+// findOld reads the image that is replaced and refuses what must not be. One
+// that is gone by now needs no retiring.
+func (r *run) findOld(ctx context.Context) error {
+	id := r.rec.Replaces
+	if id == "" || id == r.rec.Into {
+		return nil
+	}
+	old, err := r.lookup(ctx, id)
+	if err != nil || old == nil {
+		return err
+	}
+	if err := replaceable(*old); err != nil {
+		return err
+	}
+	r.plan.old = old
+	r.plan.members, err = r.members(ctx, *old)
+	return err
+}
+
+// findInto reads the queued record that gets the data. One that got data from
+// somebody else meanwhile is left alone: its metadata is taken over, nothing else.
+func (r *run) findInto(ctx context.Context) (*image.Image, error) {
+	into, err := r.lookup(ctx, r.rec.Into)
+	switch {
+	case err != nil || into == nil:
+		return nil, err
+	case into.Status == image.StatusQueued:
+		r.plan.into = into
+		return into, nil
+	}
+	r.log.Warn("the empty image got data from elsewhere; a new image is made beside it", "image", into.ID, "status", string(into.Status))
+	return into, replaceable(*into)
+}
+
+// lookup reads one record; nil when there is none (any more).
+func (r *run) lookup(ctx context.Context, id string) (*image.Image, error) {
+	var found *image.Image
+	err := again(ctx, transient, func(ctx context.Context) error {
+		img, err := r.c.service.Get(ctx, id)
+		switch {
+		case image.Is(err, image.NotFound), err == nil && gone(img):
+			return nil
+		case err == nil:
+			found = &img
+		}
+		return err
+	})
+	return found, err
+}
+
+// gone reports a record that the service still shows and has deleted.
+func gone(img image.Image) bool {
+	return img.Status == image.StatusDeleted || img.Status == image.StatusPendingDelete
+}
+
+// members reads with whom the replaced image is shared. Only a shared image has
+// members.
+func (r *run) members(ctx context.Context, old image.Image) ([]image.Member, error) {
+	if old.Visibility != image.VisibilityShared {
+		return nil, nil
+	}
+	var all []image.Member
+	err := again(ctx, transient, func(ctx context.Context) error {
+		var err error
+		all, err = r.c.service.Members(ctx, old.ID)
+		if image.Is(err, image.NotFound) {
+			all, err = nil, nil
+		}
+		return err
+	})
+	return all, err
+}
+
+// formats decides disk and container format: those of the base image for one
+// that is edited in place (a guest could have written another format's header
+// into its disk), else what the content is.
+func (r *run) formats(ctx context.Context, source *image.Image) error {
+	to := &r.plan.create
+	if r.plan.keep {
+		over, ok := r.d.BaseImage()
+		if ok && over.DiskFormat == "" && source != nil && source.ID == over.ID {
+			over = *source
+		}
+		if over.DiskFormat == "" {
+			return &image.Error{Op: "commit", Image: r.rec.Base, Kind: image.Stale, Detail: "the image that was edited has been deleted, and its formats with it"}
+		}
+		to.DiskFormat, to.ContainerFormat = over.DiskFormat, over.ContainerFormat
+		return nil
+	}
+	if r.plan.empty {
+		return nil // chosen when there is content
+	}
+	at, size := r.reader(ctx), r.snap.Size()
+	disk, err := format.Detect(at, size)
+	if err != nil {
+		return contentError(err)
+	}
+	to.DiskFormat, to.ContainerFormat = disk, bare
+	if r.plan.into != nil && disk == format.Raw {
+		r.keepDeclared(to)
+	}
+	err = format.Check(at, size, to.DiskFormat, to.ContainerFormat)
+	var no *format.Refused
+	if errors.As(err, &no) && source != nil && source.ContainerFormat == compressed && to.ContainerFormat != compressed {
+		// A compressed image is overwritten, and this may be another one.
+		if format.Check(at, size, disk, compressed) == nil {
+			to.DiskFormat, to.ContainerFormat, err = source.DiskFormat, compressed, nil
+		}
+	}
+	switch {
+	case errors.As(err, &no):
+		return &image.Error{Op: "check format", Kind: image.Rejected, Detail: no.Reason}
+	case err != nil:
+		return contentError(err)
+	}
+	return nil
+}
+
+// keepDeclared keeps what a queued record says of its future data where content
+// cannot tell.
+func (r *run) keepDeclared(to *image.New) {
+	declared := r.plan.into
+	for _, disk := range undetectable {
+		if declared.DiskFormat == disk {
+			to.DiskFormat = disk
+			if declared.ContainerFormat != "" {
+				to.ContainerFormat = declared.ContainerFormat
+			}
+		}
+	}
+}
+
+// clearLeftover removes what an earlier commit of this draft could not take back.
+// One that had become visible, while what it replaced is gone, counts as the
+// image to replace: the name is never without one.
+func (r *run) clearLeftover(ctx context.Context) error {
+	id := r.rec.Image
+	if id == "" || id == r.rec.Replaces || id == r.rec.Into {
+		return nil
+	}
+	left, err := r.lookup(ctx, id)
+	if err != nil {
+		return err
+	}
+	if left != nil && !left.Hidden {
+		var old *image.Image
+		if r.rec.Replaces != "" {
+			if old, err = r.lookup(ctx, r.rec.Replaces); err != nil {
+				return err
+			}
+		}
+		if old == nil {
+			return r.settle(func(rec *staging.Record) { rec.Replaces, rec.Image = id, "" })
+		}
+	}
+	if left != nil {
+		if err := r.delete(ctx, id, transientOrBusy); err != nil {
+			return err
+		}
+		r.log.Info("removed what an earlier commit left", "image", id)
+	}
+	return r.settle(func(rec *staging.Record) { rec.Image = "" })
+}
+
+// settle changes the journal and the copy that this run goes by.
+func (r *run) settle(change func(*staging.Record)) error {
+	if err := r.d.Update(change); err != nil {
+		return err
+	}
+	change(&r.rec)
+	return nil
+}

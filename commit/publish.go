@@ -1,0 +1,139 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// errUnsure says that the service does not answer what became of the replaced
+// image: neither of the two may be removed now.
+var errUnsure = errors.New("what became of the replaced image is not known")
+
+// publish makes the checked image visible under its final name and then retires
+// the one that it replaces. That order leaves others without an image of that
+// name at no moment; for the time of one request they can see two, both whole.
+// On an error the new image has to be taken back.
+func (r *run) publish(ctx context.Context, img image.Image) (image.Image, error) {
+	if r.d.Unlinked() {
+		return image.Image{}, errUnlinked
+	}
+	img, err := r.show(ctx, img)
+	if err != nil {
+		return image.Image{}, err
+	}
+	if err := r.journal(staging.StateVisible, nil); err != nil {
+		return image.Image{}, err
+	}
+	return img, r.retire(ctx)
+}
+
+// show brings the record to what it shall be at the end, in one request: not
+// hidden, without the mark, with the name and the attributes that the draft has
+// by now.
+func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
+	name, attributes := r.d.Record().Name, r.attributes(img.ID)
+	pending := func(img image.Image) []image.Change {
+		var changes []image.Change
+		if img.Hidden != r.plan.hidden {
+			changes = append(changes, image.Change{Field: "os_hidden", Value: r.plan.hidden})
+		}
+		if img.Properties[image.PropertyDraft] != "" {
+			changes = append(changes, image.Change{Field: image.PropertyDraft, Property: true})
+		}
+		if img.Name != name {
+			changes = append(changes, image.Change{Field: "name", Value: name})
+		}
+		switch has := img.Properties[image.PropertyAttributes]; {
+		case has == attributes:
+		case attributes == "":
+			changes = append(changes, image.Change{Field: image.PropertyAttributes, Property: true})
+		default:
+			changes = append(changes, image.Change{Field: image.PropertyAttributes, Property: true, Value: attributes})
+		}
+		return changes
+	}
+	err := again(ctx, transientOrBusy, func(ctx context.Context) error {
+		changes := pending(img)
+		if len(changes) == 0 {
+			return nil
+		}
+		after, err := r.c.service.Update(ctx, img.ID, changes)
+		if err == nil {
+			img = after
+			return nil
+		}
+		// The answer may have been lost: the record tells.
+		now, getErr := r.c.service.Get(ctx, img.ID)
+		if getErr != nil {
+			return err
+		}
+		img = now
+		if len(pending(now)) == 0 {
+			return nil
+		}
+		return err
+	})
+	return img, err
+}
+
+// retire removes the replaced image, or its name where the service refuses the
+// removal because the image is in use. nil: the name is the new image's alone.
+func (r *run) retire(ctx context.Context) error {
+	if r.plan.old == nil {
+		return nil
+	}
+	id := r.plan.old.ID
+	err := r.delete(ctx, id, transient)
+	switch {
+	case err == nil:
+		return nil
+	case image.Is(err, image.Busy):
+		return r.moveAside(ctx, err)
+	}
+	now, lookErr := r.lookup(ctx, id)
+	switch {
+	case lookErr != nil:
+		return fmt.Errorf("%w: %w", errUnsure, err)
+	case now == nil: // the answer was lost
+		return nil
+	default:
+		return err
+	}
+}
+
+// moveAside gives the replaced image another name. busy is why it could not be
+// deleted.
+func (r *run) moveAside(ctx context.Context, busy error) error {
+	id := r.plan.old.ID
+	aside := setAside(r.plan.old.Name, id)
+	err := again(ctx, transient, func(ctx context.Context) error {
+		_, err := r.c.service.Update(ctx, id, []image.Change{{Field: "name", Value: aside}})
+		return err
+	})
+	if err != nil {
+		now, lookErr := r.lookup(ctx, id)
+		switch {
+		case lookErr != nil:
+			return fmt.Errorf("%w: %w; %w", errUnsure, busy, err)
+		case now != nil && now.Name != aside:
+			return &image.Error{Op: "replace", Image: id, Kind: image.Busy, Detail: "the service lets the old image neither be deleted nor be renamed", Err: fmt.Errorf("%w; %w", busy, err)}
+		}
+	}
+	r.log.Warn("the replaced image is in use and cannot be deleted; it was renamed", "image", r.made, "replaced", id, "renamed", aside, "error", busy)
+	return nil
+}
+
+// delete removes one image for good; that there is none is fine.
+func (r *run) delete(ctx context.Context, id string, retry func(error) bool) error {
+	return again(ctx, retry, func(ctx context.Context) error {
+		err := r.c.service.Delete(ctx, id)
+		if image.Is(err, image.NotFound) {
+			return nil
+		}
+		return err
+	})
+}

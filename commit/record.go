@@ -1,0 +1,189 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// errTaken says that the service has, or had, another image with the chosen id.
+var errTaken = errors.New("the image id is taken")
+
+// record makes, or makes ready, the record that gets the data. r.made names it
+// from before it can exist. It comes back hidden and marked with the draft (but
+// for an empty one that replaces none: that is whole as it is created).
+func (r *run) record(ctx context.Context) (image.Image, error) {
+	if r.plan.into != nil {
+		return r.openQueued(ctx)
+	}
+	img, err := r.create(ctx)
+	if errors.Is(err, errTaken) {
+		img, err = r.create(ctx)
+	}
+	if err != nil {
+		return image.Image{}, err
+	}
+	if err := r.chown(ctx, img); err != nil {
+		return image.Image{}, err
+	}
+	return img, r.share(ctx, img)
+}
+
+// atOnce reports an empty image that needs no hiding: nothing follows its
+// creation that could fail half-way.
+func (r *run) atOnce() bool { return r.plan.empty && r.plan.old == nil }
+
+// create makes a record with the next id. Trying again with the same id is safe:
+// the service refuses the second, and Get tells whose the first is.
+func (r *run) create(ctx context.Context) (image.Image, error) {
+	id := r.nextID()
+	n := r.plan.create
+	n.ID, n.Hidden = id, !r.atOnce()
+	n.Properties = r.properties(id)
+	if err := r.announce(id); err != nil {
+		return image.Image{}, err
+	}
+	var made image.Image
+	err := again(ctx, transient, func(ctx context.Context) error {
+		img, err := r.c.service.Create(ctx, n)
+		taken := image.Is(err, image.Busy) || image.Is(err, image.Exists)
+		if taken || transient(err) {
+			found, getErr := r.c.service.Get(ctx, id)
+			switch {
+			case getErr == nil && r.ours(found):
+				img, err = found, nil
+			case getErr == nil, taken && image.Is(getErr, image.NotFound):
+				err = errTaken
+			}
+		}
+		made = img
+		return err
+	})
+	if errors.Is(err, errTaken) {
+		r.made = "" // not ours to take back
+	}
+	if err == nil && made.ID != id {
+		r.log.Warn("the service chose another id than it was asked for", "asked", id, "image", made.ID)
+		if err = r.announce(made.ID); err != nil {
+			r.made = made.ID
+		}
+	}
+	return made, err
+}
+
+// announce journals the id of the record that is about to be made or changed.
+func (r *run) announce(id string) error {
+	err := r.journal(staging.StateCommitting, func(rec *staging.Record) { rec.Image = id })
+	if err != nil {
+		return err
+	}
+	r.made = id
+	r.prog.set(func(p *Progress) { p.Image = id })
+	return nil
+}
+
+// ours reports whether a record with a chosen id is the one that this commit
+// made: marked with the draft, or empty, of the right name and not marked at all.
+func (r *run) ours(img image.Image) bool {
+	if r.atOnce() {
+		return img.Status == image.StatusQueued && img.Name == r.plan.create.Name
+	}
+	return img.Properties[image.PropertyDraft] == r.d.ID()
+}
+
+// properties of the new record: carried ones, the mark and the attributes.
+func (r *run) properties(id string) map[string]string {
+	all := make(map[string]string, len(r.plan.create.Properties)+2)
+	for name, value := range r.plan.create.Properties {
+		all[name] = value
+	}
+	if !r.atOnce() {
+		all[image.PropertyDraft] = r.d.ID()
+	}
+	if text := r.attributes(id); text != "" {
+		all[image.PropertyAttributes] = text
+	}
+	return all
+}
+
+// attributes is the text of PropertyAttributes as the draft has them now; "" for
+// none.
+func (r *run) attributes(id string) string {
+	a := attributesFor(r.d.Record().Attributes, r.plan.old, r.plan.into)
+	if a.IsZero() {
+		return ""
+	}
+	return a.Encode(id)
+}
+
+// chown gives the successor of another project's image to that project.
+func (r *run) chown(ctx context.Context, img image.Image) error {
+	old := r.plan.old
+	if old == nil || old.Owner == "" || img.Owner == "" || old.Owner == img.Owner {
+		return nil
+	}
+	return again(ctx, transient, func(ctx context.Context) error {
+		_, err := r.c.service.Update(ctx, img.ID, []image.Change{{Field: "owner", Value: old.Owner}})
+		return err
+	})
+}
+
+// share gives the new image the members of the old one. An acceptance is the
+// member's own to give: it is lost, and logged.
+func (r *run) share(ctx context.Context, img image.Image) error {
+	var lost []string
+	for _, m := range r.plan.members {
+		if err := again(ctx, transient, func(ctx context.Context) error { return r.addMember(ctx, img.ID, m.Project) }); err != nil {
+			return err
+		}
+		if m.Status == "accepted" {
+			lost = append(lost, m.Project)
+		}
+	}
+	if len(lost) > 0 {
+		r.log.Warn("the new image is shared with the same projects, which have to accept it again",
+			"image", img.ID, "replaced", r.plan.old.ID, "projects", lost)
+	}
+	return nil
+}
+
+// addMember adds one project. On a failure it looks whether the project is a
+// member all the same: the answer may have been lost.
+func (r *run) addMember(ctx context.Context, id, project string) error {
+	err := r.c.service.AddMember(ctx, id, project)
+	if err == nil || !transient(err) && !image.Is(err, image.Busy) && !image.Is(err, image.Exists) {
+		return err
+	}
+	members, getErr := r.c.service.Members(ctx, id)
+	if getErr == nil && slices.ContainsFunc(members, func(m image.Member) bool { return m.Project == project }) {
+		return nil
+	}
+	return err
+}
+
+// openQueued makes a queued record ready for its data: formats, hidden, marked.
+func (r *run) openQueued(ctx context.Context) (image.Image, error) {
+	into := r.plan.into
+	if err := r.announce(into.ID); err != nil {
+		return image.Image{}, err
+	}
+	if r.plan.empty {
+		return *into, nil
+	}
+	changes := []image.Change{
+		{Field: "disk_format", Value: r.plan.create.DiskFormat},
+		{Field: "container_format", Value: r.plan.create.ContainerFormat},
+		{Field: "os_hidden", Value: true},
+		{Field: image.PropertyDraft, Property: true, Value: r.d.ID()},
+	}
+	var img image.Image
+	err := again(ctx, transient, func(ctx context.Context) error {
+		var err error
+		img, err = r.c.service.Update(ctx, into.ID, changes)
+		return err
+	})
+	return img, err
+}

@@ -1,0 +1,102 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+const (
+	// tries is how often one step is tried in all. A service that restarts is
+	// back within the waits between three tries, and a close(2) that cannot be
+	// interrupted must not wait for many stall time-outs.
+	tries = 3
+	// firstWait is the mean of the first wait; each further one is waitGrowth
+	// times as long, up to maxWait. Every wait is spread by half of itself, so that
+	// many writers do not come back at once.
+	firstWait  = time.Second
+	waitGrowth = 3.0
+	maxWait    = 10 * time.Second
+	// cleanupTime bounds the work that outlives the caller's cancellation: taking
+	// a record back, publishing a checked image, retiring the old one.
+	cleanupTime = 45 * time.Second
+)
+
+// transient reports a failure that says nothing about the request itself: trying
+// again may help and repeats no decision of the service.
+func transient(err error) bool {
+	switch image.KindOf(err) {
+	case image.Unavailable, image.Stalled, image.Unreachable:
+		return err != nil
+	default:
+		return false
+	}
+}
+
+// transientOrBusy is for records that nobody else has a use for: busy passes.
+func transientOrBusy(err error) bool { return transient(err) || image.Is(err, image.Busy) }
+
+// waits returns the waits between tries.
+func waits() backoff.BackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval: firstWait, RandomizationFactor: 0.5, Multiplier: waitGrowth, MaxInterval: maxWait,
+	}
+}
+
+// again runs op until it succeeds, fails for good, or has had its tries. Between
+// the tries it waits, and ends the wait with ctx. The error is op's last one.
+func again(ctx context.Context, retry func(error) bool, op func(ctx context.Context) error) error {
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = op(ctx)
+		if last != nil && !retry(last) {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		return struct{}{}, last
+	}, backoff.WithBackOff(waits()), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(0))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && last == nil:
+		return err
+	default:
+		return last
+	}
+}
+
+// sturdy returns a context that outlives the cancellation of ctx, keeps its
+// values and is bounded by cleanupTime.
+func sturdy(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+}
+
+// cause gives an error of a step the kind that the caller has to see: whatever a
+// cancelled request looked like, its cause is the cancellation.
+func cause(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled) && !image.Is(err, image.Interrupted):
+		return &image.Error{Op: "commit", Kind: image.Interrupted, Err: err}
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !image.Is(err, image.Stalled):
+		return &image.Error{Op: "commit", Kind: image.Stalled, Err: err}
+	default:
+		return err
+	}
+}
+
+// sleep waits, and ends the wait with ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,187 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// run is one commit of one draft. It belongs to one goroutine.
+type run struct {
+	c    *Committer
+	d    *staging.Draft
+	snap content
+	rec  staging.Record // the journal as the commit found it, after prepare settled it
+	prog *progress
+	log  *slog.Logger // names the image and the draft
+
+	plan plan
+	used bool   // the id that the draft began with
+	made string // id of the record that has to be taken back if this fails; "" for none
+	kept string // id of a record that could not be taken back; "" for none
+}
+
+// plan is what prepare found out. Nothing in the service has been changed yet
+// when it is complete.
+type plan struct {
+	create  image.New      // the new record, without id, marks and attributes
+	old     *image.Image   // the image that is replaced; nil for none
+	into    *image.Image   // the queued record that gets the data; nil for none
+	members []image.Member // of old
+	empty   bool           // there is no byte: no data, status queued
+	keep    bool           // the formats are the base image's and stay so
+	hidden  bool           // the image stays hidden at the end
+}
+
+// errUnlinked ends a commit whose entry was removed meanwhile.
+var errUnlinked = errors.New("the entry was removed")
+
+// do runs the states in their order. On an error the record made by the last try
+// has been taken back, or is named in r.kept.
+func (r *run) do(ctx context.Context) (image.Image, error) {
+	r.prog.phase(Preparing)
+	if err := r.prepare(ctx); err != nil {
+		return image.Image{}, cause(ctx, err)
+	}
+	if r.plan.empty && r.plan.into != nil && r.plan.old == nil {
+		return *r.plan.into, r.journal(staging.StateCommitted, nil) // it is that already
+	}
+	img, err := r.tryUploads(ctx)
+	if err != nil {
+		return image.Image{}, cause(ctx, err)
+	}
+	// From here on a cancellation comes too late: half a publication is worse.
+	ctx, cancel := sturdy(ctx)
+	defer cancel()
+	r.prog.phase(Publishing)
+	img, err = r.publish(ctx, img)
+	if errors.Is(err, errUnsure) {
+		r.kept, r.made = r.made, ""
+	}
+	if err != nil {
+		r.takeBack(ctx)
+		return image.Image{}, err
+	}
+	return r.finish(ctx, img)
+}
+
+// tryUploads makes the record and gives it the data, with a new record each time
+// where trying again is safe.
+func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
+	wait := waits()
+	wait.Reset()
+	corrupt := 0
+	for try := 1; ; try++ {
+		img, err := r.attempt(ctx)
+		if err == nil {
+			return img, nil
+		}
+		r.takeBack(ctx)
+		if image.Is(err, image.Corrupt) {
+			corrupt++
+		}
+		safe := transient(err) || image.Is(err, image.Corrupt) && corrupt < 2
+		if !safe || try == tries || r.kept != "" || ctx.Err() != nil {
+			return image.Image{}, err
+		}
+		pause := wait.NextBackOff()
+		r.log.Warn("an upload failed; it is tried again", "error", err, "try", try, "of", tries, "wait", pause)
+		r.prog.phase(Waiting)
+		if err := sleep(ctx, pause); err != nil {
+			return image.Image{}, err
+		}
+	}
+}
+
+// attempt is one try: a record, hidden, with its members and its checked data.
+func (r *run) attempt(ctx context.Context) (image.Image, error) {
+	r.prog.phase(Waiting)
+	if err := r.c.uploads.Acquire(ctx, 1); err != nil {
+		return image.Image{}, err
+	}
+	defer r.c.uploads.Release(1)
+	if r.d.Record().Unlinked {
+		return image.Image{}, errUnlinked
+	}
+	r.prog.phase(Preparing)
+	img, err := r.record(ctx)
+	if err != nil {
+		return image.Image{}, err
+	}
+	if r.plan.empty {
+		return img, r.journal(staging.StateUploaded, nil)
+	}
+	if err := r.journal(staging.StateCreated, nil); err != nil {
+		return image.Image{}, err
+	}
+	img, err = r.upload(ctx, img.ID)
+	if err != nil {
+		return image.Image{}, err
+	}
+	return img, r.journal(staging.StateUploaded, nil)
+}
+
+// nextID is the id of the next record: the draft's own as long as it was never
+// used as far as the journal tells, for the entry's inode number comes from it.
+// (Where it was used, the service says so, and another one is tried.)
+func (r *run) nextID() string {
+	if r.used || r.rec.State == staging.StateFailed || r.rec.Replaces == r.d.ID() {
+		return uuid.NewString()
+	}
+	r.used = true
+	return r.d.ID()
+}
+
+// journal writes the state before the action that it announces.
+func (r *run) journal(s staging.State, change func(*staging.Record)) error {
+	return r.d.Update(func(rec *staging.Record) {
+		rec.State, rec.Reason = s, ""
+		if change != nil {
+			change(rec)
+		}
+	})
+}
+
+// finish tells the draft and the directory that everything is done. From now on
+// a commit of this draft replaces img.
+func (r *run) finish(ctx context.Context, img image.Image) (image.Image, error) {
+	var base staging.Base
+	if r.plan.keep { // otherwise all the bytes are the draft's own
+		base = r.c.bases.OpenBase(img)
+	}
+	if err := r.d.Rebase(base, img); err != nil {
+		// The image stays: its close is answered truthfully, and what the journal
+		// names as made is taken for the image to replace by the next commit.
+		r.log.Error("the image is committed, but the journal could not say so; a restart will list the draft",
+			"image", img.ID, "error", err, "data", r.d.Path())
+	}
+	if r.d.Unlinked() {
+		return image.Image{}, r.tooLate(ctx)
+	}
+	retired := ""
+	if r.plan.old != nil {
+		retired = r.plan.old.ID
+	}
+	r.c.names.Committed(r.d.ID(), img, retired)
+	if r.d.Unlinked() { // in the moment between
+		return image.Image{}, r.tooLate(ctx)
+	}
+	r.log.Info("committed", "image", img.ID, "replaced", retired, "size", img.Size, "disk_format", img.DiskFormat, "status", string(img.Status))
+	return img, nil
+}
+
+// tooLate removes the image whose entry was removed while it was published: who
+// removed the draft must not find it as an image.
+func (r *run) tooLate(ctx context.Context) error {
+	r.takeBack(ctx)
+	return errUnlinked
+}
+
+// reader is the content for format detection.
+func (r *run) reader(ctx context.Context) io.ReaderAt { return readerAt{ctx: ctx, from: r.snap} }

@@ -1,0 +1,63 @@
+package commit
+
+import (
+	"context"
+	"io"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// Records makes, reads and removes image records. Every method obeys its ctx
+// (which ends the request, not only the waiting) and may be called by several
+// goroutines at once.
+type Records interface {
+	// Create makes the record with the id in n. A failure may come after the
+	// record was made: the answer can be lost.
+	Create(ctx context.Context, n image.New) (image.Image, error)
+	// Get reads one record; image.NotFound when there is none.
+	Get(ctx context.Context, id string) (image.Image, error)
+	// Delete removes a record and its data; image.NotFound when there is none,
+	// image.Busy when it is in use.
+	Delete(ctx context.Context, id string) error
+}
+
+// Changer gives a record its data and changes its fields.
+type Changer interface {
+	// Upload sends size bytes as the record's data. It calls body once per
+	// request and has stopped reading when it returns, or reads an error from
+	// then on. A failure may come after the data was accepted.
+	Upload(ctx context.Context, id string, size int64, body func() io.Reader) error
+	// Update applies all changes in one request or none of them; removing a
+	// property that is not there is no error.
+	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
+}
+
+// Sharer reads and makes the members of an image.
+type Sharer interface {
+	Members(ctx context.Context, id string) ([]image.Member, error)
+	AddMember(ctx context.Context, id, project string) error
+}
+
+// Service is the Image service as a commit needs it.
+type Service interface {
+	Records
+	Changer
+	Sharer
+}
+
+// Names is told what the directory has to show after a commit.
+type Names interface {
+	// Committed says that the entry of the draft now points to img, and that the
+	// image with the id retired ("" for none) is gone from its name. It is called
+	// once per successful commit, from the goroutine of that commit, after the
+	// last request to the service: it must not call the Committer back.
+	Committed(draft string, img image.Image, retired string)
+}
+
+// Bases opens what lies under a draft after a commit.
+type Bases interface {
+	// OpenBase returns a reader of the image's bytes. The draft that it is given
+	// to closes it.
+	OpenBase(img image.Image) staging.Base
+}

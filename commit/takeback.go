@@ -1,0 +1,98 @@
+package commit
+
+import (
+	"context"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// takeBack removes the record that the failed try made; where that fails too,
+// r.kept names it for the journal. It outlives the cancellation of ctx.
+func (r *run) takeBack(ctx context.Context) {
+	id := r.made
+	r.made = ""
+	if id == "" {
+		return
+	}
+	ctx, cancel := sturdy(ctx)
+	defer cancel()
+	if r.plan.into != nil {
+		r.putBack(ctx, id)
+		return
+	}
+	if err := r.delete(ctx, id, transientOrBusy); err != nil {
+		r.kept = id
+		r.log.Error("what a failed commit made could not be removed; the next commit of this draft removes it", "image", id, "error", err)
+	}
+}
+
+// putBack leaves a queued record as it was found. One that the failed upload has
+// brought into another state cannot be filled any more: it is removed, and the
+// next try makes a new one with its metadata.
+func (r *run) putBack(ctx context.Context, id string) {
+	now, err := r.lookup(ctx, id)
+	if err == nil && now != nil && now.Status == image.StatusQueued {
+		err = again(ctx, transient, func(ctx context.Context) error {
+			_, err := r.c.service.Update(ctx, id, []image.Change{
+				{Field: "os_hidden", Value: r.plan.hidden},
+				{Field: image.PropertyDraft, Property: true},
+			})
+			return err
+		})
+		if err == nil {
+			return
+		}
+	} else if err == nil && now != nil {
+		err = r.delete(ctx, id, transientOrBusy)
+	}
+	if err != nil {
+		r.kept = id
+		r.log.Error("an empty image could not be put back after a failed upload; it stays hidden, and the next commit of this draft fills or removes it",
+			"image", id, "error", err)
+		return
+	}
+	r.log.Warn("an empty image was spoilt by a failed upload and removed; a new one takes over its metadata", "image", id)
+	err = r.settle(func(rec *staging.Record) { rec.Into, rec.Image, rec.Inherit = "", "", id })
+	if err != nil {
+		r.log.Error("the journal could not name the removed empty image", "image", id, "error", err)
+	}
+	r.plan.into = nil
+}
+
+// failed journals why the commit failed and what it left, and returns the error
+// for the caller, with the one line that the log has about it.
+func (r *run) failed(err error) error {
+	err = wrap(r.rec.Name, err)
+	left := r.kept
+	if left == "" {
+		left = r.rec.Image // of an earlier commit, and not removed by this one either
+	}
+	unwritten := r.d.Update(func(rec *staging.Record) {
+		rec.State, rec.Image, rec.Reason = staging.StateFailed, left, err.Error()
+	})
+	attrs := []any{"kind", image.KindOf(err).String(), "error", err, "data", r.d.Path(), "next", "the next close commits it again"}
+	if r.plan.old != nil {
+		attrs = append(attrs, "replaces", r.plan.old.ID)
+	}
+	if left != "" {
+		attrs = append(attrs, "left", left)
+	}
+	if unwritten != nil {
+		attrs = append(attrs, "journal", unwritten)
+	}
+	r.log.Error("commit failed; the draft is kept", attrs...)
+	return err
+}
+
+// dropped ends the commit of a draft whose entry was removed: nothing is left of
+// it, and closing it is no error. Where the service keeps something, the journal
+// does too.
+func (r *run) dropped() error {
+	err := r.d.Update(func(rec *staging.Record) { rec.State, rec.Image = staging.StateFailed, r.kept })
+	if r.kept != "" || err != nil {
+		return r.failed(&image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err})
+	}
+	r.log.Info("the entry was removed; nothing was committed")
+	return nil
+}
