@@ -45,8 +45,10 @@ func planOf(entry string) plan {
 		return p
 	}
 	p.bases = append(p.bases, base)
-	if s == whole {
-		p.bases = append(p.bases, shortForm(base, id)) // it has the whole form only if the short one is taken
+	// It has the whole form only if the short one is taken, which may be by name.
+	taken := shortForm(base, id)
+	if _, err := ImageName(taken); s == whole && err == nil {
+		p.bases = append(p.bases, taken)
 	}
 	return p
 }

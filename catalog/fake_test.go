@@ -1,0 +1,297 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// service is an Image service in memory. It can be changed behind the catalog's
+// back, delayed and failed.
+type service struct {
+	mu       sync.Mutex
+	images   map[string]image.Image
+	accepted map[string]bool // shares that the listing holds
+	latency  time.Duration   // of each page and each other request, half before and half after its effect
+	page     int             // images in one page
+	fail     map[string]error
+	requests []string // "list", "name <name>", "get <id>", "update <id>", "delete <id>"
+}
+
+func newService(images ...image.Image) *service {
+	s := &service{images: map[string]image.Image{}, accepted: map[string]bool{}, page: 2, fail: map[string]error{}}
+	for _, img := range images {
+		s.images[img.ID] = img
+	}
+	return s
+}
+
+// enter notes a request, waits, and returns the failure that was asked for: of
+// the request, of its first word, or of all ("").
+func (s *service) enter(ctx context.Context, request string) error {
+	s.mu.Lock()
+	s.requests = append(s.requests, request)
+	verb, _, _ := strings.Cut(request, " ")
+	err := s.fail[""]
+	for _, key := range []string{verb, request} {
+		if s.fail[key] != nil {
+			err = s.fail[key]
+		}
+	}
+	s.mu.Unlock()
+	if waited := s.pause(ctx); waited != nil {
+		return waited
+	}
+	return err
+}
+
+func (s *service) pause(ctx context.Context) error {
+	s.mu.Lock()
+	latency := s.latency / 2
+	s.mu.Unlock()
+	if latency == 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(latency):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lists reports whether the service's listing holds an image.
+func (s *service) lists(img image.Image) bool {
+	return !img.Hidden && img.Status != image.StatusDeleted &&
+		(img.Owner == project || img.Visibility == image.VisibilityPublic || img.Visibility == image.VisibilityPrivate ||
+			img.Visibility == image.VisibilityShared && s.accepted[img.ID])
+}
+
+// ListImages pages by id, as markers do: each page is read when it is asked for.
+// A filter matches without case, as on MariaDB.
+func (s *service) ListImages(ctx context.Context, name *string, yield func([]image.Image) error) error {
+	request := "list"
+	if name != nil {
+		request = "name " + *name
+	}
+	marker := ""
+	for first := true; ; first = false {
+		var err error
+		if first {
+			err = s.enter(ctx, request)
+		} else {
+			err = s.pause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		var page []image.Image
+		for _, id := range slices.Sorted(maps.Keys(s.images)) {
+			img := s.images[id]
+			if id > marker && s.lists(img) && (name == nil || strings.EqualFold(img.Name, *name)) && len(page) < s.page {
+				page = append(page, img)
+			}
+		}
+		s.mu.Unlock()
+		if err := s.pause(ctx); err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		marker = page[len(page)-1].ID
+		if err := yield(page); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *service) Get(ctx context.Context, id string) (image.Image, error) {
+	if err := s.enter(ctx, "get "+id); err != nil {
+		return image.Image{}, err
+	}
+	s.mu.Lock()
+	img, ok := s.images[id]
+	s.mu.Unlock()
+	if !ok {
+		return image.Image{}, &image.Error{Op: "get", Image: id, Kind: image.NotFound}
+	}
+	return img, s.pause(ctx)
+}
+
+func (s *service) Update(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
+	if err := s.enter(ctx, "update "+id); err != nil {
+		return image.Image{}, err
+	}
+	s.mu.Lock()
+	img, ok := s.images[id]
+	if !ok {
+		s.mu.Unlock()
+		return image.Image{}, &image.Error{Op: "update", Image: id, Kind: image.NotFound}
+	}
+	img = img.Clone()
+	for _, change := range changes {
+		switch {
+		case change.Property && change.Value == nil:
+			delete(img.Properties, change.Field)
+		case change.Property:
+			if img.Properties == nil {
+				img.Properties = map[string]string{}
+			}
+			img.Properties[change.Field] = change.Value.(string)
+		case change.Field == "name":
+			img.Name = change.Value.(string)
+		case change.Field == "os_hidden":
+			img.Hidden = change.Value.(bool)
+		default:
+			panic("the fake cannot change " + change.Field)
+		}
+	}
+	img.UpdatedAt = time.Now().Truncate(time.Second)
+	s.images[id] = img
+	s.mu.Unlock()
+	return img, s.pause(ctx)
+}
+
+func (s *service) Delete(ctx context.Context, id string) error {
+	if err := s.enter(ctx, "delete "+id); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	img, ok := s.images[id]
+	if ok && !img.Protected {
+		delete(s.images, id)
+	}
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		return &image.Error{Op: "delete", Image: id, Kind: image.NotFound}
+	case img.Protected:
+		return &image.Error{Op: "delete", Image: id, Kind: image.Protected}
+	}
+	return s.pause(ctx)
+}
+
+// set and drop change the service behind the catalog's back.
+func (s *service) set(img image.Image) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.images[img.ID] = img
+}
+
+func (s *service) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.images, id)
+}
+
+func (s *service) slow(latency time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latency = latency
+}
+
+func (s *service) failing(key string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail[key] = err
+}
+
+// took returns the requests since the last call.
+func (s *service) took() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	requests := s.requests
+	s.requests = nil
+	return requests
+}
+
+// want is what the root shows, by the specification.
+func (s *service) want() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var listed []image.Image
+	for _, img := range s.images {
+		if s.lists(img) {
+			listed = append(listed, img)
+		}
+	}
+	return spec(listed, project)
+}
+
+func failure(kind image.Kind) error { return &image.Error{Op: "test", Kind: kind, Detail: "asked for"} }
+
+// ours returns an image of our project. Later numbers are created later.
+func ours(number int, name string) image.Image {
+	return image.Image{
+		ID: fmt.Sprintf("%08x-0000-4000-8000-%012x", number, number), Name: name, Owner: project, Status: image.StatusActive,
+		Visibility: image.VisibilityPrivate, CreatedAt: epoch.Add(time.Duration(number) * time.Second), UpdatedAt: epoch,
+	}
+}
+
+// draft is a Draft.
+type draft string
+
+func (d draft) ID() string { return string(d) }
+
+func newCatalog(t *testing.T, s *service, change ...func(*Options)) *Catalog {
+	t.Helper()
+	opts := Options{Lister: s, Records: s, Project: project}
+	for _, f := range change {
+		f(&opts)
+	}
+	c := New(opts)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// listed returns what List shows: entry → image id, or "draft <id>".
+func listed(t *testing.T, c *Catalog) map[string]string {
+	t.Helper()
+	entries, err := c.List(t.Context())
+	if err != nil {
+		t.Fatalf("List: %v", err)
+	}
+	got := map[string]string{}
+	for _, e := range entries {
+		got[e.Name] = e.Image.ID
+		if e.Draft != nil {
+			got[e.Name] = "draft " + e.Draft.ID()
+		}
+	}
+	if len(got) != len(entries) {
+		t.Fatalf("an entry shows twice: %v", entries)
+	}
+	return got
+}
+
+// lookup returns the id at an entry, "" for an absence.
+func lookup(t *testing.T, c *Catalog, entry string) string {
+	t.Helper()
+	e, err := c.Lookup(t.Context(), entry)
+	if err != nil {
+		if !image.Is(err, image.NotFound) {
+			t.Fatalf("Lookup(%q): %v", entry, err)
+		}
+		return ""
+	}
+	if e.Name != entry {
+		t.Fatalf("Lookup(%q) is of %q", entry, e.Name)
+	}
+	if e.Draft != nil {
+		return "draft " + e.Draft.ID()
+	}
+	return e.Image.ID
+}
