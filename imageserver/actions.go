@@ -25,7 +25,7 @@ func (s *Server) activate(w http.ResponseWriter, r *request, id, verb string, fr
 	case err != nil:
 		return err
 	case !old.mutableBy(r.caller):
-		return refuse(http.StatusForbidden, "You are not authorized to complete %s_image action.", verb)
+		return errForeign
 	case old.Status != from && old.Status != to:
 		return refuse(http.StatusForbidden, "Not allowed to %s image in status '%s'", verb, old.Status)
 	case old.Status == from:

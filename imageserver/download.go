@@ -32,17 +32,17 @@ func (s *Server) download(w http.ResponseWriter, r *request, id string) error {
 	if rec.Status == image.StatusDeactivated && !r.caller.admin {
 		return refuse(http.StatusForbidden, "The requested image has been deactivated. Image data download is forbidden.")
 	}
-	header := r.Header.Get("Range")
+	ranged := len(r.Header["Range"]) > 0
 	if !rec.hasData() {
-		if header != "" { // size is null there, and Glance trips over it
+		if ranged { // size is null there, and Glance trips over it
 			return &problem{status: http.StatusInternalServerError, text: "The server has either erred or is incapable of performing the requested operation.", close: true}
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	span, status := image.Span{Len: *rec.Size}, http.StatusOK
-	if header != "" {
-		if span, err = parseRange(header, *rec.Size); err != nil {
+	if ranged {
+		if span, err = parseRange(r.Header.Get("Range"), *rec.Size); err != nil {
 			return err
 		}
 		if s.opt.NoRanges {

@@ -39,6 +39,7 @@ func (f *filter) parse(name, value string) error {
 		f.visibility = value
 	case "changes-since":
 		return refuse(http.StatusBadRequest, `The "changes-since" filter is no longer available on v2.`)
+	case "deleted": // asks for nothing in v2
 	case "os_hidden":
 		v := strings.ToLower(value)
 		if v != "true" && v != "false" {
@@ -171,7 +172,7 @@ func (f *filter) parseTime(name, value string) error {
 func parseISO(text string) (time.Time, error) {
 	var t time.Time
 	var err error
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02", "20060102T150405Z07:00", "20060102T150405"} {
 		if t, err = time.Parse(layout, text); err == nil {
 			break
 		}

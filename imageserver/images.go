@@ -73,15 +73,15 @@ func (s *Server) newRecord(fields map[string]any, c caller) (*record, error) {
 		case slices.Contains(readOnly, key):
 			return nil, refuse(http.StatusForbidden, "Attribute '%s' is read-only.", key)
 		case slices.Contains(reserved, key) || key == "locations" || strings.HasPrefix(key, reservedPrefix):
-			return nil, refuse(http.StatusForbidden, "Attribute '%s' is reserved.", key)
+			return nil, forbiddenDetail("Attribute '%s' is reserved.", key)
 		default:
 			if err := rec.set(key, value); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if rec.Owner == nil || *rec.Owner != c.project && !c.admin {
-		return nil, refuse(http.StatusForbidden, "You are not permitted to create images owned by others.")
+	if !rec.mutableBy(c) {
+		return nil, refuse(http.StatusForbidden, "You are not permitted to create images owned by '%s'.", orElse(rec.Owner, "None"))
 	}
 	if err := mayPublish(rec, c); err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (s *Server) remove(w http.ResponseWriter, r *request, id string) error {
 	case rec == nil || !rec.visibleTo(r.caller):
 		return refuse(http.StatusNotFound, "Failed to find image %s to delete", id)
 	case !rec.mutableBy(r.caller):
-		return refuse(http.StatusForbidden, "You are not authorized to complete delete_image action.")
+		return errForeign
 	case rec.Protected:
 		return refuse(http.StatusForbidden, "Image %s is protected and cannot be deleted.", id)
 	}
@@ -164,7 +164,7 @@ func (s *Server) change(r *request, id string, edit func(*record) error) (*recor
 		return nil, err
 	}
 	if !old.mutableBy(r.caller) {
-		return nil, refuse(http.StatusForbidden, "You are not authorized to complete modify_image action.")
+		return nil, errForeign
 	}
 	rec := old.clone()
 	if err := edit(rec); err != nil {

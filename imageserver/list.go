@@ -25,7 +25,7 @@ func (s *Server) list(w http.ResponseWriter, r *request) error {
 	if len(page) > 0 {
 		last = page[len(page)-1].ID
 	}
-	first, next := links(values, last)
+	first, next := links(r.URL.RawQuery, values, last)
 	document := map[string]any{"images": images, "first": "/v2/images", "schema": "/v2/schemas/images"}
 	if first != "" {
 		document["first"] = "/v2/images?" + first
@@ -44,8 +44,11 @@ func (ix *index) page(q *query, c caller) ([]*record, error) {
 	var marker *record
 	if q.hasMarker {
 		marker = ix.byID[q.marker]
-		if marker == nil || !marker.visibleTo(c) {
+		switch {
+		case marker == nil:
 			return nil, refuse(http.StatusBadRequest, "No image found with ID %s", q.marker)
+		case !marker.visibleTo(c):
+			return nil, refuse(http.StatusForbidden, "Forbidding request, image %s not visible", q.marker)
 		}
 	}
 	if q.limit == 0 {

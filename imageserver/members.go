@@ -1,6 +1,8 @@
 package imageserver
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -17,14 +19,18 @@ func (m *member) view(id string) map[string]any {
 	}
 }
 
-// shared returns a visible image that can have members.
-func (s *Server) shared(id string, c caller) (*record, error) {
+// onlyShared is why other images have no members.
+const onlyShared = "Only shared images have members."
+
+// shared returns a visible image that can have members; denied is the sentence
+// for those that cannot.
+func (s *Server) shared(id, denied string, c caller) (*record, error) {
 	rec := s.index.get(id)
 	if rec == nil || !rec.visibleTo(c) {
 		return nil, refuse(http.StatusNotFound, "Image %s not found.", id)
 	}
 	if rec.Visibility != image.VisibilityShared {
-		return nil, refuse(http.StatusForbidden, "Only shared images have members.")
+		return nil, refuse(http.StatusForbidden, "%s", denied)
 	}
 	return rec, nil
 }
@@ -40,7 +46,7 @@ func (m *member) seenBy(rec *record, c caller) bool {
 }
 
 func (s *Server) listMembers(w http.ResponseWriter, r *request, id string) error {
-	rec, err := s.shared(id, r.caller)
+	rec, err := s.shared(id, fmt.Sprintf("Not allowed to list members for image %s: %s", id, onlyShared), r.caller)
 	if err != nil {
 		return err
 	}
@@ -54,9 +60,10 @@ func (s *Server) listMembers(w http.ResponseWriter, r *request, id string) error
 }
 
 func (s *Server) showMember(w http.ResponseWriter, r *request, id, project string) error {
-	rec, err := s.shared(id, r.caller)
-	if err != nil {
-		return &problem{status: http.StatusNotFound, text: err.Error()}
+	rec, err := s.shared(id, onlyShared, r.caller)
+	var p *problem
+	if errors.As(err, &p) { // 403 would tell that there is an image
+		return &problem{status: http.StatusNotFound, text: p.text}
 	}
 	m := rec.sharedWith(project)
 	if m == nil || !m.seenBy(rec, r.caller) {
@@ -66,15 +73,16 @@ func (s *Server) showMember(w http.ResponseWriter, r *request, id, project strin
 }
 
 func (s *Server) addMember(w http.ResponseWriter, r *request, id string) error {
-	project, err := bodyField(w, r, "member", "Member to be added not specified", "Member can't be empty")
+	project, err := bodyField(w, r, "member", "image_id", "Member to be added not specified", "Member can't be empty")
 	if err != nil {
 		return err
 	}
 	var added member
-	err = s.changeMembers(id, r.caller, func(rec *record) error {
+	denied := fmt.Sprintf("Not allowed to create members for image %s.", id)
+	err = s.changeMembers(id, denied, r.caller, func(rec *record) error {
 		switch {
 		case !rec.mutableBy(r.caller):
-			return refuse(http.StatusForbidden, "Not allowed to create members for image %s.", id)
+			return refuse(http.StatusForbidden, "%s", denied)
 		case rec.sharedWith(project) != nil:
 			return refuse(http.StatusConflict, "Member %s is duplicated for image %s", project, id)
 		case len(rec.Members) >= maxMembers:
@@ -95,18 +103,19 @@ func (s *Server) addMember(w http.ResponseWriter, r *request, id string) error {
 
 // updateMember sets whether a member has accepted: its own doing, not the owner's.
 func (s *Server) updateMember(w http.ResponseWriter, r *request, id, project string) error {
-	status, err := bodyField(w, r, "status", "Status not specified", "Status not specified")
+	status, err := bodyField(w, r, "status", "status", "Status not specified", "Status not specified")
 	if err != nil {
 		return err
 	}
 	var updated member
-	err = s.changeMembers(id, r.caller, func(rec *record) error {
+	denied := fmt.Sprintf("Not allowed to update members for image %s.", id)
+	err = s.changeMembers(id, denied, r.caller, func(rec *record) error {
 		m := rec.sharedWith(project)
 		switch {
-		case m == nil || !m.seenBy(rec, r.caller):
+		case rec.ownedBy(r.caller) && !r.caller.admin:
+			return refuse(http.StatusForbidden, "%s", denied)
+		case m == nil || m.Project != r.caller.project && !r.caller.admin:
 			return noMember(id, project)
-		case m.Project != r.caller.project && !r.caller.admin:
-			return refuse(http.StatusForbidden, "Not allowed to update members for image %s.", id)
 		case status != "pending" && status != "accepted" && status != "rejected":
 			return refuse(http.StatusBadRequest, `Incorrect request: Status must be "pending", "accepted" or "rejected".`)
 		}
@@ -121,9 +130,10 @@ func (s *Server) updateMember(w http.ResponseWriter, r *request, id, project str
 }
 
 func (s *Server) removeMember(w http.ResponseWriter, r *request, id, project string) error {
-	err := s.changeMembers(id, r.caller, func(rec *record) error {
+	denied := fmt.Sprintf("Not allowed to delete members for image %s.", id)
+	err := s.changeMembers(id, denied, r.caller, func(rec *record) error {
 		if !rec.mutableBy(r.caller) {
-			return refuse(http.StatusForbidden, "Not allowed to delete members for image %s.", id)
+			return refuse(http.StatusForbidden, "%s", denied)
 		}
 		at := slices.IndexFunc(rec.Members, func(m member) bool { return m.Project == project })
 		if at < 0 {
@@ -140,10 +150,10 @@ func (s *Server) removeMember(w http.ResponseWriter, r *request, id, project str
 }
 
 // changeMembers edits the members of an image; its updated_at stays.
-func (s *Server) changeMembers(id string, c caller, edit func(*record) error) error {
+func (s *Server) changeMembers(id, denied string, c caller, edit func(*record) error) error {
 	unlock := s.index.lock(id)
 	defer unlock()
-	old, err := s.shared(id, c)
+	old, err := s.shared(id, denied, c)
 	if err != nil {
 		return err
 	}
@@ -155,13 +165,16 @@ func (s *Server) changeMembers(id string, c caller, edit func(*record) error) er
 }
 
 // bodyField reads the one text that a member request carries.
-func bodyField(w http.ResponseWriter, r *request, field, missing, blank string) (string, error) {
+func bodyField(w http.ResponseWriter, r *request, field, form, missing, blank string) (string, error) {
 	body, err := readJSON(w, r)
 	if err != nil {
 		return "", err
 	}
 	fields, ok := body.(map[string]any)
-	if !ok || fields[field] == nil {
+	if !ok {
+		return "", refuse(http.StatusBadRequest, `Expected a %s in the form: {"%s": "%s"}`, field, field, form)
+	}
+	if fields[field] == nil {
 		return "", refuse(http.StatusBadRequest, "%s", missing)
 	}
 	text, ok := fields[field].(string)

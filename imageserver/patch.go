@@ -27,7 +27,7 @@ type change struct {
 func (s *Server) patch(w http.ResponseWriter, r *request, id string) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != patchV20 && kind != patchV21 {
-		p := refuse(http.StatusUnsupportedMediaType, "The request media type %s is not supported by this server.", kind)
+		p := unsupported(kind)
 		p.header = http.Header{"Accept-Patch": {patchV20 + ", " + patchV21}}
 		return p
 	}
@@ -86,7 +86,11 @@ func parseChange(raw map[string]any, v20 bool) (change, error) {
 	if c.path, err = parsePointer(pointer); err != nil {
 		return c, err
 	}
-	if len(c.path) != 1 && !(c.path[0] == "locations" && len(c.path) == 2 && c.op != "replace") {
+	depth := 1
+	if c.path[0] == "locations" && c.op != "replace" {
+		depth = 2
+	}
+	if len(c.path) != depth {
 		return c, refuse(http.StatusBadRequest, "Invalid JSON pointer for this resource: '/%s'", strings.Join(c.path, "/"))
 	}
 	value, found := raw["value"]

@@ -1,10 +1,9 @@
 package imageserver
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,8 +11,8 @@ import (
 )
 
 // problem is an answer that refuses: a status and the sentences of its body, in
-// the forms that Glance gives them (HTML unless the caller accepts only JSON or
-// plain text).
+// the forms that Glance gives them: HTML or JSON where the caller accepts it,
+// else plain text.
 type problem struct {
 	status int
 	text   string // explanation
@@ -45,8 +44,14 @@ func noImage(id string) *problem {
 	return refuse(http.StatusNotFound, "No image found with ID %s", id)
 }
 
+// unsupported refuses a media type; none counts as text.
+func unsupported(kind string) *problem {
+	return refuse(http.StatusUnsupportedMediaType, "The request media type %s is not supported by this server.", cmp.Or(kind, "text/plain"))
+}
+
 var (
 	errNotFound     = &problem{status: http.StatusNotFound, text: "The resource could not be found."}
+	errForeign      = &problem{status: http.StatusForbidden, text: "You do not own this image"}
 	errUnauthorized = &problem{
 		status: http.StatusUnauthorized,
 		text:   "This server could not verify that you are authorized to access the document you requested. Either you supplied the wrong credentials (e.g., bad password), or your browser does not understand how to supply the credentials required.",
@@ -93,15 +98,18 @@ func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
 	}
 }
 
+// escapeHTML escapes as Python does.
+var escapeHTML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;")
+
 // body returns the answer's text and its media type for an Accept header.
 func (p *problem) body(accept string) (text, kind string) {
 	name := title(p.status)
 	switch {
-	case accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*"):
+	case strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*"):
 		return fmt.Sprintf("<html>\n <head>\n  <title>%d %s</title>\n </head>\n <body>\n  <h1>%d %s</h1>\n  %s<br /><br />\n%s\n\n\n </body>\n</html>",
-			p.status, name, p.status, name, html.EscapeString(p.text), html.EscapeString(p.detail)), "text/html; charset=UTF-8"
+			p.status, name, p.status, name, escapeHTML.Replace(p.text), escapeHTML.Replace(p.detail)), "text/html; charset=UTF-8"
 	case strings.Contains(accept, "application/json"):
-		out, err := json.Marshal(map[string]string{
+		out, err := marshal(map[string]string{
 			"message": p.text + "<br /><br />\n" + p.detail + "\n\n",
 			"code":    fmt.Sprintf("%d %s", p.status, name),
 			"title":   name,

@@ -124,15 +124,21 @@ func parseSort(values url.Values) ([]sortKey, error) {
 }
 
 // links returns the query strings of the first page and of the page after an
-// image: the request's parameters, the last of each, without the marker.
-func links(values url.Values, after string) (first, next string) {
-	kept := url.Values{}
-	for name, all := range values {
-		if name != "marker" {
-			kept.Set(name, all[len(all)-1])
+// image: the request's parameters in their order, the last value of each,
+// without the marker.
+func links(raw string, values url.Values, after string) (first, next string) {
+	var kept []string
+	done := map[string]bool{"marker": true}
+	for pair := range strings.SplitSeq(raw, "&") {
+		escaped, _, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(escaped)
+		all := values[name]
+		if err != nil || len(all) == 0 || done[name] {
+			continue // what values has not did not count either
 		}
+		done[name] = true
+		kept = append(kept, url.QueryEscape(name)+"="+url.QueryEscape(all[len(all)-1]))
 	}
-	first = kept.Encode()
-	kept.Set("marker", after)
-	return first, kept.Encode()
+	first = strings.Join(kept, "&")
+	return first, strings.Join(append(kept, "marker="+after), "&")
 }

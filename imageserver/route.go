@@ -2,7 +2,6 @@ package imageserver
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -16,25 +15,19 @@ type handler struct {
 // methods maps the methods that a resource knows to their handlers.
 type methods map[string]func(*Server, http.ResponseWriter, *request) error
 
-// maxPath is the most bytes of an escaped path: an id, a tag of 255 characters
-// in four escaped bytes each and the words between them need about 3200.
-const maxPath = 8 << 10
+// maxPath is the most bytes of a path: an id, a tag of 255 characters of four
+// bytes each and the words between them need about 1100.
+const maxPath = 4 << 10
 
 // route finds the handler of a request. Unknown paths outside /v2 answer the
 // versions document, as Glance's version negotiation does.
 func route(r *http.Request) (handler, error) {
-	escaped := r.URL.EscapedPath()
-	if len(escaped) > maxPath {
+	if len(r.URL.Path) > maxPath {
 		return handler{}, refuse(http.StatusRequestURITooLong, "The path is too long.")
 	}
-	seg := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
-	for i, part := range seg {
-		plain, err := url.PathUnescape(part)
-		if err != nil {
-			return handler{}, refuse(http.StatusBadRequest, "Error decoding your request.")
-		}
-		seg[i] = plain
-	}
+	// An escaped slash separates too, as in Glance: ids have none, and a tag with
+	// one cannot be named in a path.
+	seg := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
 	case seg[0] == "healthcheck" && len(seg) == 1:
 		return handler{open: true, serve: healthcheck}, nil
@@ -46,7 +39,13 @@ func route(r *http.Request) (handler, error) {
 	if r.Method == http.MethodOptions {
 		return handler{open: true, serve: empty(http.StatusOK)}, nil
 	}
-	known := resource(seg[1:])
+	if len(seg) == 1 {
+		return handler{serve: toSlash}, nil
+	}
+	var known methods
+	if !slices.Contains(seg, "") {
+		known = resource(seg[1:])
+	}
 	if known == nil {
 		return handler{serve: func(*Server, http.ResponseWriter, *request) error { return errNotFound }}, nil
 	}
@@ -131,9 +130,16 @@ func notAllowed(known methods) func(*Server, http.ResponseWriter, *request) erro
 	}
 	return func(_ *Server, _ http.ResponseWriter, r *request) error {
 		p := refuse(http.StatusMethodNotAllowed, "The method %s is not allowed for this resource.", r.Method)
-		p.header = http.Header{"Allow": {strings.Join(slices.Clip(allow), ", ")}}
+		p.header = http.Header{"Allow": {strings.Join(allow, ", ")}}
 		return p
 	}
+}
+
+// toSlash sends /v2 to /v2/, where there is nothing either: as the real one.
+func toSlash(_ *Server, w http.ResponseWriter, r *request) error {
+	w.Header().Set("Location", hostURL(r)+"/v2/")
+	w.WriteHeader(http.StatusFound)
+	return nil
 }
 
 func empty(status int) func(*Server, http.ResponseWriter, *request) error {

@@ -10,6 +10,16 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// setMarks writes the properties of an import, failed being the stores that it
+// failed for. The record is nobody else's yet.
+func (r *record) setMarks(failed string) {
+	none := ""
+	if r.Properties == nil {
+		r.Properties = map[string]*string{}
+	}
+	r.Properties[propertyImporting], r.Properties[propertyFailed] = &none, &failed
+}
+
 // Properties that an import leaves on its image, as Glance's does.
 const (
 	propertyImporting = "os_glance_importing_to_stores"
@@ -86,6 +96,7 @@ func (s *Server) importStaged(w http.ResponseWriter, r *request, id string) erro
 			return refuse(http.StatusConflict, "'disk_format' needs to be set before import")
 		}
 		rec.Status = image.StatusImporting
+		rec.setMarks("")
 		return nil
 	})
 	if err != nil {
@@ -172,11 +183,7 @@ func (s *Server) importFailed(id string) {
 	}
 	rec := old.clone()
 	rec.empty()
-	failed := "store"
-	if rec.Properties == nil {
-		rec.Properties = map[string]*string{}
-	}
-	rec.Properties[propertyFailed] = &failed
+	rec.setMarks("store")
 	rec.UpdatedAt = s.now()
 	if err := errors.Join(s.replace(rec), remove(s.disk.path(dirStaged, id))); err != nil {
 		s.log.Error("cannot note a failed import; it is queued again at the next start", "image", id, "err", err)

@@ -46,7 +46,7 @@ func (s *Server) upload(w http.ResponseWriter, r *request, id string) error {
 func octets(r *request) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/octet-stream" {
-		return refuse(http.StatusUnsupportedMediaType, "The request media type %s is not supported by this server.", kind)
+		return unsupported(kind)
 	}
 	return nil
 }
