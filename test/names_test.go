@@ -1,0 +1,216 @@
+package test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Every name that the service has is an entry that can be listed, read, renamed
+// and deleted.
+func TestOddNames(t *testing.T) {
+	names := map[string]string{ // name: entry
+		"odd a/b":                 "odd a%2Fb",
+		"odd ../../etc":           "odd ..%2F..%2Fetc",
+		"odd new\nline":           "odd new%0Aline",
+		"odd 100%41":              "odd 100%2541",
+		"odd 50%":                 "odd 50%",
+		"odd \u202Eright to left": "odd \u202Eright to left",
+		"odd e\u0301":             "odd e\u0301",
+		"odd \u00e9":              "odd \u00e9",
+		"odd Case":                "odd Case",
+		"odd case":                "odd case",
+	}
+	onEach(t, func(t *testing.T, s service) {
+		ids := map[string]string{}
+		for name, entry := range names {
+			ids[entry] = s.upload(t, image.New{Name: name}, []byte(name)).ID
+		}
+		long := s.upload(t, image.New{Name: "odd" + strings.Repeat("中", 252)}, []byte("long"))
+		m := mountOn(t, s)
+		listed, err := os.ReadDir(m.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var shown []string
+		for _, e := range listed {
+			shown = append(shown, e.Name())
+		}
+		for name, entry := range names {
+			if !slices.Contains(shown, entry) {
+				t.Errorf("%q is not listed as %q", name, entry)
+			}
+			if got, err := os.ReadFile(m.path(entry)); err != nil || string(got) != name {
+				t.Errorf("%q reads as %q, %v", entry, got, err)
+			}
+			if err := os.Rename(m.path(entry), m.path(entry+" x")); err != nil {
+				t.Errorf("renaming %q: %v", entry, err)
+			}
+			if img, err := s.api.Get(t.Context(), ids[entry]); err != nil || img.Name != name+" x" {
+				t.Errorf("renaming %q named the image %q, %v", entry, img.Name, err)
+			}
+			if err := os.Remove(m.path(entry + " x")); err != nil {
+				t.Errorf("removing %q: %v", entry, err)
+			}
+			if _, err := s.api.Get(t.Context(), ids[entry]); !image.Is(err, image.NotFound) {
+				t.Errorf("removing %q left the image: %v", entry, err)
+			}
+		}
+		cut := ""
+		for _, e := range shown {
+			if strings.HasPrefix(e, "odd中") {
+				cut = e
+			}
+		}
+		if len(cut) > 255 || !strings.HasSuffix(cut, "~"+long.ID[:8]) {
+			t.Errorf("a name of 759 bytes is listed as %q", cut)
+		}
+		if got, err := os.ReadFile(m.path(cut)); err != nil || string(got) != "long" {
+			t.Errorf("%q reads as %q, %v", cut, got, err)
+		}
+	})
+}
+
+// Images of one name have an entry each, and rm and mv act on the one they name.
+func TestTwins(t *testing.T) {
+	onEach(t, func(t *testing.T, s service) {
+		name := "twin.img"
+		first := s.upload(t, image.New{Name: name}, []byte("first"))
+		second := s.upload(t, image.New{Name: name}, []byte("second"))
+		byEntry := map[string]image.Image{}
+		m := mountOn(t, s)
+		listed, err := os.ReadDir(m.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range listed {
+			if strings.HasPrefix(e.Name(), "twin") {
+				id, err := getxattr(m.path(e.Name()), "user.image.id")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, img := range []image.Image{first, second} {
+					if img.ID == id {
+						byEntry[e.Name()] = img
+					}
+				}
+			}
+		}
+		plain, ok := byEntry[name]
+		if !ok || len(byEntry) != 2 {
+			t.Fatalf("the twins are listed as %v", byEntry)
+		}
+		other := first
+		if plain.ID == first.ID {
+			other = second
+		}
+		suffixed := "twin~" + other.ID[:8] + ".img"
+		if byEntry[suffixed].ID != other.ID {
+			t.Fatalf("the twins are listed as %v, want one as %s", byEntry, suffixed)
+		}
+		run(t, "rm", m.path(suffixed))
+		if left := s.one(t, name); left.ID != plain.ID {
+			t.Errorf("rm of %s left %s", suffixed, left.ID)
+		}
+		fresh := mountOn(t, s) // a lookup before any listing
+		if got, err := os.ReadFile(fresh.path(".by-id/" + plain.ID)); err != nil || len(got) == 0 {
+			t.Errorf("reading .by-id: %q, %v", got, err)
+		}
+		if err := os.WriteFile(fresh.path(".by-id/"+plain.ID), []byte("x"), 0o600); err == nil {
+			t.Error("writing under .by-id succeeded")
+		}
+		if out := run(t, "ls", "-a", fresh.dir); strings.Contains(out, ".by-id") {
+			t.Error(".by-id shows in the root")
+		}
+		if out := run(t, "ls", fresh.path(".by-id")); !strings.Contains(out, plain.ID) {
+			t.Errorf("ls .by-id shows %s", out)
+		}
+	})
+}
+
+func getxattr(path, name string) (string, error) {
+	p := make([]byte, 4096)
+	n, err := syscall.Getxattr(path, name, p)
+	return string(p[:max(n, 0)]), err
+}
+
+// Names that the service cannot hold are refused before anything is written.
+func TestNamesThatCannotBe(t *testing.T) {
+	onEach(t, func(t *testing.T, s service) {
+		m := mountOn(t, s)
+		for name, want := range map[string]error{
+			"emoji \U0001F600":                   syscall.EINVAL,
+			"bad \xff utf8":                      syscall.EINVAL,
+			"ends in an escape %2F%2f%41 or not": syscall.EINVAL,
+		} {
+			if _, err := os.Create(m.path(name)); err == nil || !strings.Contains(err.Error(), want.Error()) {
+				t.Errorf("creating %q: %v, want %v", name, err, want)
+			}
+			if _, err := os.Stat(m.path(name)); !os.IsNotExist(err) {
+				t.Errorf("stat of %q: %v, want ENOENT", name, err)
+			}
+		}
+	})
+}
+
+// What a directory of images does not do, it refuses with the errno of a
+// filesystem that does not do it.
+func TestRefusedOperations(t *testing.T) {
+	onEach(t, func(t *testing.T, s service) {
+		m := mountOn(t, s)
+		name := s.cleanName(t, "refused.img")
+		s.upload(t, image.New{Name: name}, []byte("x"))
+		for what, err := range map[string]error{
+			"mkdir":   syscall.Mkdir(m.path("d"), 0o755),
+			"symlink": syscall.Symlink("x", m.path("l")),
+			"link":    syscall.Link(m.path(name), m.path("l")),
+			"mknod":   syscall.Mknod(m.path("n"), syscall.S_IFIFO|0o644, 0),
+			"rmdir":   syscall.Rmdir(m.path(".by-id")),
+		} {
+			if err != syscall.EPERM {
+				t.Errorf("%s: %v, want EPERM", what, err)
+			}
+		}
+		dir, err := os.Open(m.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dir.Sync(); err != nil {
+			t.Errorf("fsync of the directory: %v", err)
+		}
+		f, err := os.Open(m.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			t.Errorf("fsync of a file that is read: %v", err)
+		}
+		if _, err := f.Write([]byte("x")); err == nil {
+			t.Error("writing through a read-only descriptor succeeded")
+		}
+		if err := dir.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		mounts, err := os.ReadFile("/proc/mounts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(mounts)) {
+			fields := strings.Fields(line)
+			if fields[1] == m.dir && (fields[2] != "fuse.imagefs" || !strings.Contains(fields[3], "default_permissions") || !strings.Contains(fields[3], "nosuid")) {
+				t.Errorf("/proc/mounts says %s", line)
+			}
+		}
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs(m.dir, &fs); err != nil || fs.Bavail == 0 || fs.Namelen != 255 {
+			t.Errorf("statfs: %+v, %v", fs, err)
+		}
+	})
+}
