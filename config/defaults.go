@@ -23,6 +23,8 @@ const (
 	// DefaultListTTL is how long a file made elsewhere may stay unseen: people
 	// wait half a minute, and a cloud of 10,000 images is not listed more often.
 	DefaultListTTL = 30 * time.Second
+	// MinListTTL is shorter than any request: it asks the service every time.
+	MinListTTL = time.Millisecond
 	// MaxListTTL keeps a typing error from freezing the directory.
 	MaxListTTL = 24 * time.Hour
 

@@ -1,7 +1,5 @@
 package config
 
-import "strings"
-
 // Flags collects what the command line gave, before the file and the
 // environment are known. Load reads it; the zero value is ready.
 type Flags struct {
@@ -51,5 +49,10 @@ func (v *Flag) Set(value string) error {
 	return nil
 }
 
-// Type is what the help calls the value.
-func (v *Flag) Type() string { return strings.ReplaceAll(v.option.Arg, " ", "") }
+// Type is what the help calls the value; "bool" is a switch to pflag.
+func (v *Flag) Type() string {
+	if v.option.Arg == "" {
+		return "bool"
+	}
+	return v.option.Arg
+}

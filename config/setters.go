@@ -103,8 +103,8 @@ func setStreams(c *Config, v []string) error {
 
 func setListTTL(c *Config, v []string) error {
 	d, err := time.ParseDuration(v[0])
-	if err != nil || d < 0 || d > MaxListTTL {
-		return fmt.Errorf("%q is not a duration from 0s to 24h: write for example 30s or 5m", v[0])
+	if err != nil || d < MinListTTL || d > MaxListTTL {
+		return fmt.Errorf("%q is not a duration from 1ms to 24h: write for example 30s or 5m", v[0])
 	}
 	c.ListTTL = d
 	return nil
