@@ -65,14 +65,16 @@ func (d *Draft) zero(ctx context.Context, mode uint32, off, end int64) error {
 	if errIsUnsupported(err) {
 		return d.writeZeros(ctx, off, visible)
 	}
-	if err != nil || off >= visible {
+	if off >= visible {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.localLocked(off, visible)
-	d.touchLocked()
-	return nil
+	if err == nil {
+		d.localLocked(off, visible)
+	}
+	d.touchLocked() // also after an error: nobody says how far it got
+	return err
 }
 
 // zeroChunk, in bytes, is what writeZeros writes at once, looking at ctx between.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -115,4 +116,14 @@ func lock(f *os.File, how int) (bool, error) {
 		return false, nil
 	}
 	return flockErr == nil, flockErr
+}
+
+// linked reports whether the open file still has a name.
+func linked(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 0
 }

@@ -195,13 +195,12 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 		return nil
 	}
 	d.mu.Lock()
+	// A Sync that was overtaken must not take extents out of the journal again.
 	now := done
-	if now == nil {
+	if now == nil || now.changes < d.journaled {
 		now = d.layerLocked()
-		j.Synced = d.touches == d.fsynced
-	} else {
-		j.Synced = true
 	}
+	j.Synced = d.touches == d.fsynced
 	j.Unlinked, j.Base, j.Size = d.unlinked, was.Base, d.size
 	d.mu.Unlock()
 

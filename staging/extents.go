@@ -1,7 +1,6 @@
 package staging
 
 import (
-	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -10,20 +9,29 @@ import (
 // extent is the byte interval [off, end).
 type extent struct{ off, end int64 }
 
-// extents is a set of bytes as sorted extents that neither overlap nor touch.
-// The zero value is the empty set. 16 bytes each: a million random 4 KiB writes
-// cost 16 MiB.
-type extents struct{ list []extent }
+// maxRun is the most extents in one run: inserting moves at most this many (8
+// KiB). In one slice a million random 4 KiB writes would move 8 TB.
+const maxRun = 512
 
-// first returns the index of the first extent that ends after off.
-func (e *extents) first(off int64) int {
-	i, _ := slices.BinarySearchFunc(e.list, off, func(x extent, off int64) int {
+// extents is a set of bytes as sorted extents that neither overlap nor touch, cut
+// into runs, none empty. The zero value is the empty set. An extent costs 16
+// bytes, up to twice that in runs that are half full.
+type extents struct{ runs [][]extent }
+
+// find returns the run and the index in it of the first extent that ends after
+// off; without one the run is len(e.runs).
+func (e *extents) find(off int64) (run, i int) {
+	after := func(x extent, off int64) int {
 		if x.end <= off {
 			return -1
 		}
 		return 1
-	})
-	return i
+	}
+	run, _ = slices.BinarySearchFunc(e.runs, off, func(list []extent, off int64) int { return after(list[len(list)-1], off) })
+	if run < len(e.runs) {
+		i, _ = slices.BinarySearchFunc(e.runs[run], off, after)
+	}
+	return run, i
 }
 
 // add puts [off, end) into the set and reports whether that changed it.
@@ -31,61 +39,122 @@ func (e *extents) add(off, end int64) bool {
 	if off >= end {
 		return false
 	}
-	// From the first that touches or overlaps [off, end) up to, not including,
-	// the first that begins after it.
-	from, _ := slices.BinarySearchFunc(e.list, off, func(x extent, off int64) int { return cmp.Compare(x.end, off) })
-	to := from
-	for to < len(e.list) && e.list[to].off <= end {
-		to++
-	}
-	if to == from {
-		e.list = slices.Insert(e.list, from, extent{off, end})
+	run, i := e.find(off - 1) // also one that only touches
+	if run == len(e.runs) || e.runs[run][i].off > end {
+		e.insert(run, i, extent{off, end})
 		return true
 	}
-	first, last := e.list[from], e.list[to-1]
-	if to == from+1 && first.off <= off && end <= first.end {
+	x := &e.runs[run][i]
+	if x.off <= off && end <= x.end {
 		return false
 	}
-	e.list[from] = extent{min(off, first.off), max(end, last.end)}
-	e.list = slices.Delete(e.list, from+1, to)
+	x.off, x.end = min(off, x.off), max(end, x.end)
+	e.swallow(run, i)
 	return true
+}
+
+func (e *extents) insert(run, i int, x extent) {
+	if run == len(e.runs) { // after all others
+		if run == 0 {
+			e.runs = [][]extent{{x}}
+			return
+		}
+		run--
+		i = len(e.runs[run])
+	}
+	if list := e.runs[run]; len(list) == maxRun {
+		const half = maxRun / 2
+		e.runs = slices.Insert(e.runs, run+1, slices.Clone(list[half:]))
+		e.runs[run] = list[:half:half]
+		if i > half {
+			run, i = run+1, i-half
+		}
+	}
+	e.runs[run] = slices.Insert(e.runs[run], i, x)
+}
+
+// swallow merges into the extent at i of run those after it that it has grown to
+// touch.
+func (e *extents) swallow(run, i int) {
+	x := &e.runs[run][i]
+	// take returns how many of list touch x, which grows over them.
+	take := func(list []extent) int {
+		for n, next := range list {
+			if next.off > x.end {
+				return n
+			}
+			x.end = max(x.end, next.end)
+		}
+		return len(list)
+	}
+	rest := e.runs[run][i+1:]
+	n := take(rest)
+	whole := run + 1 // the first run after it that is not swallowed whole
+	if n == len(rest) {
+		for whole < len(e.runs) {
+			m := take(e.runs[whole])
+			if m < len(e.runs[whole]) {
+				e.runs[whole] = slices.Delete(e.runs[whole], 0, m)
+				break
+			}
+			whole++
+		}
+	}
+	e.runs[run] = slices.Delete(e.runs[run], i+1, i+1+n)
+	e.runs = slices.Delete(e.runs, run+1, whole)
 }
 
 // cut removes every byte from size on and reports whether there were any.
 func (e *extents) cut(size int64) bool {
-	i := e.first(size)
-	if i == len(e.list) {
+	run, i := e.find(size)
+	if run == len(e.runs) {
 		return false
 	}
-	if e.list[i].off < size {
-		e.list[i].end = size
+	if x := &e.runs[run][i]; x.off < size {
+		x.end = size
 		i++
 	}
-	e.list = e.list[:i]
+	e.runs[run] = e.runs[run][:i]
+	if i > 0 {
+		run++
+	}
+	clear(e.runs[run:]) // for the garbage collector
+	e.runs = e.runs[:run]
 	return true
 }
 
 // at reports whether byte off is in the set, and where that ends being so.
 func (e *extents) at(off int64) (in bool, end int64) {
-	i := e.first(off)
-	switch {
-	case i == len(e.list):
+	run, i := e.find(off)
+	if run == len(e.runs) {
 		return false, math.MaxInt64
-	case e.list[i].off <= off:
-		return true, e.list[i].end
-	default:
-		return false, e.list[i].off
 	}
+	x := e.runs[run][i]
+	if x.off > off {
+		return false, x.off
+	}
+	return true, x.end
+}
+
+// count is the number of extents.
+func (e *extents) count() int {
+	n := 0
+	for _, list := range e.runs {
+		n += len(list)
+	}
+	return n
 }
 
 // encode writes the set as alternating gaps and lengths, which are shorter in
 // text than offsets.
 func (e *extents) encode() []int64 {
-	out := make([]int64, 0, 2*len(e.list))
+	out := make([]int64, 0, 2*e.count())
 	at := int64(0)
-	for _, x := range e.list {
-		out = append(out, x.off-at, x.end-x.off)
-		at = x.end
+	for _, list := range e.runs {
+		for _, x := range list {
+			out = append(out, x.off-at, x.end-x.off)
+			at = x.end
+		}
 	}
 	return out
 }
@@ -97,18 +166,24 @@ func decodeExtents(in []int64, limit int64) (extents, error) {
 	if len(in)%2 != 0 {
 		return extents{}, errExtents
 	}
-	e := extents{list: make([]extent, 0, len(in)/2)}
+	var e extents
 	at := int64(0)
 	for i := 0; i < len(in); i += 2 {
 		gap, length := in[i], in[i+1]
 		if gap < 0 || length <= 0 || gap == 0 && i > 0 || gap > limit-at || length > limit-at-gap {
 			return extents{}, errExtents
 		}
-		e.list = append(e.list, extent{at + gap, at + gap + length})
+		e.add(at+gap, at+gap+length)
 		at += gap + length
 	}
 	return e, nil
 }
 
 // clone returns a copy that shares nothing.
-func (e *extents) clone() extents { return extents{list: slices.Clone(e.list)} }
+func (e *extents) clone() extents {
+	runs := slices.Clone(e.runs)
+	for i, list := range runs {
+		runs[i] = slices.Clone(list)
+	}
+	return extents{runs: runs}
+}

@@ -18,12 +18,17 @@ func (s *Store) Kept() ([]Record, error) {
 	if err != nil {
 		return nil, fail("list drafts in "+s.path, "", err)
 	}
+	seen := make(map[string]bool, len(names))
 	var kept []Record
 	for _, name := range names {
 		id, ok := draftOf(name, journalSuffix)
 		if !ok {
+			id, ok = draftOf(name, dataSuffix)
+		}
+		if !ok || seen[id] {
 			continue
 		}
+		seen[id] = true
 		if r, ok := s.look(id); ok {
 			kept = append(kept, r)
 		}
@@ -49,102 +54,55 @@ func (s *Store) look(id string) (Record, bool) {
 		}
 		err = lockErr
 	}
-	text, readErr := s.disk.read(id+journalSuffix, maxJournal)
-	if errors.Is(readErr, fs.ErrNotExist) {
-		return Record{}, false
-	}
-	var j journal
-	if readErr == nil {
-		j, readErr = parseJournal(text, id)
-	}
-	if readErr == nil && j.Service != s.service {
-		readErr = errors.New("its journal belongs to the service " + j.Service)
-	}
-	if readErr == nil {
-		j.Path = r.Path
-		r = j.Record
-	}
 	if err == nil {
 		r.Size, r.Stored, err = measure(data)
 	}
+	j, journalErr := s.readJournal(id)
 	switch {
+	case errors.Is(journalErr, fs.ErrNotExist) && s.debris(id, r, err):
+		return Record{}, false
+	case journalErr == nil:
+		j.Path, j.Stored = r.Path, r.Stored
+		if err == nil {
+			j.Size = r.Size
+		}
+		r = j.Record
+	}
+	switch {
+	case errors.Is(journalErr, fs.ErrNotExist):
+		r.Damage = "its journal is missing"
+	case journalErr != nil:
+		r.Damage = journalErr.Error()
 	case errors.Is(err, fs.ErrNotExist):
 		r.Damage = "its data file is missing"
 	case err != nil:
 		r.Damage = "its data file cannot be read: " + err.Error()
 	}
-	if readErr != nil {
-		r.Damage = readErr.Error()
-	}
 	return r, true
 }
 
-// sweep finishes what a crash interrupted: it removes drafts that were being
-// discarded or that the service has whole, and journals half written aside. It
-// touches nothing that another process holds.
-func (s *Store) sweep() error {
-	names, err := s.disk.list()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if id, ok := draftOf(name, goneSuffix); ok {
-			err = errors.Join(err, s.unlessHeld(id, func() error { return s.eraseGone(id) }))
-		}
-		if id, ok := draftOf(name, asideSuffix); ok {
-			err = errors.Join(err, s.unlessHeld(id, func() error { return s.disk.remove(id + asideSuffix) }))
-		}
-		if id, ok := draftOf(name, journalSuffix); ok {
-			err = errors.Join(err, s.unlessHeld(id, func() error { return s.eraseSettled(id) }))
-		}
-	}
-	return err
-}
-
-// unlessHeld calls fn with the draft's lock; it does nothing where somebody
-// else has that.
-func (s *Store) unlessHeld(id string, fn func() error) error {
-	data, err := s.disk.open(id + dataSuffix)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fn()
-	case err != nil:
-		return nil // not a data file that can be opened: Kept reports it
-	}
-	defer closeRead(s.log, data)
-	if held, err := lock(data, syscall.LOCK_EX); err != nil || !held {
-		return err
-	}
-	return fn()
-}
-
-// eraseGone goes on with a Discard: the marker goes last.
-func (s *Store) eraseGone(id string) error {
-	if err := s.disk.remove(id + dataSuffix); err != nil {
-		return err
-	}
-	return s.disk.remove(id + goneSuffix)
-}
-
-// eraseSettled removes a draft whose journal says that nobody needs it: the
-// service has it whole, or it was unlinked and no commit had begun.
-func (s *Store) eraseSettled(id string) error {
+// readJournal reads the journal of a draft of this service.
+func (s *Store) readJournal(id string) (journal, error) {
 	text, err := s.disk.read(id+journalSuffix, maxJournal)
 	if err != nil {
-		return nil // Kept reports it
+		return journal{}, err
 	}
 	j, err := parseJournal(text, id)
-	if err != nil || j.Service != s.service {
-		return nil // Kept reports it
+	if err == nil && j.Service != s.service {
+		err = errors.New("its journal belongs to the service " + j.Service)
 	}
-	if j.State != StateCommitted && !(j.Unlinked && j.Image == "") {
-		return nil
+	return j, err
+}
+
+// debris reports whether a draft without a journal is nothing to tell about: a
+// Create or a Discard that did not finish, or one that ended meanwhile. dataErr
+// is what opening its data file gave.
+func (s *Store) debris(id string, r Record, dataErr error) bool {
+	if errors.Is(dataErr, fs.ErrNotExist) || dataErr == nil && r.Stored == 0 {
+		return true
 	}
-	s.log.Info("removing a draft that is settled", "draft", id, "image", j.Image, "name", j.Name, "state", j.State)
-	if err := s.disk.rename(id+journalSuffix, id+goneSuffix); err != nil {
-		return err
-	}
-	return s.eraseGone(id)
+	_, err := s.disk.read(id+goneSuffix, maxJournal)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func (s *Store) dataPath(id string) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"syscall"
 )
 
 // ReadAt has the semantics of io.ReaderAt: fewer bytes than len(p) come with an
@@ -45,7 +46,7 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, os.ErrClosed
 	case off < 0:
 		d.mu.Unlock()
-		return 0, os.ErrInvalid
+		return 0, syscall.EINVAL
 	case off >= d.size:
 		d.mu.Unlock()
 		if len(p) == 0 {

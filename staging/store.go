@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -52,12 +53,10 @@ func Open(o Options) (*Store, error) {
 	if !filepath.IsAbs(o.Dir) {
 		return nil, refused(o.Dir, "the staging directory must be an absolute path")
 	}
-	path := filepath.Join(filepath.Clean(o.Dir), serviceDir(o.Service))
-	if err := os.MkdirAll(path, dirMode); err != nil {
-		return nil, unusable(o.Dir, err)
-	}
-	for _, dir := range []string{filepath.Clean(o.Dir), path} {
-		if err := checkDir(dir); err != nil {
+	dir := filepath.Clean(o.Dir)
+	path := filepath.Join(dir, serviceDir(o.Service))
+	for _, each := range []string{dir, path} { // in this order: nothing is made beneath a symlink
+		if err := makeDir(each); err != nil {
 			return nil, err
 		}
 	}
@@ -91,6 +90,9 @@ func (s *Store) Dir() string { return s.path }
 // also when Create fails.
 func (s *Store) Create(spec Spec) (*Draft, error) {
 	d, err := s.create(spec)
+	for try := 1; errors.Is(err, errSwept) && try < createTries; try++ {
+		d, err = s.create(spec)
+	}
 	if err == nil {
 		return d, nil
 	}
@@ -99,6 +101,14 @@ func (s *Store) Create(spec Spec) (*Draft, error) {
 	}
 	return nil, fail("create draft", spec.Name, err)
 }
+
+// errSwept: another process that opened its Store took the new data file for
+// debris, in the moment before it was locked.
+var errSwept = errors.New("a new draft was swept away by another process")
+
+// createTries bounds the tries against errSwept, which needs a process that
+// starts within the same microseconds.
+const createTries = 4
 
 func (s *Store) create(spec Spec) (*Draft, error) {
 	id := uuid.NewString()
@@ -123,8 +133,8 @@ func (s *Store) create(spec Spec) (*Draft, error) {
 		return nil, err
 	}
 	held, err := lock(f, syscall.LOCK_EX)
-	if err == nil && !held {
-		err = syscall.EAGAIN // a name made up a moment ago: nobody looks at it for longer than a moment
+	if err == nil && (!held || !linked(f)) {
+		err = errSwept
 	}
 	if err == nil {
 		err = f.Truncate(j.Size)
@@ -154,11 +164,27 @@ func serviceDir(service string) string {
 	return hex.EncodeToString(sum[:serviceDirBytes])
 }
 
-func checkDir(dir string) error {
+// makeDir makes dir and its parents if need be and checks it.
+func makeDir(dir string) error {
 	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(dir, dirMode); err == nil {
+			info, err = os.Lstat(dir)
+		}
+	}
 	if err != nil {
 		return unusable(dir, err)
 	}
+	if err := checkDir(dir, info); err != nil {
+		return err
+	}
+	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return unusable(dir, err)
+	}
+	return nil
+}
+
+func checkDir(dir string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:

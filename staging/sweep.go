@@ -1,0 +1,104 @@
+package staging
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// sweep finishes what a crash interrupted: it removes drafts that were being
+// discarded or made or that the service has whole, and journals half written
+// aside. It touches nothing that another process holds. What cannot be removed
+// is logged and stays.
+func (s *Store) sweep() error {
+	names, err := s.disk.list()
+	if err != nil {
+		return err
+	}
+	settle := map[string]func(string, *os.File) error{
+		goneSuffix:    s.sweepGone,
+		asideSuffix:   s.sweepAside,
+		journalSuffix: s.sweepSettled,
+		dataSuffix:    s.sweepUnborn,
+	}
+	for _, name := range names {
+		for suffix, settle := range settle {
+			id, ok := draftOf(name, suffix)
+			if !ok {
+				continue
+			}
+			if err := s.unlessHeld(id, settle); err != nil {
+				s.log.Warn("debris of an earlier run could not be removed from staging; it stays",
+					"path", s.path, "file", name, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// unlessHeld calls fn with the draft's lock and its data file (nil when there is
+// none); it does nothing where somebody else has the lock, or where the data
+// file cannot be opened, which Kept reports.
+func (s *Store) unlessHeld(id string, fn func(id string, data *os.File) error) error {
+	data, err := s.disk.open(id + dataSuffix)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fn(id, nil)
+	case err != nil:
+		return nil
+	}
+	defer closeRead(s.log, data)
+	if held, err := lock(data, syscall.LOCK_EX); err != nil || !held {
+		return err
+	}
+	return fn(id, data)
+}
+
+// sweepGone goes on with a Discard: the marker goes last.
+func (s *Store) sweepGone(id string, _ *os.File) error { return s.eraseGone(id) }
+
+// sweepAside removes a journal half written: the whole one is beside it.
+func (s *Store) sweepAside(id string, _ *os.File) error { return s.disk.remove(id + asideSuffix) }
+
+// sweepSettled removes a draft whose journal says that nobody needs it: the
+// service has it whole, or it was unlinked and no commit had begun.
+func (s *Store) sweepSettled(id string, _ *os.File) error {
+	j, err := s.readJournal(id)
+	if err != nil {
+		return nil // gone meanwhile, or damaged: Kept reports it
+	}
+	if j.State != StateCommitted && !(j.Unlinked && j.Image == "") {
+		return nil
+	}
+	s.log.Info("removing a draft that is settled", "draft", id, "image", j.Image, "name", j.Name, "state", j.State)
+	if err := s.disk.rename(id+journalSuffix, id+goneSuffix); err != nil {
+		return err
+	}
+	return s.eraseGone(id)
+}
+
+// sweepUnborn removes the data file of a Create that did not get to its journal:
+// no byte was ever written to it.
+func (s *Store) sweepUnborn(id string, data *os.File) error {
+	if data == nil {
+		return nil
+	}
+	if _, stored, err := measure(data); err != nil || stored > 0 {
+		return nil // Kept reports it
+	}
+	for _, suffix := range []string{journalSuffix, goneSuffix} {
+		if _, err := s.disk.read(id+suffix, maxJournal); !errors.Is(err, fs.ErrNotExist) {
+			return nil // a draft, or a Discard to go on with
+		}
+	}
+	return s.disk.remove(id + dataSuffix)
+}
+
+// eraseGone removes the data of a discarded draft, then the marker.
+func (s *Store) eraseGone(id string) error {
+	if err := s.disk.remove(id + dataSuffix); err != nil {
+		return err
+	}
+	return s.disk.remove(id + goneSuffix)
+}
