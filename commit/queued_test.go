@@ -1,0 +1,241 @@
+package commit
+
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+func TestEmptyFile(t *testing.T) {
+	h := newHouse(t, newFake())
+	d := h.draft(staging.Spec{Name: "empty", Entry: "empty"}, nil)
+	img, err := h.CommitEmpty(ctxb, d)
+	check(t, err)
+	got := h.only()
+	if got.ID != d.ID() || got.Status != image.StatusQueued || got.Hidden || got.Name != "empty" || got.Properties[image.PropertyDraft] != "" || got.Properties["from"] != "mount" {
+		t.Errorf("record %+v", got)
+	}
+	if diff := cmp.Diff(img, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(h.service.calls) != 1 {
+		t.Errorf("requests: %v", h.service.calls)
+	}
+	again, err := h.CommitEmpty(ctxb, d)
+	if err != nil || again.ID != "" || len(h.service.calls) != 1 {
+		t.Errorf("a second time: %v, %v, %v", again, err, h.service.calls)
+	}
+	h.write(d, pattern(100), 0) // the handle lived on
+	next, err := h.Commit(ctxb, d)
+	check(t, err)
+	if h.only().ID != next.ID || next.Status != image.StatusActive {
+		t.Errorf("after a write: %+v", h.service.all())
+	}
+}
+
+func TestEmptyFileAnswerLost(t *testing.T) {
+	h := newHouse(t, newFake(nth("create", 1, image.Stalled, after)))
+	d := h.draft(staging.Spec{Name: "empty"}, nil)
+	img, err := h.CommitEmpty(ctxb, d)
+	if err != nil || h.only().ID != img.ID || h.service.count("create") != 1 {
+		t.Errorf("%v, %+v", err, h.service.all())
+	}
+}
+
+// TestEmptied covers the two ways to make a file empty: truncated at open and
+// nothing written, and truncate(2).
+func TestEmptied(t *testing.T) {
+	for _, edited := range []bool{false, true} {
+		h := newHouse(t, newFake())
+		old := h.service.put(rich(), pattern(3000))
+		var img image.Image
+		var err error
+		if edited {
+			d := h.draft(h.edit(old), nil)
+			check(t, d.Truncate(ctxb, 0))
+			img, err = h.Commit(ctxb, d)
+		} else {
+			img, err = h.CommitEmpty(ctxb, h.draft(over(old), nil))
+		}
+		check(t, err)
+		got := h.only()
+		if got.ID != img.ID || got.ID == old.ID || got.Status != image.StatusQueued || got.Name != old.Name || got.Hidden || got.Properties[image.PropertyDraft] != "" || got.Properties["hw_disk_bus"] != "scsi" {
+			t.Errorf("record %+v", got)
+		}
+		if h.service.count("upload") != 0 {
+			t.Error("nothing was to be uploaded")
+		}
+		if want := map[bool]string{true: "qcow2"}[edited]; got.DiskFormat != want {
+			t.Errorf("disk_format %q, want %q", got.DiskFormat, want)
+		}
+	}
+}
+
+func queued(h *house) (image.Image, staging.Spec) {
+	q := h.service.put(image.Image{Name: "q", Tags: []string{"t"}, Properties: map[string]string{"k": "v"}}, nil)
+	return q, staging.Spec{Name: "q", Entry: "q", Into: q.ID, Inherit: &q}
+}
+
+func TestIntoQueued(t *testing.T) {
+	h := newHouse(t, newFake())
+	q, spec := queued(h)
+	seen := false
+	h.service.hook = func(c call) {
+		if c.op == "upload" && !c.done {
+			seen = h.only().Hidden && h.only().DiskFormat == "qcow2"
+		}
+	}
+	img, err := h.Commit(ctxb, h.draft(spec, qcow2()))
+	check(t, err)
+	got := h.only()
+	if img.ID != q.ID || got.Status != image.StatusActive || got.Hidden || got.DiskFormat != "qcow2" || got.ContainerFormat != "bare" {
+		t.Errorf("record %+v", got)
+	}
+	if diff := cmp.Diff(q.Properties, props(got)); diff != "" {
+		t.Error(diff)
+	}
+	if !seen {
+		t.Error("the record was not hidden during the upload")
+	}
+}
+
+func TestIntoQueuedKeepsDeclaredFormat(t *testing.T) {
+	h := newHouse(t, newFake())
+	q := h.service.put(image.Image{Name: "kernel", DiskFormat: "aki", ContainerFormat: "aki"}, nil)
+	img, err := h.Commit(ctxb, h.draft(staging.Spec{Name: "kernel", Into: q.ID}, pattern(500)))
+	check(t, err)
+	if img.DiskFormat != "aki" || img.ContainerFormat != "aki" {
+		t.Errorf("record %+v", img)
+	}
+}
+
+// putBackOnly loses the answer of every update but those that put the record
+// back: three tries, of three requests each.
+func putBackOnly() []fault {
+	var all []fault
+	for n := range 12 {
+		if n%4 != 3 {
+			all = append(all, nth("update", n+1, image.Stalled, after))
+		}
+	}
+	return all
+}
+
+func TestIntoQueuedFails(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		faults []fault
+		kind   image.Kind
+	}{
+		{"rejected", one(nth("upload", 1, image.Rejected, before)), image.Rejected},
+		{"cut off", always("upload", 3, image.Unavailable, cut), image.Unavailable},
+		{"formats refused", one(nth("update", 1, image.Rejected, before)), image.Rejected},
+		{"formats' answer lost", putBackOnly(), image.Stalled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t, newFake(c.faults...))
+				q, spec := queued(h)
+				d := h.draft(spec, pattern(500))
+				if _, err := h.Commit(ctxb, d); !image.Is(err, c.kind) {
+					t.Fatal(err)
+				}
+				got := h.only()
+				if got.ID != q.ID || got.Status != image.StatusQueued || got.Hidden || got.Properties[image.PropertyDraft] != "" {
+					t.Errorf("record %+v", got)
+				}
+				if r := d.Record(); r.Into != q.ID || r.State != staging.StateFailed {
+					t.Errorf("draft %+v", r)
+				}
+				h.service.faults = nil
+				img, err := h.Commit(ctxb, d)
+				if err != nil || img.ID != q.ID || h.only().Status != image.StatusActive {
+					t.Errorf("the next commit: %v %+v", err, h.service.all())
+				}
+			})
+		})
+	}
+}
+
+// TestIntoQueuedPutBackFails: the record stays hidden, but is not forgotten.
+func TestIntoQueuedPutBackFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := faults(one(nth("upload", 1, image.Rejected, before)), []fault{
+			nth("update", 2, image.Unavailable, before), nth("update", 3, image.Unavailable, before), nth("update", 4, image.Unavailable, before)})
+		h := newHouse(t, newFake(f...))
+		q, spec := queued(h)
+		d := h.draft(spec, pattern(500))
+		if _, err := h.Commit(ctxb, d); !image.Is(err, image.Rejected) {
+			t.Fatal(err)
+		}
+		if r := d.Record(); r.Image != q.ID || r.Into != q.ID || !h.only().Hidden {
+			t.Errorf("draft %+v", r)
+		}
+		img, err := h.Commit(ctxb, d)
+		if err != nil || img.ID != q.ID || h.only().Hidden || h.only().Properties[image.PropertyDraft] != "" {
+			t.Errorf("the next commit: %v %+v", err, h.service.all())
+		}
+	})
+}
+
+// TestIntoQueuedSpoilt: a record that cannot be filled any more is replaced.
+func TestIntoQueuedSpoilt(t *testing.T) {
+	for _, what := range []effect{stuck, damaged} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake(nth("upload", 1, image.Stalled, what)))
+			q, spec := queued(h)
+			img, err := h.Commit(ctxb, h.draft(spec, pattern(500)))
+			check(t, err)
+			if got := h.only(); got.ID != img.ID || got.ID == q.ID || got.Properties["k"] != "v" || got.Name != "q" || got.Hidden || !bytes.Equal(h.stored(got.ID), pattern(500)) {
+				t.Errorf("record %+v", got)
+			}
+		})
+	}
+}
+
+func TestIntoNoLongerQueued(t *testing.T) {
+	h := newHouse(t, newFake())
+	q, spec := queued(h)
+	d := h.draft(spec, pattern(500))
+	h.service.put(q, []byte("somebody else's"))
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+	if img.ID == q.ID || string(h.stored(q.ID)) != "somebody else's" || !bytes.Equal(h.stored(img.ID), pattern(500)) || len(h.service.all()) != 2 {
+		t.Errorf("%+v", h.service.all())
+	}
+	if img.Properties["k"] != "v" {
+		t.Errorf("record %+v", img)
+	}
+}
+
+func TestIntoGone(t *testing.T) {
+	h := newHouse(t, newFake())
+	q, spec := queued(h)
+	d := h.draft(spec, pattern(500))
+	check(t, h.service.Delete(ctxb, q.ID))
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+	if got := h.only(); got.ID != img.ID || got.ID == q.ID || got.Name != "q" {
+		t.Errorf("record %+v", got)
+	}
+}
+
+func TestIntoQueuedNothingWritten(t *testing.T) {
+	h := newHouse(t, newFake())
+	q, spec := queued(h)
+	d := h.draft(spec, nil)
+	_, err := h.CommitEmpty(ctxb, d)
+	check(t, err)
+	h.write(d, []byte("x"), 0)
+	check(t, d.Truncate(ctxb, 0))
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+	if diff := cmp.Diff(q, h.only()); diff != "" || img.ID != q.ID || d.Dirty() {
+		t.Errorf("%s%s", diff, img.ID)
+	}
+}
