@@ -295,7 +295,7 @@ func (r *spanReader) check(resp *http.Response, plain bool) error {
 	}
 	length := func(want int64) error {
 		if resp.ContentLength >= 0 && resp.ContentLength != want {
-			return bad(image.Corrupt, fmt.Errorf("the answer has %d bytes, the record says %d", resp.ContentLength, want))
+			return bad(image.Corrupt, fmt.Errorf("the answer has %d bytes instead of %d", resp.ContentLength, want))
 		}
 		return nil
 	}

@@ -1,0 +1,355 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// TestSpanAnswers: what an answer to a span means.
+func TestSpanAnswers(t *testing.T) {
+	const size = 1000
+	data := randomBytes(size)
+	part := func(contentRange string, body []byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", contentRange)
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(body)
+		}
+	}
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	whole := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }
+	for _, c := range []struct {
+		name     string
+		span     image.Span
+		handler  http.HandlerFunc
+		want     image.Kind // Other: the bytes come
+		remember bool
+	}{
+		{"right", image.Span{Off: 10, Len: 20}, part("bytes 10-29/1000", data[10:30]), image.Other, false},
+		{"other start", image.Span{Off: 10, Len: 20}, part("bytes 9-28/1000", data[9:29]), image.Corrupt, false},
+		{"other end", image.Span{Off: 10, Len: 20}, part("bytes 10-30/1000", data[10:31]), image.Corrupt, false},
+		{"other total", image.Span{Off: 10, Len: 20}, part("bytes 10-29/1001", data[10:30]), image.Corrupt, false},
+		{"unknown total", image.Span{Off: 10, Len: 20}, part("bytes 10-29/*", data[10:30]), image.Corrupt, false},
+		{"no content range", image.Span{Off: 10, Len: 20}, part("", data[10:30]), image.Corrupt, false},
+		{"other length", image.Span{Off: 10, Len: 20}, part("bytes 10-29/1000", data[10:25]), image.Corrupt, false},
+		{"whole from the start", image.Span{Off: 0, Len: 20}, whole, image.Other, true},
+		{"whole for the whole", image.Span{Off: 0, Len: size}, whole, image.Other, false},
+		{"whole for the middle", image.Span{Off: 10, Len: 20}, whole, image.NoRanges, true},
+		{"400", image.Span{Off: 10, Len: 20}, status(400), image.NoRanges, true},
+		{"204", image.Span{Off: 10, Len: 20}, status(204), image.Corrupt, false},
+		{"416", image.Span{Off: 10, Len: 20}, status(416), image.Corrupt, false},
+		{"403", image.Span{Off: 10, Len: 20}, status(403), image.Forbidden, false},
+		{"404", image.Span{Off: 10, Len: 20}, status(404), image.NotFound, false},
+		{"410", image.Span{Off: 10, Len: 20}, status(410), image.NotFound, false},
+		{"500", image.Span{Off: 10, Len: 20}, status(500), image.Unavailable, false},
+		{"gzip", image.Span{Off: 0, Len: size}, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			whole(w, r)
+		}, image.UnexpectedAnswer, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int32
+			client := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				if r.Header.Get("Accept-Encoding") != "identity" || r.Header.Get("Range") == "" {
+					t.Errorf("header %v", r.Header)
+				}
+				c.handler(w, r)
+			})
+			body, err := client.OpenSpan(t.Context(), active(size), c.span)
+			if c.want != image.Other {
+				wantKind(t, err, c.want)
+			} else if err != nil {
+				t.Error(err)
+			} else if got := readAll(t, body); !bytes.Equal(got, data[c.span.Off:c.span.End()]) {
+				t.Errorf("%d other bytes", len(got))
+			}
+			before := asked.Load()
+			body, err = client.OpenSpan(t.Context(), active(size), c.span)
+			if c.remember {
+				wantKind(t, err, image.NoRanges)
+			}
+			if err == nil {
+				_ = body.Close()
+			}
+			if again := asked.Load() > before; again == c.remember {
+				t.Errorf("asked again: %v", again)
+			}
+		})
+	}
+}
+
+// TestRangelessForgotten: a plain request that is refused with 400, too, says
+// that the range was not the reason.
+func TestRangelessForgotten(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	_, err := c.OpenSpan(t.Context(), active(100), image.Span{Off: 5, Len: 5})
+	wantKind(t, err, image.NoRanges)
+	_, err = c.OpenWhole(t.Context(), active(100))
+	wantKind(t, err, image.Rejected)
+	if c.ranges.knows(someID) {
+		t.Error("still remembered")
+	}
+}
+
+// TestWithoutData: no request is made for what the record rules out.
+func TestWithoutData(t *testing.T) {
+	c := fake(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request") })
+	for status, want := range map[image.Status]image.Kind{image.StatusQueued: image.NoData, image.StatusSaving: image.NoData, image.StatusImporting: image.NoData} {
+		_, err := c.OpenSpan(t.Context(), image.Image{ID: someID, Status: status, Size: 10}, image.Span{Len: 10})
+		wantKind(t, err, want)
+	}
+	_, err := c.OpenWhole(t.Context(), image.Image{ID: someID, Status: image.StatusActive, Properties: map[string]string{"block_device_mapping": "[]"}})
+	wantKind(t, err, image.Unsupported)
+}
+
+// TestResume: a body that breaks goes on at its offset, with the same bytes.
+func TestResume(t *testing.T) {
+	data := randomBytes(400_000)
+	for _, whole := range []bool{false, true} {
+		var tries atomic.Int32
+		c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+			if tries.Add(1) > 3 {
+				served(w, r, data)
+				return
+			}
+			served(&cutWriter{ResponseWriter: w, left: 90_001}, r, data)
+		})
+		body, err := c.OpenSpan(t.Context(), active(int64(len(data))), image.Span{Off: 100, Len: 399_000})
+		want := data[100:399_100]
+		if whole {
+			body, err = c.OpenWhole(t.Context(), active(int64(len(data))))
+			want = data
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, body); !bytes.Equal(got, want) {
+			t.Errorf("whole %v: %d other bytes", whole, len(got))
+		}
+		if tries.Load() != 4 {
+			t.Errorf("whole %v: %d requests", whole, tries.Load())
+		}
+	}
+}
+
+// cutWriter ends the connection after some bytes.
+type cutWriter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (w *cutWriter) Write(p []byte) (int, error) {
+	if len(p) >= w.left {
+		_, _ = w.ResponseWriter.Write(p[:w.left])
+		http.NewResponseController(w.ResponseWriter).Flush()
+		hangUp(w)
+	}
+	w.left -= len(p)
+	return w.ResponseWriter.Write(p)
+}
+
+// TestWholeRestarts: without ranges a broken stream is begun again and skipped, a
+// bounded number of times.
+func TestWholeRestarts(t *testing.T) {
+	data := randomBytes(300_000)
+	for _, c := range []struct {
+		breaks int32
+		ok     bool
+	}{{2, true}, {99, false}} {
+		var plain atomic.Int32
+		client := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			if n := plain.Add(1); n <= c.breaks {
+				served(&cutWriter{ResponseWriter: w, left: 70_000 * int(n)}, r, data)
+				return
+			}
+			served(w, r, data)
+		})
+		body, err := client.OpenWhole(t.Context(), active(int64(len(data))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(body)
+		if c.ok && (err != nil || !bytes.Equal(got, data)) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if !c.ok {
+			wantKind(t, err, image.Unavailable)
+		}
+		if !bytes.Equal(got, data[:len(got)]) {
+			t.Error("other bytes")
+		}
+		if want := min(c.breaks, wholeRestarts) + 1; plain.Load() != want {
+			t.Errorf("%d whole requests, want %d", plain.Load(), want)
+		}
+		if err := body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestTruncated: a body that always ends early fails in bounded tries; without a
+// length it is the service that is wrong, with one the connection.
+func TestTruncated(t *testing.T) {
+	for _, c := range []struct {
+		length bool
+		want   image.Kind
+	}{{true, image.Unavailable}, {false, image.Corrupt}} {
+		var tries atomic.Int32
+		client := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+			tries.Add(1)
+			var from int
+			if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-999/1000", from))
+			if c.length {
+				w.Header().Set("Content-Length", fmt.Sprint(1000-from))
+			}
+			w.WriteHeader(http.StatusPartialContent)
+			if !c.length { // else net/http would find it out
+				http.NewResponseController(w).Flush()
+			}
+			if from == 0 {
+				_, _ = io.WriteString(w, strings.Repeat("x", 500))
+			}
+		})
+		body, err := client.OpenSpan(t.Context(), active(1000), image.Span{Len: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(body)
+		wantKind(t, err, c.want)
+		if len(got) != 500 {
+			t.Errorf("%d bytes", len(got))
+		}
+		if _, again := body.Read(make([]byte, 1)); again != err {
+			t.Errorf("then %v", again)
+		}
+		_ = body.Close()
+		if n := int(tries.Load()); n != 1+quickRetries.resumes {
+			t.Errorf("%d tries", n)
+		}
+	}
+}
+
+// TestStalledBody: bytes that do not come.
+func TestStalledBody(t *testing.T) {
+	release := make(chan struct{})
+	var tries atomic.Int32
+	c := fake(t, Options{Stall: 50 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		tries.Add(1)
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, "some")
+		http.NewResponseController(w).Flush()
+		<-release
+	})
+	defer close(release)
+	c.ranges.remember(someID)
+	body, err := c.OpenWhole(t.Context(), active(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.ReadAll(body)
+	wantKind(t, err, image.Stalled)
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+	if tries.Load() > 2 {
+		t.Errorf("%d tries of a stall", tries.Load())
+	}
+}
+
+// TestStreams: no more bodies than streams, and waiting obeys the ctx.
+func TestStreams(t *testing.T) {
+	data := randomBytes(1000)
+	c := fake(t, Options{Streams: 2}, func(w http.ResponseWriter, r *http.Request) { served(w, r, data) })
+	open := func(ctx context.Context) (io.ReadCloser, error) {
+		return c.OpenSpan(ctx, active(1000), image.Span{Off: 1, Len: 10})
+	}
+	one, err := open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan error)
+	go func() {
+		_, err := open(ctx)
+		got <- err
+	}()
+	cancel()
+	wantKind(t, <-got, image.Interrupted)
+	for range 2 { // the second close gives nothing back
+		if err := one.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	three, err := open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.streams.TryAcquire(1) {
+		t.Error("a third stream is free")
+	}
+	readAll(t, two)
+	readAll(t, three)
+	_, err = c.OpenSpan(t.Context(), active(5000), image.Span{Off: 1, Len: 10}) // refused: its total is wrong
+	wantKind(t, err, image.Corrupt)
+	if !c.streams.TryAcquire(2) {
+		t.Error("a stream was kept")
+	}
+}
+
+// TestCloseEndsRead: Close from another goroutine.
+func TestCloseEndsRead(t *testing.T) {
+	release := make(chan struct{})
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		w.WriteHeader(http.StatusOK)
+		http.NewResponseController(w).Flush()
+		<-release
+	})
+	defer close(release)
+	body, err := c.OpenWhole(t.Context(), active(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	go func() {
+		_, err := body.Read(make([]byte, 10))
+		got <- err
+	}()
+	_ = body.Close()
+	wantKind(t, <-got, image.Interrupted)
+}
+
+func TestContentRange(t *testing.T) {
+	for header, ok := range map[string]bool{
+		"bytes 5-9/100": true, "bytes 5-9/ 100": false, "bytes 5-9": false, "5-9/100": false, "bytes */100": false,
+		"bytes 5-10/100": false, "bytes 4-9/100": false, "bytes 5-9/99": false, "": false, "items 5-9/100": false,
+		"bytes 5-9/99999999999999999999": false, "bytes -5-9/100": false,
+	} {
+		if err := checkContentRange(header, 5, 10, 100); (err == nil) != ok {
+			t.Errorf("%q: %v", header, err)
+		}
+	}
+}
