@@ -1,0 +1,57 @@
+# build   bin/imagefs
+# demo    shows what it does, on an embedded Image service; installs what that needs
+# test    every test, beside a Keystone and a Glance of their own; installs what they need
+# check   format, vet, lint, known vulnerabilities
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+
+# The linters are built once, through the module proxy, and kept outside the tree.
+# Their names carry the Go version: a linter must be as new as the code's Go.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.8.0
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/imagefs-tools
+GO_VERSION := $(shell go env GOVERSION)
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_VERSION)
+GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_VERSION)
+
+# Outside a repository, or in one that git does not trust, the build still works.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+VCS := $(if $(VERSION),true,false)
+
+.PHONY: build demo test check clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/imagefs ./cmd/imagefs
+
+demo:
+	@scripts/install demo
+	@$(MAKE) --no-print-directory build
+	@scripts/demo
+
+test:
+	@scripts/test
+
+check: $(GOLANGCI_LINT) $(GOVULNCHECK)
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w these:" $$files >&2; exit 1; }
+	go vet ./...
+	$(GOLANGCI_LINT) run ./...
+	@scripts/vulnerabilities $(GOVULNCHECK)
+
+clean:
+	rm -rf bin
+
+# install builds package $(1) into file $@, which is whole or absent.
+define install
+	@echo "building $(notdir $@), once"
+	@mkdir -p $(TOOLS); dir=$$(mktemp -d $(TOOLS)/build.XXXXXX); trap 'rm -rf $$dir' EXIT; \
+	GOBIN=$$dir CGO_ENABLED=0 GOFLAGS= go install $(1) && mv $$dir/* $@
+endef
+
+$(GOLANGCI_LINT):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION))
+
+$(GOVULNCHECK):
+	$(call install,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION))
