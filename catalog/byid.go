@@ -30,7 +30,7 @@ func (c *Catalog) ByID(ctx context.Context, id string) (image.Image, error) {
 		}
 		return img, nil
 	}
-	if r := c.dir.byID[id]; r != nil && c.complete() && c.outage != nil {
+	if r := c.dir.byID[id]; r != nil && c.believed() {
 		c.probe()
 		return r.img, nil
 	}
@@ -69,7 +69,7 @@ func (c *Catalog) singleKnown(id string) (img image.Image, found, ok bool) {
 func (c *Catalog) learn(id string, img image.Image, err error, began since) (image.Image, error) {
 	gone := image.Is(err, image.NotFound) || err == nil && (img.Status == image.StatusDeleted || img.ID != id)
 	if err != nil && !gone {
-		if r := c.dir.byID[id]; r != nil && c.complete() && c.outage != nil {
+		if r := c.dir.byID[id]; r != nil && c.believed() {
 			return r.img, nil
 		}
 		return image.Image{}, wrap("lookup by id", id, err)

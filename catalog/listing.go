@@ -78,7 +78,7 @@ func (c *Catalog) listLocked(ctx context.Context, op string, fresh bool) error {
 	if c.complete() && age < c.ttl {
 		return nil
 	}
-	if c.complete() && c.outage != nil {
+	if c.believed() {
 		c.probe()
 		return nil
 	}
@@ -94,7 +94,7 @@ func (c *Catalog) listLocked(ctx context.Context, op string, fresh bool) error {
 	c.mu.Unlock()
 	err := c.wait(ctx, r)
 	c.mu.Lock()
-	if err != nil && c.complete() && c.outage != nil && ctx.Err() == nil {
+	if err != nil && c.believed() && ctx.Err() == nil {
 		return nil
 	}
 	return wrap(op, "", err)

@@ -75,7 +75,7 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 		if !missing {
 			break
 		}
-		if c.complete() && c.outage != nil {
+		if c.believed() {
 			c.probe()
 			return c.lastKnown(entry)
 		}
@@ -93,7 +93,7 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 			}
 		}
 		if err != nil {
-			if c.complete() && c.outage != nil && ctx.Err() == nil {
+			if c.believed() && ctx.Err() == nil {
 				return c.lastKnown(entry)
 			}
 			return Entry{}, wrap("lookup", entry, err)

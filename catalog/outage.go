@@ -68,6 +68,12 @@ func (c *Catalog) failed(err error) {
 // complete reports whether dir is a complete listing, of whatever age.
 func (c *Catalog) complete() bool { return c.listed.seq != 0 }
 
+// believed reports whether what is known may be served because the service is
+// away. Who comes after a pause asks it again. The caller holds mu.
+func (c *Catalog) believed() bool {
+	return c.complete() && c.outage != nil && time.Since(c.outage.tried) < c.ttl
+}
+
 // probe tries the service again, now and then, while nobody waits for it. The
 // caller holds mu, and there is an outage.
 func (c *Catalog) probe() {

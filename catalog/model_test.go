@@ -1,0 +1,271 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// step is one step of a drawn history. Steps run in goroutines of their own, so
+// that slow requests overlap with what comes after them.
+type step struct {
+	do    string
+	id    string
+	name  string
+	fresh image.Image
+	wait  time.Duration // before the next step
+}
+
+func drawSteps(t *rapid.T) []step {
+	names := []string{"a", "a", "b", "d.x", "d~1a2b3c4d.x", "", "A", idA}
+	steps := make([]step, rapid.IntRange(1, 40).Draw(t, "steps"))
+	for i := range steps {
+		id := drawID(t)
+		steps[i] = step{
+			do: rapid.SampledFrom([]string{
+				"list", "list", "lookup", "lookup", "own rename", "own rename", "own remove", "own commit", "own put",
+				"create", "create", "drop", "rename", "away", "back", "latency",
+			}).Draw(t, "do"),
+			id: id, name: rapid.SampledFrom(names).Draw(t, "name"), fresh: drawImage(t, id),
+			wait: time.Duration(rapid.SampledFrom([]int{0, 0, 1, 3, 10, 500, 999, 31_000, 400_000}).Draw(t, "wait")) * time.Millisecond,
+		}
+		steps[i].fresh.Name = steps[i].name
+	}
+	return steps
+}
+
+// model runs a history and remembers what must stay true of own changes.
+type model struct {
+	s *service
+	c *Catalog
+
+	mu     sync.Mutex
+	gone   map[string]bool   // removed by us, never to show again
+	named  map[string]string // last changed by us: its name must show
+	busy   map[string]bool   // an own change of it is under way
+	failed []string
+}
+
+func (m *model) errorf(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failed = append(m.failed, fmt.Sprintf(format, args...))
+}
+
+// check compares what a listing shows with the own changes that happened before
+// it began.
+func (m *model) check(list []Entry, gone map[string]bool, named map[string]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range list {
+		switch {
+		case gone[e.Image.ID]:
+			m.failed = append(m.failed, fmt.Sprintf("%s was removed and shows at %q", e.Image.ID, e.Name))
+		case named[e.Image.ID] != "" && m.named[e.Image.ID] == named[e.Image.ID] && !m.busy[e.Image.ID] && e.Image.Name != named[e.Image.ID]:
+			m.failed = append(m.failed, fmt.Sprintf("%s was renamed to %q and shows at %q", e.Image.ID, named[e.Image.ID], e.Name))
+		}
+	}
+}
+
+func (m *model) list(t *testing.T) {
+	m.mu.Lock()
+	gone, named := maps.Clone(m.gone), maps.Clone(m.named)
+	m.mu.Unlock()
+	list, err := m.c.List(t.Context())
+	if err != nil && !image.Is(err, image.Unavailable) {
+		m.errorf("List: %v", err)
+	}
+	m.check(list, gone, named)
+}
+
+func (m *model) lookup(t *testing.T, entry string) {
+	m.mu.Lock()
+	gone, named := maps.Clone(m.gone), maps.Clone(m.named)
+	m.mu.Unlock()
+	e, err := m.c.Lookup(t.Context(), entry)
+	if err != nil {
+		if !image.Is(err, image.NotFound) && !image.Is(err, image.Unavailable) {
+			m.errorf("Lookup(%q): %v", entry, err)
+		}
+		return
+	}
+	m.check([]Entry{e}, gone, named)
+}
+
+// foreign reports whether the image may be changed behind the catalog's back
+// now, and forgets what we know of its name.
+func (m *model) foreign(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy[id] || m.gone[id] {
+		return false
+	}
+	delete(m.named, id)
+	return true
+}
+
+// own runs one own change of an image, if none is under way.
+func (m *model) own(id string, change func() (name string, gone bool, err error)) {
+	m.mu.Lock()
+	if m.busy[id] || m.gone[id] {
+		m.mu.Unlock()
+		return
+	}
+	m.busy[id] = true
+	delete(m.named, id)
+	m.mu.Unlock()
+	name, gone, err := change()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.busy, id)
+	var refused *image.Error
+	switch {
+	case err != nil && !errors.As(err, &refused):
+		m.failed = append(m.failed, fmt.Sprintf("not our kind of error: %v", err))
+	case err != nil:
+	case gone:
+		m.gone[id] = true
+	default:
+		m.named[id] = name
+	}
+}
+
+func (m *model) run(t *testing.T, st step) {
+	s, c := m.s, m.c
+	s.mu.Lock()
+	img, there := s.images[st.id]
+	s.mu.Unlock()
+	switch st.do {
+	case "list":
+		m.list(t)
+	case "lookup":
+		m.lookup(t, EntryName(st.name, st.id))
+	case "own rename":
+		if name := st.name; there && name != "" && name != img.Name {
+			m.own(st.id, func() (string, bool, error) {
+				_, err := c.Rename(t.Context(), img, EntryName(name, ""), nil)
+				return name, false, err
+			})
+		}
+	case "own remove":
+		if there {
+			m.own(st.id, func() (string, bool, error) { return "", true, c.Remove(t.Context(), st.id) })
+		}
+	case "own commit", "own put":
+		m.own(st.id, func() (string, bool, error) {
+			if there {
+				return "", false, failure(image.Exists)
+			}
+			fresh := st.fresh
+			fresh.Hidden = false
+			s.set(fresh)
+			if st.do == "own put" {
+				c.Put(fresh)
+			} else {
+				c.Committed("no draft", fresh, "")
+			}
+			return fresh.Name, false, nil
+		})
+	case "create":
+		if !there && m.foreign(st.id) {
+			s.set(st.fresh)
+		}
+	case "drop":
+		if m.foreign(st.id) {
+			s.drop(st.id)
+		}
+	case "rename":
+		if there && m.foreign(st.id) {
+			img = img.Clone()
+			img.Name, img.UpdatedAt = st.name, time.Now().Truncate(time.Second)
+			s.set(img)
+		}
+	case "away":
+		s.failing("", failure(image.Unavailable))
+	case "back":
+		s.failing("", nil)
+	case "latency":
+		s.slow(st.wait % (3 * time.Second))
+	}
+}
+
+// TestModel: whatever we and others change, however slow the service is and
+// whenever it is away: what we changed shows at once and stays, and after the
+// TTL the catalog and the service are equal, listed and looked up.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		steps := drawSteps(rt)
+		var failed []string
+		synctest.Test(t, func(t *testing.T) {
+			s := newService()
+			m := &model{s: s, c: newCatalog(t, s), gone: map[string]bool{}, named: map[string]string{}, busy: map[string]bool{}}
+			var group sync.WaitGroup
+			for _, st := range steps {
+				group.Go(func() { m.run(t, st) })
+				synctest.Wait() // until it is done or a request of it is on its way: one history, one outcome
+				time.Sleep(st.wait)
+			}
+			group.Wait()
+			s.failing("", nil)
+			s.slow(0)
+			time.Sleep(time.Minute) // what is on its way arrives
+			for _, st := range steps {
+				if st.do == "create" || st.do == "drop" || st.do == "rename" {
+					m.run(t, st)
+				}
+			}
+			time.Sleep(DefaultTTL)
+			want := s.want()
+			for entry, id := range want {
+				e, err := m.c.Lookup(t.Context(), entry)
+				if err != nil || e.Image.ID != id {
+					m.errorf("after the TTL Lookup(%q) = %q, %v, want %q", entry, e.Image.ID, err, id)
+				}
+			}
+			for range 2 { // the first may show what is known and refresh
+				if _, err := m.c.List(t.Context()); err != nil {
+					m.errorf("List: %v", err)
+				}
+				synctest.Wait()
+				time.Sleep(retryAfter)
+			}
+			list, err := m.c.List(t.Context())
+			got := map[string]string{}
+			for _, e := range list {
+				got[e.Name] = e.Image.ID
+			}
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				m.errorf("after the TTL: %v %s", err, diff)
+			}
+			if stats := m.c.Stats(); !stats.Away.IsZero() {
+				m.errorf("the service answers: %+v", stats)
+			}
+			m.mu.Lock()
+			failed = slices.Clone(m.failed)
+			m.mu.Unlock()
+		})
+		if len(failed) > 0 {
+			rt.Fatalf("%q\nafter %s", failed, describe(steps))
+		}
+	})
+}
+
+// describe writes a history one step a line.
+func describe(steps []step) string {
+	var b strings.Builder
+	for _, st := range steps {
+		fmt.Fprintf(&b, "\n%-10s %s %q, then %v", st.do, st.id, st.name, st.wait)
+	}
+	return b.String()
+}
