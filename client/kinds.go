@@ -120,7 +120,8 @@ func kindOfTransport(ctx context.Context, err error) image.Kind {
 	case ctx.Err() != nil:
 		return image.KindOf(ctx.Err())
 	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &hostname),
-		errors.As(err, &invalid), errors.As(err, &record), errors.As(err, &alert):
+		errors.As(err, &invalid), errors.As(err, &record), errors.As(err, &alert),
+		errors.Is(err, http.ErrSchemeMismatch): // an HTTP server behind https
 		return image.Untrusted
 	case errors.As(err, &dns), errors.Is(err, syscall.ECONNREFUSED),
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),

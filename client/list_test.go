@@ -1,0 +1,164 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// numbered is the id of record n.
+func numbered(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+func list(t *testing.T, c *Client, f Filter) ([]string, error) {
+	t.Helper()
+	var got []string
+	err := c.List(t.Context(), f, func(page []image.Image) error {
+		for _, i := range page {
+			got = append(got, i.ID)
+		}
+		return nil
+	})
+	return got, err
+}
+
+// TestListOvertaken: the image at a page's end is deleted before the next page is
+// asked for. The listing is complete, and no id comes twice.
+func TestListOvertaken(t *testing.T) {
+	stored := []string{}
+	for n := range 9 {
+		stored = append(stored, numbered(n))
+	}
+	deletions := 0
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) { // one request at a time
+		marker := r.URL.Query().Get("marker")
+		if r.URL.Query().Get("limit") != "1000" || r.URL.Path != "/v2/images" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		if (marker == numbered(3) || marker == numbered(6)) && slices.Contains(stored, marker) {
+			stored = slices.DeleteFunc(stored, func(id string) bool { return id == marker })
+			deletions++
+		}
+		from := slices.Index(stored, marker) + 1
+		if marker != "" && from == 0 {
+			http.Error(w, "Marker could not be found", http.StatusBadRequest)
+			return
+		}
+		if from == len(stored) { // a full page has a link, even if it was the last
+			fmt.Fprint(w, `{"images": []}`)
+			return
+		}
+		page := stored[from:min(from+2, len(stored))]
+		var records []string
+		for _, id := range page {
+			records = append(records, record(id, ""))
+		}
+		// The path of the link lacks a prefix that only a proxy knows.
+		fmt.Fprintf(w, `{"images": [%s], "next": "/elsewhere/images?limit=1000&marker=%s"}`, strings.Join(records, ", "), page[len(page)-1])
+	})
+	got, err := list(t, c, Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	want := []string{}
+	for n := range 9 {
+		want = append(want, numbered(n))
+	}
+	if !slices.Equal(got, want) || deletions != 2 {
+		t.Errorf("%d deletions, listed %v", deletions, got)
+	}
+}
+
+// TestListEnds: services whose listing does not.
+func TestListEnds(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"the same page for ever": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"images": [%s], "next": "/v2/images?marker=a"}`, record(someID, ""))
+		},
+		"the first page again": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"images": [%s], "next": "/v2/images"}`, record(someID, ""))
+		},
+		"no listing": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"servers": []}`) },
+		"no JSON":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `images`) },
+		"bad link": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"images": [], "next": "http://[::1/%zz"}`)
+		},
+		"gone": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := list(t, fake(t, Options{}, handler), Filter{})
+			wantKind(t, err, image.UnexpectedAnswer)
+		})
+	}
+	var asked atomic.Int32
+	always := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.URL.Query().Get("marker") != "" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, `{"images": [%s], "next": "/v2/images?marker=%s"}`, record(someID, ""), someID)
+	})
+	got, err := list(t, always, Filter{})
+	wantKind(t, err, image.Rejected)
+	if want := 2 * (listRestarts + 1); int(asked.Load()) != want || len(got) != 1 {
+		t.Errorf("asked %d times, want %d; %v", asked.Load(), want, got)
+	}
+	refused := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.WriteHeader(http.StatusBadRequest) })
+	asked.Store(0)
+	_, err = list(t, refused, Filter{})
+	wantKind(t, err, image.Rejected)
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+// TestListBadRecord: one record that is not understood does not cost the others.
+func TestListBadRecord(t *testing.T) {
+	log, lines := logged()
+	c := fake(t, Options{Logger: log}, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"images": [%s, {"id": "x", "status": "active"}, 5, %s]}`, record(someID, ""), record(otherID, ""))
+	})
+	got, err := list(t, c, Filter{})
+	if err != nil || !slices.Equal(got, []string{someID, otherID}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if strings.Count(lines.String(), "left out") != 2 {
+		t.Errorf("log: %s", lines)
+	}
+}
+
+// TestListYieldError: an error of the caller is returned as it is, whatever it
+// looks like.
+func TestListYieldError(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"images": [%s]}`, record(someID, ""))
+	})
+	mine := &image.Error{Op: "mine", Err: &answerError{status: http.StatusBadRequest}}
+	calls := 0
+	err := c.List(t.Context(), Filter{}, func([]image.Image) error { calls++; return mine })
+	if !errors.Is(err, mine) || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
+func TestFilterQuery(t *testing.T) {
+	name := "in:a,b"
+	got := Filter{Name: &name, Hidden: true, Visibility: "public", Status: "active", Owner: "o", Tags: []string{"x y", "z"}}.query().Encode()
+	if want := "limit=1000&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&status=active&tag=x+y&tag=z&visibility=public"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { // a database that ignores case
+		fmt.Fprintf(w, `{"images": [%s, %s]}`, record(someID, ""), strings.Replace(record(otherID, ""), `"n"`, `"N"`, 1))
+	})
+	name = "n"
+	if got, err := list(t, c, Filter{Name: &name}); err != nil || !slices.Equal(got, []string{someID}) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
