@@ -19,8 +19,8 @@
 //	visible     the replaced image is deleted, or renamed where it is in use
 //	committed   the draft's base, its next commit and its entry are the new image
 //
-// So every record that is hidden and marked is named by a journal (Record.Image,
-// or Record.Into), and a crash between any two steps leaves a state that tells
+// So every record that is hidden and marked is named by a journal (Record.Image;
+// Record.Into or Record.Replaces for one that was there before), and a crash between any two steps leaves a state that tells
 // what to do: up to created, remove the record (or adopt a whole one); from
 // uploaded on, go on with the next step, which does no harm when repeated.
 //
@@ -67,7 +67,8 @@
 // unhidden at the end: so nobody sees it between a finished upload and its check,
 // and a crash leaves the same picture as every other commit. After a failure it
 // is put back as it was; where the failed upload has changed its status it cannot
-// be filled any more, so it is removed, and a new record takes over its metadata.
+// be filled any more, so it is removed (or, where that fails, replaced by the
+// next commit), and a new record takes over its metadata.
 // A record that got data from elsewhere meanwhile is left alone, and the new
 // image is made beside it. Formats that content cannot tell (ami, ari, aki,
 // ploop) are kept.

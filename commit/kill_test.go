@@ -60,7 +60,7 @@ func (m moment) recognised(t *testing.T, old, target string) {
 	r := m.journal
 	for _, img := range m.images {
 		mark := img.Properties[image.PropertyDraft]
-		named := r.Draft != "" && (r.Image == img.ID || r.Into == img.ID)
+		named := r.Draft != "" && (r.Image == img.ID || r.Into == img.ID || r.Replaces == img.ID)
 		switch {
 		case mark != "" && (!named || mark != r.Draft):
 			t.Errorf("%v: record %s is marked with %s, the journal is %+v", m.call, img.ID, mark, r)

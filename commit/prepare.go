@@ -93,8 +93,9 @@ func (r *run) findOld(ctx context.Context) error {
 	return err
 }
 
-// findInto reads the queued record that gets the data. One that got data from
-// somebody else meanwhile is left alone: its metadata is taken over, nothing else.
+// findInto reads the queued record that gets the data. One that an earlier commit
+// of this draft has spoilt is replaced like any other image; one that got data
+// from somebody else is left alone: its metadata is taken over, nothing else.
 func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 	into, err := r.lookup(ctx, r.rec.Into)
 	switch {
@@ -103,9 +104,29 @@ func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 	case into.Status == image.StatusQueued:
 		r.plan.into = into
 		return into, nil
+	case into.Properties[image.PropertyDraft] == r.d.ID(), r.rec.Image == into.ID:
+		return into, r.replaceSpoilt(ctx, into)
 	}
 	r.log.Warn("the empty image got data from elsewhere; a new image is made beside it", "image", into.ID, "status", string(into.Status))
 	return into, replaceable(*into)
+}
+
+// replaceSpoilt makes a record that an earlier commit of this draft filled, and
+// could not put back, the image to replace. The journal says so: nothing else
+// would tell it from a record that somebody else has filled.
+func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
+	if r.plan.old != nil { // the draft was moved over yet another image
+		return r.delete(ctx, into.ID, transientOrBusy)
+	}
+	err := r.settle(func(rec *staging.Record) {
+		rec.Into, rec.Image, rec.Replaces, rec.Inherit = "", "", into.ID, into.ID
+	})
+	if err != nil {
+		return err
+	}
+	r.plan.old = into
+	r.plan.members, err = r.members(ctx, *into)
+	return err
 }
 
 // lookup reads one record; nil when there is none (any more).
