@@ -39,6 +39,16 @@ func (s *Server) list(w http.ResponseWriter, r *request) error {
 // page returns the images that a query asks for, in its order, from behind its
 // marker.
 func (ix *index) page(q *query, c caller) ([]*record, error) {
+	found, sorted, err := ix.find(q, c)
+	if !sorted { // outside the lock: it takes long where there are many
+		slices.SortFunc(found, q.compare)
+	}
+	return found[:min(len(found), q.limit)], err
+}
+
+// find collects a page or, where the index does not have the order, everything
+// behind the marker.
+func (ix *index) find(q *query, c caller) (found []*record, sorted bool, err error) {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	var marker *record
@@ -46,29 +56,27 @@ func (ix *index) page(q *query, c caller) ([]*record, error) {
 		marker = ix.byID[q.marker]
 		switch {
 		case marker == nil:
-			return nil, refuse(http.StatusBadRequest, "No image found with ID %s", q.marker)
+			return nil, true, refuse(http.StatusBadRequest, "No image found with ID %s", q.marker)
 		case !marker.visibleTo(c):
-			return nil, refuse(http.StatusForbidden, "Forbidding request, image %s not visible", q.marker)
+			return nil, true, refuse(http.StatusForbidden, "Forbidding request, image %s not visible", q.marker)
 		}
 	}
 	if q.limit == 0 {
-		return nil, nil
+		return nil, true, nil
 	}
 	if q.filter.name == nil && q.byAge() {
-		return ix.walk(q, c, marker), nil
+		return ix.walk(q, c, marker), true, nil
 	}
 	candidates := ix.byAge
 	if q.filter.name != nil {
 		candidates = ix.byName[*q.filter.name]
 	}
-	var found []*record
 	for _, r := range candidates {
 		if (marker == nil || q.compare(r, marker) > 0) && q.filter.matches(r, c, q.memberStatus, q.tags) {
 			found = append(found, r)
 		}
 	}
-	slices.SortFunc(found, q.compare)
-	return found[:min(len(found), q.limit)], nil
+	return found, false, nil
 }
 
 // byAge reports whether the query asks for an order that the index has.
