@@ -247,8 +247,8 @@ func (d *Draft) Rename(name, entry, replaces string) error {
 // Rebase tells the draft that a commit made img of it: what lies under the
 // extents is img from here on, read through base, and the next commit retires
 // and inherits from img. The old Base is closed, by the last read of it. A new
-// draft has all its bytes itself: it closes base (which may be nil then) and
-// only notes img. Called while the commit's Snapshot is open or before anything
+// draft has all its bytes itself: it closes base (which may be nil then, as where
+// nothing of a base shows any more) and only notes img. Called while the commit's Snapshot is open or before anything
 // changed since, it journals StateCommitted. An error is the journal's: the
 // draft has the new base all the same.
 func (d *Draft) Rebase(base Base, img image.Image) error {
@@ -259,11 +259,11 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	switch {
 	case d.closed:
 		err = os.ErrClosed
-	case d.layered && base == nil:
+	case base == nil && d.layer.limit > 0:
 		err = syscall.EINVAL
 	default:
 		d.inherit = &img
-		if d.layered {
+		if d.layered { // base may be nil: then nothing of it is ever read
 			drop, d.base, d.over = d.base, drop, img
 		}
 	}
