@@ -158,6 +158,14 @@ func TestRefusedListingIsNoOutage(t *testing.T) {
 		if _, err := c.Lookup(t.Context(), "a"); !image.Is(err, image.Credentials) {
 			t.Errorf("Lookup: %v", err)
 		}
+		s.failing("", nil)
+		listed(t, c)
+		s.slow(time.Second)
+		time.Sleep(DefaultTTL)
+		start := time.Now()
+		if listed(t, c); time.Since(start) != 0 {
+			t.Errorf("a refusal of long ago made List wait %v", time.Since(start))
+		}
 	})
 }
 
@@ -205,14 +213,14 @@ func TestRefreshDoesNotUndoOwnChanges(t *testing.T) {
 			s.drop(four.ID)
 			c.Committed("d", five, four.ID)
 			want := map[string]string{"uno": one.ID, "five": five.ID}
-			if diff := cmp.Diff(want, listed(t, c)); diff != "" {
+			if diff := cmp.Diff(want, remembered(c)); diff != "" {
 				t.Errorf("at once: %s", diff)
 			}
 			group.Wait()
 			time.Sleep(time.Minute)
 			synctest.Wait()
+			got := remembered(c) // List would ask anew
 			c.mu.Lock()
-			got := entriesOf(c.dir)
 			if len(c.own) != 0 || len(c.begun) != 0 {
 				t.Errorf("the log of own changes is not emptied: %v %v", c.own, c.begun)
 			}
@@ -222,6 +230,38 @@ func TestRefreshDoesNotUndoOwnChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// remembered is what the catalog knows of the images.
+func remembered(c *Catalog) map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return entriesOf(c.dir)
+}
+
+// TestListingIsNewerThanALookupBegunBefore: the answer to a lookup comes after
+// a listing that was asked for later.
+func TestListingIsNewerThanALookupBegunBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "a"))
+		s.page = 1000
+		s.slow(2 * time.Second)
+		c := newCatalog(t, s)
+		var group sync.WaitGroup
+		group.Go(func() { lookup(t, c, "a") })
+		time.Sleep(1500 * time.Millisecond) // the answer is on its way
+		s.slow(0)
+		s.drop(ours(1, "").ID)
+		s.set(ours(2, "a"))
+		want := map[string]string{"a": ours(2, "").ID}
+		if diff := cmp.Diff(want, listed(t, c)); diff != "" {
+			t.Error(diff)
+		}
+		group.Wait()
+		if diff := cmp.Diff(want, listed(t, c)); diff != "" {
+			t.Errorf("after the lookup's answer: %s", diff)
+		}
+	})
 }
 
 // TestRefreshKeepsWhatALookupFound: the page that would hold a new image was
