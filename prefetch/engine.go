@@ -146,34 +146,49 @@ func (e *Engine) lead() int64 {
 	return min(e.o.Memory/4/int64(max(1, e.places.taken())), mostLead) / cache.BlockSize
 }
 
-// join returns the image's spool for one more reader, which leaves it by part.
-func (e *Engine) join(key image.Key, img image.Image) *spool {
+// attach gives the reader its image's spool, and every other reader of that image
+// too: what they read from memory pulls the stream on and keeps it alive. Without a
+// spool (nil) the reader has been closed.
+func (e *Engine) attach(r *Reader) *spool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.spools[key]
-	if s == nil {
-		s = newSpool(e, key, img)
-		e.spools[key] = s
+	if _, open := e.readers[r]; !open {
+		return nil
+	}
+	if s := r.spool.Load(); s != nil {
+		return s
+	}
+	s := newSpool(e, r.key, r.img)
+	e.spools[r.key] = s
+	for other := range e.readers {
+		if other.key == r.key {
+			s.readers++
+			other.spool.Store(s)
+		}
 	}
 	if e.closed {
 		s.shut()
 	}
-	s.readers++
 	return s
 }
 
-// part ends one reader's use of a spool, and the spool with its last reader.
-func (e *Engine) part(s *spool) {
+// leave forgets a reader, once, and ends its image's spool with the last one.
+func (e *Engine) leave(r *Reader) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s.readers--
-	if s.readers > 0 {
+	if _, open := e.readers[r]; !open {
 		return
 	}
-	if e.spools[s.key] == s {
-		delete(e.spools, s.key)
+	delete(e.readers, r)
+	s := r.spool.Load()
+	if s == nil {
+		return
 	}
-	s.shut()
+	s.readers--
+	if s.readers == 0 {
+		delete(e.spools, s.key)
+		s.shut()
+	}
 }
 
 // Stats is a snapshot for status and metrics.

@@ -48,6 +48,7 @@ func content(id string, off, n int64) []byte {
 // streams. Its hooks run without its lock.
 type service struct {
 	wholeOnly bool
+	blank     bool                                      // bodies are whatever the buffer held
 	latency   time.Duration                             // before a body opens
 	rate      int64                                     // bytes a second of each body; 0: no limit
 	open      func(img image.Image) error               // fails a whole stream at its beginning
@@ -104,7 +105,7 @@ func (v *service) begin(ctx context.Context, img image.Image, s image.Span, left
 	v.mu.Lock()
 	v.bodies++
 	v.mu.Unlock()
-	return &body{v: v, ctx: ctx, id: img.ID, at: s.Off, end: s.End(), left: left}, nil
+	return &body{v: v, ctx: ctx, id: img.ID, at: s.Off, end: s.End(), left: left, due: time.Now()}, nil
 }
 
 func (v *service) streams() int {
@@ -125,6 +126,7 @@ type body struct {
 	id      string
 	at, end int64
 	left    func()
+	due     time.Time // of what was read so far
 }
 
 func (b *body) Close() error {
@@ -149,10 +151,17 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n := min(int64(len(p)), b.end-b.at)
 	if b.v.rate > 0 {
-		n = min(n, 64<<10)
-		time.Sleep(time.Duration(n * int64(time.Second) / b.v.rate))
+		// What is late is made up for, so that a busy machine does not slow it down.
+		b.due = b.due.Add(time.Duration(n * int64(time.Second) / b.v.rate))
+		select {
+		case <-time.After(time.Until(b.due)):
+		case <-b.ctx.Done():
+			return 0, b.ctx.Err()
+		}
 	}
-	copy(p, content(b.id, b.at, n))
+	if !b.v.blank {
+		copy(p, content(b.id, b.at, n))
+	}
 	b.at += n
 	b.v.mu.Lock()
 	b.v.bytes += n

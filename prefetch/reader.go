@@ -20,11 +20,10 @@ type Reader struct {
 	// streamed is when a read last belonged to a run with a window, in nanoseconds
 	// since 1970; 0 never.
 	streamed atomic.Int64
-	// spool is set once the store is known to serve no ranges.
+	// spool is set, under Engine.mu, once the store is known to serve no ranges.
 	spool atomic.Pointer[spool]
 
-	mu     sync.Mutex // guards the fields below
-	closed bool
+	mu     sync.Mutex // guards window
 	window window
 }
 
@@ -47,9 +46,9 @@ func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	n, waited, err := r.file.ReadAt(ctx, p, off, want...)
 	switch {
 	case image.Is(err, image.NoRanges):
-		s, err := r.spooling()
-		if err != nil {
-			return n, err
+		s := r.engine.attach(r)
+		if s == nil {
+			return n, &image.Error{Op: "read", Image: r.key.ID, Err: errClosed}
 		}
 		m, err := s.read(ctx, p[n:], off+int64(n))
 		return n + m, err
@@ -98,45 +97,9 @@ func (r *Reader) streams(now time.Time) bool {
 	return now.Sub(time.Unix(0, r.streamed.Load())) <= recent
 }
 
-// spooling returns the image's spool, which this and all later reads use.
-func (r *Reader) spooling() (*spool, error) {
-	r.mu.Lock()
-	closed := r.closed
-	r.mu.Unlock()
-	if s := r.spool.Load(); s != nil {
-		return s, nil
-	}
-	if closed {
-		return nil, &image.Error{Op: "read", Image: r.key.ID, Err: errClosed}
-	}
-	s := r.engine.join(r.key, r.img)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed || !r.spool.CompareAndSwap(nil, s) {
-		// Another read was first, or the reader has been closed meanwhile.
-		defer r.engine.part(s)
-	}
-	if r.closed {
-		return nil, &image.Error{Op: "read", Image: r.key.ID, Err: errClosed}
-	}
-	return r.spool.Load(), nil
-}
-
 // Close ends what is fetched ahead for this reader, and its image's spool if no
 // other reader is left. It may be called more than once, and always returns nil.
 func (r *Reader) Close() error {
-	r.mu.Lock()
-	closed := r.closed
-	r.closed = true
-	r.mu.Unlock()
-	if closed {
-		return nil
-	}
-	if s := r.spool.Load(); s != nil {
-		r.engine.part(s)
-	}
-	r.engine.mu.Lock()
-	delete(r.engine.readers, r)
-	r.engine.mu.Unlock()
+	r.engine.leave(r)
 	return r.file.Close()
 }

@@ -43,7 +43,7 @@ func TestKernelReadAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &service{latency: 20 * time.Millisecond, rate: 50 << 20}
 		e := newEngine(t, v, 128*mib, 16)
-		r := open(t, e, "a", 64*mib)
+		r := open(t, e, "a", 32*mib)
 		var wg sync.WaitGroup
 		next := make(chan int64)
 		for range 4 {
@@ -58,8 +58,8 @@ func TestKernelReadAhead(t *testing.T) {
 		}
 		close(next)
 		wg.Wait()
-		if n := len(v.spans); n > 48 {
-			t.Errorf("%d requests for 64 MiB", n)
+		if n := len(v.spans); n > 40 {
+			t.Errorf("%d requests for 32 MiB", n)
 		}
 		if v.bytes != r.Size() {
 			t.Errorf("%d bytes fetched for %d", v.bytes, r.Size())
