@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -250,7 +251,7 @@ func (f *fake) receive(ctx context.Context, r io.Reader) ([]byte, error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return got.Bytes(), nil
 		case err != nil:
 			return nil, err

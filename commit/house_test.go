@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"sync"
 	"testing"
 
@@ -93,7 +94,7 @@ func (h *house) OpenBase(img image.Image) staging.Base {
 
 func newHouse(t testing.TB, service *fake) *house {
 	t.Helper()
-	h := &house{t: t, service: service, names: &fakeNames{}, dir: t.TempDir(), log: &lines{}}
+	h := &house{t: t, service: service, names: &fakeNames{}, dir: memoryDir(t), log: &lines{}}
 	h.Committer = New(Options{
 		Service: service, Names: h.names, Bases: h, Uploads: 2,
 		Defaults: Defaults{Visibility: image.VisibilityPrivate, Properties: map[string]string{"from": "mount"}, Tags: []string{"new"}},
@@ -106,6 +107,18 @@ func newHouse(t testing.TB, service *fake) *house {
 	}
 	t.Cleanup(func() { check(t, h.store.Close()) })
 	return h
+}
+
+// memoryDir is a temporary directory, in memory where the machine has such a
+// filesystem: every journal is fsynced, and these tests write thousands.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "commit-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	return dir
 }
 
 func check(t testing.TB, err error) {

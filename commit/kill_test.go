@@ -26,7 +26,7 @@ type moment struct {
 // witness copies the staging directory and reads the copy as the next run does.
 func (h *house) witness(c call, content []byte) moment {
 	h.t.Helper()
-	dir := h.t.TempDir()
+	dir := memoryDir(h.t)
 	check(h.t, os.CopyFS(dir, os.DirFS(h.dir)))
 	check(h.t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.IsDir() {
