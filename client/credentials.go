@@ -73,6 +73,13 @@ func findAccess(o Options) (*access, error) {
 		// The credential has its project; Keystone refuses a scope beside it.
 		a.auth.Scope, a.auth.TenantID, a.auth.TenantName = nil, "", ""
 	}
+	// Whether something is missing shows when the request is made from it.
+	if _, err := a.auth.ToTokenV3CreateMap(nil); err != nil {
+		return nil, misconfigured(err.Error())
+	}
+	if _, err := a.auth.ToTokenV3ScopeMap(); err != nil {
+		return nil, misconfigured(err.Error())
+	}
 	return &a, nil
 }
 

@@ -217,7 +217,6 @@ func identityError(ctx context.Context, err error) error {
 	}
 	e := &image.Error{Op: string(opAuthenticate)}
 	var code gophercloud.ErrUnexpectedResponseCode
-	var missing gophercloud.ErrMissingInput
 	switch {
 	case errors.As(err, &code):
 		e.Detail = detail(code.Body[:min(len(code.Body), maxErrorBody)])
@@ -229,8 +228,6 @@ func identityError(ctx context.Context, err error) error {
 		e.Err = &answerError{status: code.Actual}
 	case errors.Is(err, errAnswerTooLarge), isSyntax(err):
 		e.Kind, e.Err = image.UnexpectedAnswer, err
-	case errors.As(err, &missing), isMissingCredentials(err):
-		e.Kind, e.Detail = image.Misconfigured, err.Error()
 	default:
 		e.Kind, e.Err = kindOfTransport(ctx, err), err
 		if e.Kind == image.Unavailable && !isTransport(err) {
@@ -239,19 +236,4 @@ func identityError(ctx context.Context, err error) error {
 		}
 	}
 	return e
-}
-
-// isMissingCredentials recognises gophercloud's refusals to make a request from
-// what it was given: one type for each thing that can be missing.
-func isMissingCredentials(err error) bool {
-	switch err.(type) {
-	case gophercloud.ErrMissingPassword, gophercloud.ErrUsernameOrUserID, gophercloud.ErrDomainIDOrDomainName,
-		gophercloud.ErrDomainIDWithUserID, gophercloud.ErrDomainNameWithUserID, gophercloud.ErrAppCredMissingSecret,
-		gophercloud.ErrScopeDomainIDOrDomainName, gophercloud.ErrScopeProjectIDOrProjectName,
-		gophercloud.ErrScopeProjectIDAlone, gophercloud.ErrScopeEmpty,
-		gophercloud.ErrUsernameWithToken, gophercloud.ErrUserIDWithToken,
-		gophercloud.ErrDomainIDWithToken, gophercloud.ErrDomainNameWithToken:
-		return true
-	}
-	return false
 }

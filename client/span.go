@@ -167,7 +167,7 @@ func (r *spanReader) Close() error {
 // resume opens the rest after the body broke with cause, or returns what Read
 // must return.
 func (r *spanReader) resume(cause error) error {
-	if cause == io.EOF {
+	if errors.Is(cause, io.EOF) {
 		cause = errShort
 	}
 	if r.progressed >= progressEnough {

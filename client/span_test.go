@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -238,7 +239,7 @@ func TestTruncated(t *testing.T) {
 		if len(got) != 500 {
 			t.Errorf("%d bytes", len(got))
 		}
-		if _, again := body.Read(make([]byte, 1)); again != err {
+		if _, again := body.Read(make([]byte, 1)); !errors.Is(again, err) {
 			t.Errorf("then %v", again)
 		}
 		_ = body.Close()

@@ -219,10 +219,10 @@ func TestSource(t *testing.T) {
 	if n, err := s.Read(make([]byte, 8)); n != 3 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if _, err := s.Read(make([]byte, 8)); err != io.ErrClosedPipe {
+	if _, err := s.Read(make([]byte, 8)); !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
 	}
-	if taken, err := s.stop(); taken != 3 || err != io.ErrClosedPipe {
+	if taken, err := s.stop(); taken != 3 || !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("%d, %v", taken, err)
 	}
 	if _, err := s.Read(make([]byte, 8)); !errors.Is(err, errStopped) {

@@ -86,7 +86,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	b.quiet.arm(b.dog.stall)
 	n, err := b.ReadCloser.Read(p)
 	b.quiet.disarm()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = stalledOr(b.ctx, err)
 	}
 	return n, err

@@ -107,7 +107,7 @@ func TestWatchdogBody(t *testing.T) {
 				n += k
 				time.Sleep(c.pause)
 			}
-			if c.want == nil && (err != io.EOF || n != 20) || c.want != nil && !errors.Is(err, c.want) {
+			if c.want == nil && (!errors.Is(err, io.EOF) || n != 20) || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("%s: %d bytes, then %v", c.name, n, err)
 			}
 			_ = resp.Body.Close()
