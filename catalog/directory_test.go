@@ -182,8 +182,8 @@ func union(a, b map[string]string) map[string]string {
 	return u
 }
 
-// TestBuildManyOfOneName: a hundred thousand images of one name are no reason to
-// be slow, nor is a hundred thousand names.
+// BenchmarkBuild: a hundred thousand images of one name are no reason to be
+// slow, nor are a hundred thousand names.
 func BenchmarkBuild(b *testing.B) {
 	for title, name := range map[string]func(int) string{
 		"one name":   func(int) string { return "disk.qcow2" },

@@ -39,14 +39,14 @@ func (c *Catalog) RemoveDraft(d Draft) {
 	c.lift(d.ID())
 }
 
-// Committed says that the draft with this id became img, and that retired ("":
-// none) is gone: from one moment to the next the draft no longer lies there and
-// its entry stands for img, if img's name maps to it. A draft that goes on being
-// written is added again by who writes it.
-func (c *Catalog) Committed(draft string, img image.Image, retired string) {
+// Committed says that a draft, named by its id, became img, and that retired ("":
+// none) is gone: in one moment img takes its entry and retired leaves. The draft
+// goes on lying there, now over img, until RemoveDraft: it may be written on, and
+// whoever looks its entry up in between must find the one that is open. Where
+// img shows after that, its name decides, as for every image.
+func (c *Catalog) Committed(_ string, img image.Image, retired string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lift(draft)
 	if retired != "" && retired != img.ID {
 		c.forgetLocked(retired)
 	}

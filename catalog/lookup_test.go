@@ -282,3 +282,58 @@ func TestByID(t *testing.T) {
 		}
 	})
 }
+
+// TestByIDAndOwnChanges: what was changed while the request was on its way is
+// newer than its answer, and what the answer says of a listed image shows.
+func TestByIDAndOwnChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two, three := ours(1, "one"), ours(2, "two"), ours(3, "three")
+		s := newService(one, two, three)
+		c := newCatalog(t, s)
+		listed(t, c)
+		time.Sleep(DefaultTTL)
+		s.slow(time.Second)
+		var group sync.WaitGroup
+		group.Go(func() {
+			if img, err := c.ByID(t.Context(), one.ID); err != nil || img.Name != "uno" {
+				t.Errorf("renamed meanwhile: %q, %v", img.Name, err)
+			}
+		})
+		group.Go(func() {
+			if _, err := c.ByID(t.Context(), two.ID); !image.Is(err, image.NotFound) {
+				t.Errorf("removed meanwhile: %v", err)
+			}
+		})
+		time.Sleep(700 * time.Millisecond) // the answers are on their way
+		c.Put(ours(1, "uno"))
+		c.Forget(two.ID)
+		group.Wait()
+		s.drop(three.ID)
+		if _, err := c.ByID(t.Context(), three.ID); !image.Is(err, image.NotFound) {
+			t.Errorf("deleted elsewhere: %v", err)
+		}
+		s.set(ours(1, "uno dos"))
+		s.drop(two.ID)
+		time.Sleep(DefaultTTL)
+		if _, err := c.ByID(t.Context(), one.ID); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(map[string]string{"uno dos": one.ID}, remembered(c)); diff != "" {
+			t.Error(diff)
+		}
+		ids, err := c.IDs(t.Context())
+		if err != nil || len(ids) != 1 || ids[0].ID != one.ID {
+			t.Errorf("IDs: %v, %v", ids, err)
+		}
+		s.failing("get", failure(image.Unreachable))
+		s.slow(0)
+		time.Sleep(DefaultTTL)
+		if img, err := c.ByID(t.Context(), one.ID); err != nil || img.Name != "uno dos" {
+			t.Errorf("while the service is away: %q, %v", img.Name, err)
+		}
+		s.failing("get", failure(image.Forbidden))
+		if _, err := c.ByID(t.Context(), ours(9, "").ID); !image.Is(err, image.Forbidden) {
+			t.Errorf("a refused record: %v", err)
+		}
+	})
+}
