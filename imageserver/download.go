@@ -84,7 +84,7 @@ func (s *Server) send(w http.ResponseWriter, r *request, f *os.File, span image.
 		return gone(err)
 	}
 	for left := span.Len; left > 0; {
-		_ = control.SetWriteDeadline(time.Now().Add(stall))
+		_ = control.SetWriteDeadline(time.Now().Add(s.stall))
 		n, err := io.CopyN(w, f, min(left, sendChunk))
 		left -= n
 		if err == nil {

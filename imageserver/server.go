@@ -50,6 +50,7 @@ type Server struct {
 	log   *slog.Logger
 	index *index
 	disk  *disk
+	stall time.Duration // the constant; tests wait less
 
 	// ctx ends when Close is called; imports run under it.
 	ctx     context.Context
@@ -81,7 +82,7 @@ func New(opt Options) (*Server, error) {
 	if err := d.load(ix, log); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	s := &Server{opt: opt, log: log, index: ix, disk: d}
+	s := &Server{opt: opt, log: log, index: ix, disk: d, stall: stall}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }

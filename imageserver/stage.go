@@ -33,7 +33,7 @@ func (s *Server) stage(w http.ResponseWriter, r *request, id string) error {
 	}
 	rec, err := s.begin(r, id, image.StatusUploading)
 	if err != nil {
-		drain(w, r)
+		s.drain(w, r)
 		return err
 	}
 	f, c, err := s.receive(w, r, rec)

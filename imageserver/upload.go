@@ -26,7 +26,7 @@ func (s *Server) upload(w http.ResponseWriter, r *request, id string) error {
 	}
 	rec, err := s.begin(r, id, image.StatusSaving)
 	if err != nil {
-		drain(w, r)
+		s.drain(w, r)
 		return err
 	}
 	f, content, err := s.receive(w, r, rec)
@@ -116,7 +116,7 @@ func (s *Server) receive(w http.ResponseWriter, r *request, rec *record) (*os.Fi
 		return nil, nil, err
 	}
 	control := http.NewResponseController(w)
-	body := &watchedBody{r.Body, control}
+	body := &watchedBody{r.Body, control, s.stall}
 	c, err := receiveInto(f, body, room)
 	// The deadline must not outlive the body. A recorder in a test has none.
 	_ = control.SetReadDeadline(time.Time{})
@@ -134,11 +134,12 @@ func (s *Server) receive(w http.ResponseWriter, r *request, rec *record) (*os.Fi
 type watchedBody struct {
 	io.Reader
 	control *http.ResponseController
+	stall   time.Duration
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	// A writer without deadlines (a recorder in a test) cannot stall either.
-	_ = b.control.SetReadDeadline(time.Now().Add(stall))
+	_ = b.control.SetReadDeadline(time.Now().Add(b.stall))
 	return b.Reader.Read(p)
 }
 
@@ -199,11 +200,11 @@ func (s *Server) uploadFailed(w http.ResponseWriter, r *request, id string, err 
 	var p *problem
 	switch {
 	case errors.As(err, &p):
-		drain(w, r)
+		s.drain(w, r)
 		return p
 	case diskFull(err):
 		s.log.Error("upload refused, the disk is full; the image is queued again", "image", id, "request", r.id, "err", err)
-		drain(w, r)
+		s.drain(w, r)
 		return refuse(http.StatusRequestEntityTooLarge, "Image storage media is full: There is not enough disk space on the image storage media.")
 	case errors.Is(err, errBody):
 		s.log.Warn("upload cut off, the image is queued again", "image", id, "request", r.id, "err", err)
@@ -214,9 +215,9 @@ func (s *Server) uploadFailed(w http.ResponseWriter, r *request, id string, err 
 }
 
 // drain reads what a refused caller is still sending, up to a bound.
-func drain(w http.ResponseWriter, r *request) {
+func (s *Server) drain(w http.ResponseWriter, r *request) {
 	control := http.NewResponseController(w)
-	_, err := io.CopyN(io.Discard, &watchedBody{r.Body, control}, maxDrain)
+	_, err := io.CopyN(io.Discard, &watchedBody{r.Body, control, s.stall}, maxDrain)
 	_ = control.SetReadDeadline(time.Time{})
 	if err == nil {
 		// More was coming; the connection cannot be used again.
