@@ -284,3 +284,27 @@ func (v *truncated) OpenWhole(ctx context.Context, img image.Image) (io.ReadClos
 	img.Size = 2*unit + unit/2
 	return v.service.OpenWhole(ctx, img)
 }
+
+func TestReadsFarAheadPullNothing(t *testing.T) {
+	// A block near the end is in memory from an earlier stream; reading it again
+	// must not make a new stream run there.
+	synctest.Test(t, func(t *testing.T) {
+		v := &service{wholeOnly: true}
+		e := newEngine(t, v, 16*mib, 4)
+		r := open(t, e, "a", 40*mib)
+		expect(t, r, 39*mib, mib)
+		time.Sleep(2 * spoolIdle)
+		expect(t, r, 0, unit) // no longer in memory: a second stream
+		before := v.moved()
+		for range 10 {
+			expect(t, r, 39*mib, unit)
+			synctest.Wait()
+		}
+		if n := v.moved() - before; n > 4*mib {
+			t.Errorf("%d bytes more", n)
+		}
+		if n := v.streams(); n != 2 {
+			t.Errorf("%d streams", n)
+		}
+	})
+}
