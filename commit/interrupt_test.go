@@ -242,7 +242,7 @@ func TestUnsure(t *testing.T) {
 				away = true
 			}
 			f.deny = func(c call) error {
-				if away {
+				if away && c.id == old.ID { // the new one could be removed: that must not be tried
 					return f.err(c.op, c.id, image.Unreachable)
 				}
 				return nil
@@ -266,6 +266,30 @@ func TestUnsure(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLeftoverIsNotForgotten: what one commit left, and the next could not even
+// look at, is still named by the journal.
+func TestLeftoverIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(faults(one(nth("upload", 1, image.Rejected, before)), always("delete", 3, image.Unavailable, before),
+			one(nth("get", 1, image.Forbidden, before)))...)
+		h := newHouse(t, f)
+		d := h.draft(staging.Spec{Name: "x"}, pattern(100))
+		_, err := h.Commit(ctxb, d)
+		left := d.Record().Image
+		if !image.Is(err, image.Rejected) || left == "" {
+			t.Fatalf("%v: %+v", err, d.Record())
+		}
+		if _, err := h.Commit(ctxb, d); !image.Is(err, image.Forbidden) || d.Record().Image != left {
+			t.Fatalf("%v: %+v", err, d.Record())
+		}
+		h.write(d, []byte("new"), 0)
+		img, err := h.Commit(ctxb, d)
+		if err != nil || h.only().ID != img.ID || img.ID == left {
+			t.Errorf("%v: %+v", err, f.all())
+		}
+	})
 }
 
 // slowContent blocks in ReadAt until its context ends.

@@ -198,6 +198,26 @@ func TestIntoQueuedSpoilt(t *testing.T) {
 	}
 }
 
+// TestIntoQueuedFilledAndKept: the upload was done, a later step failed, and so
+// did putting the record back. The next commit knows it for its own.
+func TestIntoQueuedFilledAndKept(t *testing.T) {
+	for _, unhide := range []effect{before, after} {
+		h := newHouse(t, newFake(nth("update", 2, image.Forbidden, unhide), nth("get", 3, image.Forbidden, before), nth("get", 4, image.Forbidden, before)))
+		q, spec := queued(h)
+		d := h.draft(spec, pattern(500))
+		if _, err := h.Commit(ctxb, d); !image.Is(err, image.Forbidden) {
+			t.Fatal(err)
+		}
+		if got := h.only(); got.ID != q.ID || got.Status != image.StatusActive || got.Hidden != (unhide == before) {
+			t.Fatalf("record %+v", got)
+		}
+		img, err := h.Commit(ctxb, d)
+		if err != nil || h.only().ID != img.ID || img.ID == q.ID || img.Hidden || img.Properties["k"] != "v" {
+			t.Errorf("%v: %+v", err, h.service.all())
+		}
+	}
+}
+
 func TestIntoNoLongerQueued(t *testing.T) {
 	h := newHouse(t, newFake())
 	q, spec := queued(h)
