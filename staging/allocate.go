@@ -2,7 +2,6 @@ package staging
 
 import (
 	"context"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +40,7 @@ func (d *Draft) allocate(ctx context.Context, mode uint32, off, size int64) erro
 // reserve makes room on disk. Bytes do not change: over a base the room lies in
 // the data file unused, and no extent says otherwise.
 func (d *Draft) reserve(mode uint32, off, size int64) error {
-	err := d.fallocate(mode, off, size)
+	err := fallocate(d.file, mode, off, size)
 	// A failed one may have extended the file by a part.
 	return d.resize(err)
 }
@@ -58,9 +57,9 @@ func (d *Draft) zero(ctx context.Context, mode uint32, off, end int64) error {
 		}
 	}
 	visible := min(end, d.Size())
-	err := d.fallocate(mode|unix.FALLOC_FL_KEEP_SIZE, off, end-off)
+	err := fallocate(d.file, mode|unix.FALLOC_FL_KEEP_SIZE, off, end-off)
 	if errIsUnsupported(err) && mode&unix.FALLOC_FL_ZERO_RANGE != 0 {
-		err = d.fallocate(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, end-off)
+		err = fallocate(d.file, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, end-off)
 	}
 	if errIsUnsupported(err) {
 		return d.writeZeros(ctx, off, visible)
@@ -115,27 +114,4 @@ func (d *Draft) resize(err error) error {
 		d.touchLocked()
 	}
 	return err
-}
-
-func (d *Draft) fallocate(mode uint32, off, size int64) error {
-	conn, err := d.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var callErr error
-	err = conn.Control(func(fd uintptr) {
-		for {
-			callErr = unix.Fallocate(int(fd), mode, off, size)
-			if callErr != unix.EINTR {
-				return
-			}
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if callErr != nil {
-		return os.NewSyscallError("fallocate", callErr)
-	}
-	return nil
 }

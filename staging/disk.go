@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,31 +98,3 @@ func (d rootDisk) list() ([]string, error) {
 }
 
 func (d rootDisk) close() error { return d.root.Close() }
-
-// lock takes the lock of a draft by its open data file, without waiting:
-// LOCK_EX to have it, LOCK_SH only to look (several may look at once). It reports
-// false when another open file, of this process or another, is in the way.
-func lock(f *os.File, how int) (bool, error) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return false, err
-	}
-	var flockErr error
-	if err := conn.Control(func(fd uintptr) { flockErr = unix.Flock(int(fd), how|unix.LOCK_NB) }); err != nil {
-		return false, err
-	}
-	if errors.Is(flockErr, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	return flockErr == nil, flockErr
-}
-
-// linked reports whether the open file still has a name.
-func linked(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Nlink > 0
-}

@@ -109,22 +109,6 @@ func (s *Store) dataPath(id string) string {
 	return s.path + string(os.PathSeparator) + id + dataSuffix
 }
 
-// measure returns a data file's length and the bytes it occupies.
-func measure(f *os.File) (size, stored int64, err error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return 0, 0, errors.New("not a regular file")
-	}
-	const statBlock = 512 // bytes: the unit of st_blocks, whatever the filesystem's own
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		stored = stat.Blocks * statBlock
-	}
-	return info.Size(), stored, nil
-}
-
 // closeRead closes a file that was only looked at: an error loses nothing.
 func closeRead(log *slog.Logger, f *os.File) {
 	if err := f.Close(); err != nil {

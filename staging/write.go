@@ -72,7 +72,7 @@ func (d *Draft) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 // writeFile writes to the data file and notes what it has now. The bytes come
 // before the extent: a read in between must find the base, not a hole.
 func (d *Draft) writeFile(p []byte, off int64) (int, error) {
-	n, err := d.file.WriteAt(p, off) // goes on after short writes
+	n, err := pwrite(d.file, p, off)
 	if n > 0 {
 		d.mu.Lock()
 		d.localLocked(off, off+int64(n))
