@@ -333,3 +333,21 @@ func TestAdd(t *testing.T) {
 		t.Errorf("cached %d, requests %v", n, v.requests())
 	}
 }
+
+func TestAddBesideAFetch(t *testing.T) {
+	// The block comes twice, by the whole stream and by a span: it counts once.
+	synctest.Test(t, func(t *testing.T) {
+		c, _, g := stalled(t, 2)
+		f := open(t, c, "a", 1<<30)
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, f, 0, unit) })
+		synctest.Wait()
+		f.Add(0, content("a", 0, unit))
+		expect(t, f, 0, unit)
+		close(g)
+		wg.Wait()
+		if s := c.Stats(); s.Blocks != 1 || s.Memory != unit+blockOverhead {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}

@@ -291,3 +291,28 @@ func TestSequentialIsCovered(t *testing.T) {
 		}
 	})
 }
+
+func TestTwoReadsInTheWrongOrderOpenNoWindow(t *testing.T) {
+	p := play(t.Fatalf, gib, 64*mib)
+	p.read(128*kib, 128*kib, true)
+	p.read(0, 128*kib, true)
+	if p.ahead != 0 {
+		t.Errorf("%d bytes ahead", p.ahead)
+	}
+}
+
+func TestRunsOfAHandleShareItsLimit(t *testing.T) {
+	p := play(t.Fatalf, 100*gib, 8*mib)
+	for off := int64(0); off < 64*mib; off += 128 * kib {
+		for s := range int64(4) {
+			p.read(s*10*gib+off, 128*kib, true)
+		}
+	}
+	sum := int64(0)
+	for i := range p.w.tracks {
+		sum += p.w.tracks[i].unread().Len
+	}
+	if sum > 8*mib || sum < 6*mib {
+		t.Errorf("%d KiB ahead of four runs", sum/kib)
+	}
+}
