@@ -1,6 +1,7 @@
 package imageserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,8 +13,10 @@ import (
 const maxJSON = 8 << 20
 
 // readJSON reads the request's body as a JSON array or object.
-func readJSON(w http.ResponseWriter, r *request) (any, error) {
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
+func (s *Server) readJSON(w http.ResponseWriter, r *request) (any, error) {
+	body, end := s.watch(w, r)
+	text, err := io.ReadAll(http.MaxBytesReader(w, io.NopCloser(body), maxJSON))
+	end()
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -30,7 +33,7 @@ func readJSON(w http.ResponseWriter, r *request) (any, error) {
 // parseJSON keeps numbers as json.Number, so that whole ones stay whole.
 func parseJSON(text []byte) (any, error) {
 	var body any
-	dec := json.NewDecoder(bytesReader(text))
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
 	if err := dec.Decode(&body); err != nil {
 		return nil, refuse(http.StatusBadRequest, "Malformed JSON in request body.")

@@ -29,7 +29,7 @@ type disk struct {
 	sync bool
 	lock *os.File
 	dirs map[string]*os.File // open directories, to sync their entries
-	// deleted is the list of buried ids, appended to under graves.
+	// deleted is the list of buried ids, see graves.
 	graves graves
 }
 
@@ -146,12 +146,9 @@ func (d *disk) syncDir(sub string) error {
 // data opens the bytes of an image.
 func (d *disk) data(id string) (*os.File, error) { return os.Open(d.path(dirData, id)) }
 
-// bury deletes an image for ever. From the first line on it is deleted, also
-// when the server is killed before the last.
-func (d *disk) bury(id string) error {
-	if err := d.graves.add(id); err != nil {
-		return err
-	}
+// clear removes the files of an image whose id is in graves. What stays behind
+// is removed at the next start.
+func (d *disk) clear(id string) error {
 	return errors.Join(
 		remove(d.path(dirRecords, recordName(id))),
 		remove(d.path(dirData, id)),

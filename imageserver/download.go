@@ -8,20 +8,14 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
 
-const (
-	// stall is how long a body may make no progress before its connection is
-	// given up: a caller on a bad line still moves a chunk in it.
-	stall = 60 * time.Second
-	// sendChunk is how many bytes go out under one deadline. sendfile carries
-	// each, so that small ones would cost system calls: 1 MiB a minute is slower
-	// than any line that an image is worth sending over.
-	sendChunk = 1 << 20
-)
+// sendChunk is how many bytes go out under one deadline. sendfile carries each,
+// so that small ones would cost system calls: 1 MiB a minute is slower than any
+// line that an image is worth sending over.
+const sendChunk = 1 << 20
 
 // download answers GET of an image's bytes.
 func (s *Server) download(w http.ResponseWriter, r *request, id string) error {
@@ -58,7 +52,7 @@ func (s *Server) download(w http.ResponseWriter, r *request, id string) error {
 	if err != nil {
 		return fmt.Errorf("open data of %s: %w", id, err)
 	}
-	defer f.Close()
+	defer f.Close() // only read
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.FormatInt(span.Len, 10))
@@ -75,16 +69,12 @@ func (s *Server) download(w http.ResponseWriter, r *request, id string) error {
 // send writes the span of f. The length is promised by now: where it cannot be
 // kept the connection ends, so that nobody takes the part for the whole.
 func (s *Server) send(w http.ResponseWriter, r *request, f *os.File, span image.Span) error {
-	control := http.NewResponseController(w)
-	// net/http leaves the deadline on the connection, where it would hit the
-	// next answer. A writer without deadlines (a recorder in a test) has none.
-	defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 	if _, err := f.Seek(span.Off, io.SeekStart); err != nil {
 		s.log.Error("cannot read data, the download is cut off", "image", f.Name(), "request", r.id, "err", err)
 		return gone(err)
 	}
 	for left := span.Len; left > 0; {
-		_ = control.SetWriteDeadline(time.Now().Add(s.stall))
+		s.expect(w)
 		n, err := io.CopyN(w, f, min(left, sendChunk))
 		left -= n
 		if err == nil {

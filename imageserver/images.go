@@ -27,7 +27,7 @@ var (
 
 // create answers POST /v2/images: a queued record without data.
 func (s *Server) create(w http.ResponseWriter, r *request) error {
-	body, err := readJSON(w, r)
+	body, err := s.readJSON(w, r)
 	if err != nil {
 		return err
 	}
@@ -144,10 +144,14 @@ func (s *Server) remove(w http.ResponseWriter, r *request, id string) error {
 	case rec.Protected:
 		return refuse(http.StatusForbidden, "Image %s is protected and cannot be deleted.", id)
 	}
-	if err := s.disk.bury(id); err != nil {
+	// From here on it is deleted, also when the server is killed right away.
+	if err := s.disk.graves.add(id); err != nil {
 		return err
 	}
 	s.index.bury(id)
+	if err := s.disk.clear(id); err != nil {
+		s.log.Error("cannot remove files of a deleted image, the next start tries again", "image", id, "err", err)
+	}
 	s.log.Info("image deleted", "image", id, "request", r.id)
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -20,7 +20,7 @@ const loaders = 16
 // load fills the index from disk and removes what a killed server left: half
 // written files, the rest of half deleted images, bytes without a record.
 func (d *disk) load(ix *index, log *slog.Logger) error {
-	if err := d.clear(dirPartial, func(string) bool { return false }); err != nil {
+	if err := d.sweep(dirPartial, func(string) bool { return false }); err != nil {
 		return err
 	}
 	for _, id := range d.graves.list() {
@@ -39,7 +39,7 @@ func (d *disk) load(ix *index, log *slog.Logger) error {
 			continue // not ours
 		}
 		if ix.used(id) {
-			if err := d.bury(id); err != nil {
+			if err := d.clear(id); err != nil {
 				return errors.Join(err, group.Wait())
 			}
 			log.Info("finished a deletion that was cut off", "image", id)
@@ -54,10 +54,10 @@ func (d *disk) load(ix *index, log *slog.Logger) error {
 		return err
 	}
 	ix.fill(records)
-	if err := d.clear(dirData, func(id string) bool { r := ix.get(id); return r != nil && r.hasData() }); err != nil {
+	if err := d.sweep(dirData, func(id string) bool { r := ix.get(id); return r != nil && r.hasData() }); err != nil {
 		return err
 	}
-	return d.clear(dirStaged, func(id string) bool { r := ix.get(id); return r != nil && r.Status == image.StatusUploading })
+	return d.sweep(dirStaged, func(id string) bool { r := ix.get(id); return r != nil && r.Status == image.StatusUploading })
 }
 
 // loadRecord reads one record. What was on its way when the server ended is
@@ -92,8 +92,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// clear removes the files of a directory that keep does not want.
-func (d *disk) clear(sub string, keep func(name string) bool) error {
+// sweep removes the files of a directory that keep does not want.
+func (d *disk) sweep(sub string, keep func(name string) bool) error {
 	names, err := listDir(d.path(sub, ""))
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (s *Server) showMember(w http.ResponseWriter, r *request, id, project strin
 }
 
 func (s *Server) addMember(w http.ResponseWriter, r *request, id string) error {
-	project, err := bodyField(w, r, "member", "image_id", "Member to be added not specified", "Member can't be empty")
+	project, err := s.bodyField(w, r, "member", "image_id", "Member to be added not specified", "Member can't be empty")
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *Server) addMember(w http.ResponseWriter, r *request, id string) error {
 
 // updateMember sets whether a member has accepted: its own doing, not the owner's.
 func (s *Server) updateMember(w http.ResponseWriter, r *request, id, project string) error {
-	status, err := bodyField(w, r, "status", "status", "Status not specified", "Status not specified")
+	status, err := s.bodyField(w, r, "status", "status", "Status not specified", "Status not specified")
 	if err != nil {
 		return err
 	}
@@ -165,8 +165,8 @@ func (s *Server) changeMembers(id, denied string, c caller, edit func(*record) e
 }
 
 // bodyField reads the one text that a member request carries.
-func bodyField(w http.ResponseWriter, r *request, field, form, missing, blank string) (string, error) {
-	body, err := readJSON(w, r)
+func (s *Server) bodyField(w http.ResponseWriter, r *request, field, form, missing, blank string) (string, error) {
+	body, err := s.readJSON(w, r)
 	if err != nil {
 		return "", err
 	}

@@ -31,7 +31,7 @@ func (s *Server) patch(w http.ResponseWriter, r *request, id string) error {
 		p.header = http.Header{"Accept-Patch": {patchV20 + ", " + patchV21}}
 		return p
 	}
-	body, err := readJSON(w, r)
+	body, err := s.readJSON(w, r)
 	if err != nil {
 		return err
 	}

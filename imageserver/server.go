@@ -120,6 +120,7 @@ type request struct {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{Request: r, id: "req-" + uuid.NewString()}
 	w.Header().Set("X-Openstack-Request-Id", req.id)
+	s.expect(w)
 	if !s.delay(r.Context()) {
 		return
 	}

@@ -69,7 +69,7 @@ func (s *Server) staged(id string, f *os.File, c *content) error {
 		rec = old.clone()
 		rec.empty()
 		s.index.put(rec)
-		return errors.Join(err, remove(s.disk.path(dirStaged, id)))
+		return errors.Join(err, s.disk.save(rec), remove(s.disk.path(dirStaged, id)))
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (s *Server) staged(id string, f *os.File, c *content) error {
 // importStaged answers POST of an import: what was staged becomes the image's
 // data. It goes on after the answer.
 func (s *Server) importStaged(w http.ResponseWriter, r *request, id string) error {
-	body, err := readJSON(w, r)
+	body, err := s.readJSON(w, r)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (s *Server) runImport(id string) error {
 	if err != nil {
 		return fmt.Errorf("open staged data: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() // only read
 	to, err := s.disk.partial()
 	if err != nil {
 		return err

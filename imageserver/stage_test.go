@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"os"
-	"strings"
 	"testing"
 )
 
@@ -13,7 +12,6 @@ const glanceDirect = `{"method":{"name":"glance-direct"}}`
 func TestImport(t *testing.T) {
 	r := open(t, Options{})
 	path := "/v2/images/" + r.newImage(t, `"name":"i"`)
-	id := strings.TrimPrefix(path, "/v2/images/")
 	for _, c := range []struct {
 		status       int
 		method, path string
@@ -43,7 +41,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("staged after the deletion: %q", got)
 	}
 
-	id = r.newImage(t, `"disk_format":"raw","container_format":"bare"`)
+	id := r.newImage(t, `"disk_format":"raw","container_format":"bare"`)
 	path = "/v2/images/" + id
 	r.want(t, http.StatusNoContent, "PUT", path+"/stage", "data", octetStream)
 	r.want(t, http.StatusAccepted, "POST", path+"/import", glanceDirect)

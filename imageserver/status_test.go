@@ -23,7 +23,7 @@ func TestCreateStatuses(t *testing.T) {
 		{201, `{"id":"` + id + `","name":"x","min_ram":64,"os_hidden":true,"kernel_id":null}`},
 		{409, `{"id":"` + id + `"}`},
 		{201, `{"name":null,"disk_format":null,"visibility":"community","tags":[]}`},
-		{201, `{"name":"a/b\n\u0001‮"}`},
+		{201, `{"name":"a/b\n\u0001\u202e"}`},
 		{201, `{"a b":"c","":"d"}`},
 		{400, ``},
 		{400, `x`},

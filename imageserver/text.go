@@ -3,12 +3,9 @@ package imageserver
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"unicode"
 	"unicode/utf8"
 )
-
-func bytesReader(text []byte) io.Reader { return bytes.NewReader(text) }
 
 // marshal is json.Marshal without escapes for HTML, as Glance writes JSON.
 func marshal(document any) ([]byte, error) {

@@ -3,18 +3,12 @@ package imageserver
 import (
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
-
-// maxDrain is how much of a refused body is read so that the caller, still
-// sending, sees the answer instead of a reset connection.
-const maxDrain = 64 << 20
 
 // hashAlgorithm is os_hash_algo of every image.
 const hashAlgorithm = "sha512"
@@ -115,11 +109,9 @@ func (s *Server) receive(w http.ResponseWriter, r *request, rec *record) (*os.Fi
 	if err != nil {
 		return nil, nil, err
 	}
-	control := http.NewResponseController(w)
-	body := &watchedBody{r.Body, control, s.stall}
+	body, end := s.watch(w, r)
 	c, err := receiveInto(f, body, room)
-	// The deadline must not outlive the body. A recorder in a test has none.
-	_ = control.SetReadDeadline(time.Time{})
+	end()
 	if err == nil {
 		err = s.disk.flush(f)
 	}
@@ -128,19 +120,6 @@ func (s *Server) receive(w http.ResponseWriter, r *request, rec *record) (*os.Fi
 		return nil, nil, err
 	}
 	return f, c, nil
-}
-
-// watchedBody is a request body that fails when it makes no progress.
-type watchedBody struct {
-	io.Reader
-	control *http.ResponseController
-	stall   time.Duration
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	// A writer without deadlines (a recorder in a test) cannot stall either.
-	_ = b.control.SetReadDeadline(time.Now().Add(b.stall))
-	return b.Reader.Read(p)
 }
 
 // room is how many bytes the image may have: cap and quota decide, whichever is
@@ -190,7 +169,7 @@ func (s *Server) finish(id string, from image.Status, f *os.File, c *content) er
 		rec = old.clone()
 		rec.empty()
 		s.index.put(rec)
-		return errors.Join(err, remove(s.disk.path(dirData, id)))
+		return errors.Join(err, s.disk.save(rec), remove(s.disk.path(dirData, id)))
 	}
 	return nil
 }
@@ -211,16 +190,5 @@ func (s *Server) uploadFailed(w http.ResponseWriter, r *request, id string, err 
 		return &problem{status: http.StatusBadRequest, text: "The request body ended too early.", close: true}
 	default:
 		return err
-	}
-}
-
-// drain reads what a refused caller is still sending, up to a bound.
-func (s *Server) drain(w http.ResponseWriter, r *request) {
-	control := http.NewResponseController(w)
-	_, err := io.CopyN(io.Discard, &watchedBody{r.Body, control, s.stall}, maxDrain)
-	_ = control.SetReadDeadline(time.Time{})
-	if err == nil {
-		// More was coming; the connection cannot be used again.
-		w.Header().Set("Connection", "close")
 	}
 }
