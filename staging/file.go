@@ -18,7 +18,7 @@ func control(f *os.File, fn func(fd int) error) error {
 	}
 	var callErr error
 	err = conn.Control(func(fd uintptr) {
-		for callErr = fn(int(fd)); callErr == unix.EINTR; callErr = fn(int(fd)) {
+		for callErr = fn(int(fd)); errors.Is(callErr, unix.EINTR); callErr = fn(int(fd)) {
 		}
 	})
 	if err != nil { // its own error for a closed file is no os.ErrClosed

@@ -1,0 +1,137 @@
+package staging
+
+import (
+	"os"
+	"syscall"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Update lets change alter a copy of the record and journals that: when Update
+// returns nil the new state is on disk, on an error the draft has its old record
+// (the disk has either). Draft, Service, Project, Base, Size and the like cannot
+// be changed so; what Attributes point to must be replaced, not altered. change
+// runs once and must not call Update, Rename, Rebase or Unlink of this draft.
+//
+// An unlinked draft that no commit had begun has no journal any more: it takes
+// the change in memory, except for an image id (kind NotFound).
+func (d *Draft) Update(change func(*Record)) error {
+	name, closed := d.nameClosed()
+	if closed {
+		return fail("journal draft", name, os.ErrClosed)
+	}
+	return fail("journal draft", name, d.rewrite(func(r *Record) bool { change(r); return true }, nil))
+}
+
+// rewrite is Update also for a draft that is closing. change reports whether the
+// journal must be written. done is what was fsynced just before, nil for nothing.
+func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
+	d.journal.Lock()
+	defer d.journal.Unlock()
+	was := d.Record()
+	j := journal{Record: was}
+	if !change(&j.Record) {
+		return nil
+	}
+	d.mu.Lock()
+	// A Sync that was overtaken must not take extents out of the journal again.
+	now := done
+	if now == nil || now.changes < d.journaled {
+		now = d.layerLocked()
+	}
+	j.Synced = d.touches == d.fsynced
+	j.Unlinked, j.Base, j.Size = d.unlinked, was.Base, d.size
+	d.mu.Unlock()
+
+	j.layer = now.layer
+	j.Version, j.Draft, j.CreatedAt = was.Version, was.Draft, was.CreatedAt
+	j.Service, j.Project = was.Service, was.Project
+	j.Boot, j.UpdatedAt = d.store.boot, d.store.now().UTC()
+	j.Reason = oneLine(j.Reason)
+	if d.removed && j.Image != "" {
+		return &image.Error{Op: "journal draft", Image: j.Name, Kind: image.NotFound, Detail: "it was unlinked"}
+	}
+	if !d.removed {
+		if err := writeJournal(d.store.disk, &j); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rec = j.Record
+	d.journaled = now.changes
+	return nil
+}
+
+// synced is a copy of the layer, with the counts as of its making.
+type synced struct {
+	layer
+	changes, touches uint64
+}
+
+func (d *Draft) layerLocked() *synced {
+	s := &synced{changes: d.changes, touches: d.touches}
+	if d.layered {
+		s.layer = layer{limit: d.layer.limit, ext: d.layer.ext.clone()}
+	}
+	return s
+}
+
+// Rename gives an open draft another name and entry, and another image to
+// retire when it is committed ("" for none); the journal has them on return.
+func (d *Draft) Rename(name, entry, replaces string) error {
+	return d.Update(func(r *Record) { r.Name, r.Entry, r.Replaces = name, entry, replaces })
+}
+
+// Rebase tells the draft that a commit made img of it: what lies under the
+// extents is img from here on, read through base, and the next commit retires
+// and inherits from img. The old Base is closed, by the last read of it. A new
+// draft has all its bytes itself: it closes base (which may be nil then, as where
+// nothing of a base shows any more) and only notes img. Called while the commit's Snapshot is open or before anything
+// changed since, it journals StateCommitted. An error is the journal's: the
+// draft has the new base all the same.
+func (d *Draft) Rebase(base Base, img image.Image) error {
+	drop := holdBase(base)
+	var err error
+	d.mu.Lock()
+	name := d.rec.Name
+	switch {
+	case d.closed:
+		err = os.ErrClosed
+	case base == nil && d.layer.limit > 0:
+		err = syscall.EINVAL
+	default:
+		d.inherit = &img
+		if d.layered { // base may be nil: then nothing of it is ever read
+			drop, d.base, d.over = d.base, drop, img
+		}
+	}
+	d.mu.Unlock()
+	if err == nil {
+		err = d.rewrite(func(r *Record) bool {
+			r.Replaces, r.Inherit, r.Into, r.Reason = img.ID, img.ID, "", ""
+			if d.settled(r.State) {
+				r.State, r.Image = StateCommitted, img.ID
+			}
+			return true
+		}, nil)
+	}
+	d.drop(drop)
+	return fail("rebase draft", name, err)
+}
+
+// settled reports whether nothing changed since the commit that has just ended
+// or is about to. Without a Snapshot a writer may be at work: it has journaled
+// StateOpen, or will after what is journaled now.
+func (d *Draft) settled(s State) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.frozen || !d.dirty && s != StateOpen
+}
+
+// drop lets go of a base. That its closing failed loses nothing.
+func (d *Draft) drop(base *heldBase) {
+	if err := base.release(); err != nil {
+		d.store.log.Warn("the base image of a draft could not be closed", "draft", d.id, "error", err)
+	}
+}
