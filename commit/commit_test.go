@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -245,6 +246,30 @@ func TestOtherAlgorithms(t *testing.T) {
 			h := newHouse(t, f)
 			_, err := h.Commit(ctxb, h.draft(staging.Spec{Name: "x"}, pattern(chunk+77)))
 			check(t, err)
+		})
+	}
+}
+
+// TestNoHash: with no hash at all the size is compared, and the log says so.
+func TestNoHash(t *testing.T) {
+	for _, what := range []effect{before, short} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			if what == short {
+				f.faults = always("upload", 2, 0, short)
+			}
+			f.mute = true
+			h := newHouse(t, f)
+			_, err := h.Commit(ctxb, h.draft(staging.Spec{Name: "x"}, pattern(500)))
+			if what == short {
+				if !image.Is(err, image.Corrupt) {
+					t.Errorf("a truncated image was accepted: %v", err)
+				}
+				return
+			}
+			if check(t, err); !strings.Contains(h.log.String(), "names no hash") {
+				t.Errorf("log: %s", h.log)
+			}
 		})
 	}
 }
