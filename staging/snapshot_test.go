@@ -94,6 +94,7 @@ func TestManyAtOnce(t *testing.T) {
 	s := openStore(t, tmpfs(t, "16m"))
 	data := bytes.Repeat([]byte{0xBB}, writers*record)
 	spec := over(data)
+	spec.BaseImage.CreatedAt = s.now()
 	d := create(t, s, spec)
 	ctx := t.Context()
 	var all sync.WaitGroup
