@@ -113,12 +113,12 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 // had it.
 func (c *Client) renewed(ctx context.Context, o op, id, token string, resp *http.Response) (string, error) {
 	requestID := resp.Header.Get(headerRequestID)
-	words := readDetail(resp)
+	readDetail(resp) // the same for every reason
 	fresh, err := c.session.renew(ctx, token)
 	if err == nil {
 		return fresh, nil
 	}
-	return "", &image.Error{Op: string(o), Image: id, Kind: image.KindOf(err), RequestID: requestID, Detail: words, Err: err}
+	return "", &image.Error{Op: string(o), Image: id, Kind: image.KindOf(err), RequestID: requestID, Err: err}
 }
 
 // try sends the request once.
