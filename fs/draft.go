@@ -137,9 +137,6 @@ func (n *node) edit(ctx context.Context, img image.Image, truncate bool) (*draft
 	}
 	bytes, err := f.Drafts.Create(spec)
 	if err != nil {
-		if spec.Base != nil {
-			err = errors.Join(err, spec.Base.Close())
-		}
 		return nil, err
 	}
 	d := &draft{fs: f, node: n, bytes: bytes, turn: make(chan struct{}, 1), writers: 1, entry: entry, set: spec.Attributes}

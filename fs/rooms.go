@@ -84,7 +84,7 @@ type DraftSpec struct {
 	// tags, members and properties it carries over; nil for a new image.
 	Replaces *image.Image
 	// Base reads the bytes of Replaces, under what is written; nil when the draft
-	// begins empty. The draft closes it.
+	// begins empty. Who makes the draft closes it, also when that fails.
 	Base Reader
 	// Into is the id of our own record without data that the commit fills, or "".
 	Into string

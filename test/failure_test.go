@@ -93,6 +93,9 @@ func TestMountsThatCannotBe(t *testing.T) {
 				t.Errorf("%s (foreground %v): %v, want exit code %d: %s", c.what, foreground, err, c.code, errs.String())
 			}
 			said := strings.TrimSuffix(errs.String(), "\n")
+			if foreground { // there the log goes to stderr, and the error is its end
+				said = said[strings.LastIndex(said, "\n")+1:]
+			}
 			if strings.Contains(said, "\n") || !strings.Contains(said, c.says) {
 				t.Errorf("%s (foreground %v) says, want one line with %q: %q", c.what, foreground, c.says, said)
 			}
@@ -174,7 +177,16 @@ func TestQuotaRefusal(t *testing.T) {
 // startGlance brings up a Keystone and a Glance with settings of their own.
 func startGlance(t *testing.T, env ...string) service {
 	t.Helper()
-	dir := t.TempDir()
+	// Not t.TempDir: PostgreSQL runs as a user of its own, who must pass through.
+	dir, err := os.MkdirTemp("", "imagefs-test-glance-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	ports := make([]string, 2)
 	for i := range ports {
 		addr, err := freeAddress()
@@ -266,7 +278,7 @@ func TestDeletedWhileOpen(t *testing.T) {
 	onEach(t, func(t *testing.T, s service) {
 		data := noise(53, 64<<20)
 		img := s.upload(t, image.New{Name: "deleted.img"}, data)
-		m := mountOn(t, s)
+		m := mountOn(t, s, "--list-ttl", "2s")
 		f, err := os.Open(m.path("deleted.img"))
 		if err != nil {
 			t.Fatal(err)

@@ -58,6 +58,8 @@ func runAll(m *testing.M) (code int, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	for name, value := range map[string]string{
 		"OS_CLIENT_CONFIG_FILE": cloudsFile,
+		// A race ends the binary at once; without one it does not linger at its end.
+		"GORACE": "halt_on_error=1 exitcode=66 atexit_sleep_ms=0",
 		// What the binary keeps of its own goes here, not to the machine's places.
 		"IMAGEFS_STAGING_DIR": filepath.Join(dir, "staging"),
 	} {

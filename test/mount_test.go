@@ -46,7 +46,6 @@ func mountOn(t *testing.T, s service, args ...string) *mount {
 	args = slices.Concat([]string{"mount", "--foreground", "--log-level", "debug", "--staging-dir", m.staging}, s.args, args, []string{m.dir})
 	m.daemon = exec.Command(binary, args...)
 	m.daemon.Stdout, m.daemon.Stderr = m.log, m.log
-	m.daemon.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
 	if err := m.daemon.Start(); err != nil {
 		t.Fatal(err)
 	}

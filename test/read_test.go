@@ -171,10 +171,10 @@ func TestStoreWithoutRanges(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	data := noise(40, 24<<20+11)
+	data := noise(40, 48<<20+11)
 	source := file(t, "whole.img", data)
 	s.upload(t, image.New{Name: "whole.img"}, data)
-	m := mountOn(t, s, "--memory", "8MiB")
+	m := mountOn(t, s, "--memory", "16MiB")
 	run(t, "cmp", source, m.path("whole.img"))
 	f, err := os.Open(m.path("whole.img"))
 	if err != nil {
@@ -182,7 +182,7 @@ func TestStoreWithoutRanges(t *testing.T) {
 	}
 	defer f.Close()
 	p := make([]byte, 4096)
-	for _, off := range []int64{20 << 20, 1 << 20, 24 << 20, 3} { // forth and back, in a cache smaller than the image
+	for _, off := range []int64{40 << 20, 1 << 20, 48 << 20, 3} { // forth and back, in a cache smaller than the image
 		n, err := f.ReadAt(p, off)
 		if !bytes.Equal(p[:n], data[off:min(off+4096, int64(len(data)))]) {
 			t.Errorf("other bytes at %d (%v)", off, err)
