@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/metrics"
+)
+
+// peerPID is the process at the other end of a unix socket.
+func peerPID(conn net.Conn) (int, error) {
+	c, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0, errors.New("not a unix socket")
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err := errors.Join(err, credErr); err != nil {
+		return 0, err
+	}
+	return int(cred.Pid), nil
+}
+
+// errNoDaemon: no daemon answers for the mountpoint.
+var errNoDaemon = errors.New("no daemon answers")
+
+// daemon is a running daemon, as its socket knows it.
+type daemon struct {
+	socket string
+	pid    int
+}
+
+// findDaemon finds the daemon of a mountpoint; errNoDaemon when there is none.
+func findDaemon(ctx context.Context, t target) (daemon, error) {
+	owner := t.owner()
+	dirs := runtimeDirs(owner, os.Getenv)
+	if owner != os.Geteuid() {
+		dirs = append(dirs, runtimeDirs(os.Geteuid(), os.Getenv)...)
+	}
+	why := errNoDaemon
+	for _, dir := range dirs {
+		err := checkPrivate(dir, owner)
+		if err != nil && owner != os.Geteuid() {
+			err = checkPrivate(dir, os.Geteuid())
+		}
+		if err != nil {
+			continue // not a directory that a daemon of theirs would use
+		}
+		d := daemon{socket: filepath.Join(dir, socketName(t.path))}
+		dialer := net.Dialer{Timeout: askTimeout}
+		conn, err := dialer.DialContext(ctx, "unix", d.socket)
+		if err != nil {
+			if !errors.Is(err, os.ErrNotExist) {
+				why = fmt.Errorf("%w: %w", errNoDaemon, err)
+			}
+			continue
+		}
+		d.pid, err = peerPID(conn)
+		if err = errors.Join(err, conn.Close()); err != nil {
+			return daemon{}, err
+		}
+		return d, nil
+	}
+	return daemon{}, why
+}
+
+// ask returns what the daemon is doing, as it says it.
+func (d daemon) ask(ctx context.Context) (metrics.Snapshot, error) {
+	var s metrics.Snapshot
+	err := d.request(ctx, http.MethodGet, statusPath, http.StatusOK, func(answer *http.Response) error {
+		return json.NewDecoder(http.MaxBytesReader(nil, answer.Body, maxAnswer)).Decode(&s)
+	})
+	return s, err
+}
+
+// end tells the daemon to end without waiting. It returns when the daemon has
+// heard it.
+func (d daemon) end(ctx context.Context) error {
+	return d.request(ctx, http.MethodPost, endPath, http.StatusAccepted, func(*http.Response) error { return nil })
+}
+
+func (d daemon) request(ctx context.Context, method, path string, want int, read func(*http.Response) error) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	dialer := net.Dialer{}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", d.socket)
+	}}
+	request, err := http.NewRequestWithContext(ctx, method, "http://imagefs"+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close() // read only: closing cannot lose anything
+	if answer.StatusCode != want {
+		return fmt.Errorf("the daemon answers %s: is it of another version?", answer.Status)
+	}
+	if err := read(answer); err != nil {
+		return fmt.Errorf("the daemon's answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/config"
+)
+
+const (
+	// dialLimit bounds the requests that a mount begins with: a service that
+	// needs longer would make the mount useless.
+	dialLimit = 90 * time.Second
+	// heapBeyondCache, in bytes, is what the process may need beside its memory
+	// cache: the listing of a cloud of 50,000 images, as many inodes, and the
+	// buffers of all streams.
+	heapBeyondCache = 256 << 20
+	// cleanUpLimit is how long commits that were given up may take to remove what
+	// they made at the service.
+	cleanUpLimit = 5 * time.Second
+	// detachedPoll is how often a mount that was taken away while in use is looked
+	// at.
+	detachedPoll = 200 * time.Millisecond
+)
+
+// life is what one mount is told.
+type life struct {
+	mountpoint string
+	config     config.Config
+	log        *slog.Logger
+	logFile    string                     // "" in the foreground
+	ready      func(notes []string) error // called once, when the mount answers
+}
+
+// served is a mounted filesystem.
+type served interface {
+	// Wait returns when it is unmounted and every commit has ended.
+	Wait()
+	OpenHandles() int
+	// Abort ends the commits: their drafts stay.
+	Abort()
+}
+
+// liveMount is the life of a mount: from its first request until it is unmounted
+// and the last commit has ended.
+func liveMount(ctx context.Context, l life) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(l.config.Memory + heapBeyondCache)
+	}
+	signal.Ignore(unix.SIGPIPE) // a reader of the log that goes must not leave a dead mount
+	interrupts := watchInterrupts(ctx, endSignals(l.logFile == "")...)
+	defer interrupts.stop()
+
+	r, err := openRooms(interrupts.first, l.config, l.log)
+	if err != nil {
+		return err
+	}
+	if l.logFile != "" { // a daemon must not keep a filesystem busy; relative paths have been read by now
+		if err := os.Chdir("/"); err != nil {
+			return errors.Join(fail(exitInternal, "%w", err), r.close())
+		}
+	}
+	about := about{mountpoint: l.mountpoint, logFile: l.logFile, config: l.config, started: time.Now(), rooms: r}
+	socket, err := listenStatus(l.mountpoint, runtimeDirs(os.Geteuid(), os.Getenv), answers{
+		snapshot: about.snapshot, end: interrupts.both,
+	}, l.log)
+	if err != nil {
+		return errors.Join(err, r.close())
+	}
+	err = l.serve(interrupts, r, &about)
+	if errors.Is(err, errNotWaited) { // the rooms are still in use; they end with the process
+		return errors.Join(fail(exitInterruptedBy, "ended without waiting: unfinished files stay in %s", l.config.StagingDir), socket.Close())
+	}
+	return errors.Join(err, socket.Close(), r.close())
+}
+
+// errNotWaited: a second signal ended the waiting; nothing is waited for any more.
+var errNotWaited = errors.New("not waited")
+
+// serve mounts, says so, and returns when everything has ended.
+func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
+	if interrupts.first.Err() != nil {
+		return fail(exitInterruptedBy, "interrupted: nothing was mounted")
+	}
+	server, err := r.mount(interrupts.first, l.mountpoint, l.config)
+	if err != nil {
+		return mountFailure(err, l.mountpoint)
+	}
+	a.serving.Store(&server)
+	t, err := findTarget(l.mountpoint)
+	if err != nil {
+		l.log.Warn("the mount table cannot be read; unmount by hand", "mountpoint", l.mountpoint, "error", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		server.Wait()
+	}()
+	l.log.Info("mounted", "mountpoint", l.mountpoint, "service", r.client.Service(), "project", r.client.Project())
+	err = l.ready(r.noteKept(l.mountpoint, l.log))
+	if err != nil {
+		l.log.Error("nobody waits for the mount any more; it is unmounted", "error", err)
+	} else {
+		l.notify(systemd.SdNotifyReady + "\nMAINPID=" + strconv.Itoa(os.Getpid()))
+		select {
+		case <-ended:
+		case <-interrupts.first.Done():
+		}
+	}
+	a.ending.Store(true)
+	l.notify(systemd.SdNotifyStopping)
+	return errors.Join(err, l.end(interrupts, t, r, server, ended))
+}
+
+// end takes the mount away, if that has not happened, and waits for the commits.
+func (l life) end(interrupts interrupts, t target, r *rooms, server served, ended <-chan struct{}) error {
+	lazy := false
+	select {
+	case <-ended:
+	default:
+		lazy = l.takeAway(t)
+	}
+	ticker := time.NewTicker(detachedPoll)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ended:
+			l.log.Info("unmounted", "mountpoint", l.mountpoint)
+			return nil
+		case <-interrupts.second.Done():
+			server.Abort()
+			l.takeAway(t)
+			r.waitForCleanUp(cleanUpLimit)
+			return errNotWaited
+		case <-ticker.C:
+			// A working directory in a mount that was taken away holds it for ever.
+			// It has no bytes: the end of this process ends the connection.
+			if lazy && server.OpenHandles() == 0 && r.liveDrafts.Load() == 0 {
+				l.log.Info("unmounted; a directory of it is still in use", "mountpoint", l.mountpoint)
+				return nil
+			}
+		}
+	}
+}
+
+// takeAway detaches the mount, also while it is in use, and says which it was.
+// Where that fails, the end comes when somebody else unmounts.
+func (l life) takeAway(t target) (lazy bool) {
+	if t.mount == nil {
+		return false
+	}
+	if now, err := topMount(t.path); err != nil || now == nil || now.Minor != t.mount.Minor {
+		return false // unmounted already; another mount there is not ours
+	}
+	err := t.detach(context.Background(), false)
+	if err == nil {
+		return false
+	}
+	l.log.Warn("in use: taken away from its path, waiting for open files; a second signal does not wait",
+		"mountpoint", l.mountpoint, "users", t.users(), "error", err)
+	if err := t.detach(context.Background(), true); err != nil {
+		l.log.Error("cannot be unmounted; do it by hand", "mountpoint", l.mountpoint, "error", err)
+		return false
+	}
+	return true
+}
+
+// notify tells systemd; without systemd it does nothing.
+func (l life) notify(state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		l.log.Warn("systemd cannot be told", "error", err)
+	}
+}
+
+// mountFailure says what to do about a mount that the kernel or fusermount3
+// refused. Its usual causes have been looked for before.
+func mountFailure(err error, mountpoint string) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fail(exitMountDenied, "mounting on %s is refused: %w (in a container, add the capability SYS_ADMIN)", mountpoint, err)
+	case errors.Is(err, unix.EBUSY):
+		return fail(exitMountBusy, "%s is busy: %w (unmount what is mounted there)", mountpoint, err)
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fail(exitNoFUSE, "the kernel has no FUSE: %w (load the module with modprobe fuse)", err)
+	default:
+		return fail(exitInternal, "mounting on %s failed: %w", mountpoint, err)
+	}
+}
+
+// noteKept logs what earlier runs left in staging, and returns what the user is
+// told about it.
+func (r *rooms) noteKept(mountpoint string, log *slog.Logger) []string {
+	kept, err := r.keptDrafts()
+	if err != nil {
+		log.Warn("the staging directory cannot be looked through", "error", err)
+		return []string{oneLine(fmt.Errorf("the staging directory cannot be looked through: %w", err))}
+	}
+	for _, d := range kept {
+		log.Warn("a file of an earlier run was not uploaded and is kept", "name", d.Name, "path", d.Path,
+			"state", d.State, "bytes", d.Size, "reason", d.Reason)
+	}
+	switch len(kept) {
+	case 0:
+		return nil
+	case 1:
+		return []string{"a file that was not uploaded is kept: see imagefs status " + mountpoint}
+	default:
+		return []string{fmt.Sprintf("%d files that were not uploaded are kept: see imagefs status %s", len(kept), mountpoint)}
+	}
+}

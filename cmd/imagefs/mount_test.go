@@ -1,0 +1,265 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/metrics"
+)
+
+// mounted mounts the service in the background and unmounts with the test at the
+// latest.
+func (w *world) mounted(endpoint string, flags ...string) (mountpoint string) {
+	w.t.Helper()
+	mountpoint = w.mkdir("m")
+	w.cleanMount(mountpoint)
+	w.mustRun(append([]string{"mount", "--endpoint", endpoint, "--staging-dir", w.dir + "/staging"}, append(flags, mountpoint)...)...)
+	return mountpoint
+}
+
+// cleanMount removes with the test what is left of a mount there.
+func (w *world) cleanMount(mountpoint string) {
+	w.t.Cleanup(func() {
+		host := configHost()
+		if err := os.Remove(logPath(host, mountpoint)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			w.t.Error(err)
+		}
+		if m, err := topMount(mountpoint); err != nil || m == nil {
+			return
+		}
+		var pid int
+		if s, err := w.ask(mountpoint); err == nil {
+			pid = s.PID
+		}
+		if _, stderr, code := w.run("unmount", "--force", mountpoint); code != exitOK {
+			w.t.Errorf("the mount is left behind: %s", stderr)
+		}
+		if pid != 0 {
+			eventually(w.t, "the daemon ends", func() bool { return ended(pid) })
+		}
+	})
+}
+
+func (w *world) ask(mountpoint string) (metrics.Snapshot, error) {
+	w.t.Helper()
+	var s metrics.Snapshot
+	out, stderr, code := w.run("status", "--json", mountpoint)
+	if code != exitOK {
+		return s, errors.New(stderr)
+	}
+	return s, json.Unmarshal([]byte(out), &s)
+}
+
+func (w *world) mustAsk(mountpoint string) metrics.Snapshot {
+	w.t.Helper()
+	s, err := w.ask(mountpoint)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// ended reports whether a process is gone, or is a zombie that nobody waits for.
+func ended(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(text), ") Z ")
+}
+
+func isMounted(t *testing.T, path string) bool {
+	t.Helper()
+	m, err := topMount(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m != nil
+}
+
+// The daily life of a mount, as root where the tests are root, and as a user.
+func TestMountLife(t *testing.T) {
+	for name, prepare := range map[string]func(*world) *world{
+		"self": func(w *world) *world { return w },
+		"user": (*world).asUser,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := prepare(newWorld(t))
+			endpoint := service(t, nil)
+			m := w.mounted(endpoint)
+
+			s := w.mustAsk(m)
+			if s.Mountpoint != m || s.State != metrics.StateMounted || !strings.HasPrefix(s.Service.URL, endpoint) || int(s.Options.UID) != w.uid {
+				t.Errorf("status %+v", s)
+			}
+			w.mustSh("echo hello > m/a.txt && grep -q hello m/a.txt && ls m | grep -qx a.txt")
+			mounts := w.mustSh("grep ' " + m + " ' /proc/self/mounts")
+			if !strings.HasPrefix(mounts, endpoint) || !strings.Contains(mounts, " fuse.imagefs ") {
+				t.Errorf("in the mount table: %s", mounts)
+			}
+			if text := w.mustRun("status", m); !strings.Contains(text, "1 image") {
+				t.Errorf("status: %s", text)
+			}
+			cwd, err := os.Readlink("/proc/" + strconv.Itoa(s.PID) + "/cwd")
+			if err != nil || cwd != "/" {
+				t.Errorf("the daemon's directory is %q, %v", cwd, err)
+			}
+			if _, stderr, code := w.run("mount", "--endpoint", endpoint, m); code != exitMountBusy {
+				t.Errorf("mounted twice: code %d, %s", code, stderr)
+			} else {
+				oneLineOf(t, stderr)
+			}
+			w.mustRun("unmount", m)
+			if isMounted(t, m) || !ended(s.PID) {
+				t.Error("unmount returned before everything had ended")
+			}
+			if _, stderr, code := w.run("unmount", m); code != exitNotMounted {
+				t.Errorf("unmounted twice: code %d, %s", code, stderr)
+			}
+			log, err := os.ReadFile(s.LogFile)
+			if err != nil || !strings.Contains(string(log), "msg=mounted") || !strings.Contains(string(log), "msg=unmounted") {
+				t.Errorf("log: %v\n%s", err, log)
+			}
+		})
+	}
+}
+
+// Each cause has its code and one line, and leaves nothing mounted.
+func TestMountFailures(t *testing.T) {
+	w := newWorld(t).asUser()
+	m := w.mkdir("m")
+	w.cleanMount(m)
+	w.mkdir("full")
+	w.mkdir("full/x")
+	w.write("file", "")
+	w.mkdir("stage")
+	if err := os.Chmod(filepath.Join(w.dir, "stage"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	good := service(t, nil)
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	defer untrusted.Close()
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "who are you", http.StatusUnauthorized)
+	}))
+	defer refusing.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unreachable := "http://" + free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.write("clouds.yaml", "clouds:\n  bad:\n    auth:\n      auth_url: "+refusing.URL+"/v3\n      username: u\n      password: geheim\n      project_name: p\n")
+
+	for _, tc := range []struct {
+		args string
+		want exitCode
+		says string
+	}{
+		{"--cloud nosuch m", exitCloud, "nosuch"},
+		{"--cloud bad m", exitCredentials, "cloud bad"},
+		{"--endpoint " + unreachable + " m", exitUnreachable, unreachable},
+		{"--endpoint " + untrusted.URL + " m", exitUntrusted, "cacert"},
+		{"--endpoint " + other.URL + " m", exitNotImageAPI, other.URL},
+		{"--endpoint " + refusing.URL + " --token geheim m", exitCredentials, refusing.URL},
+		{"--endpoint " + good + " none", exitNoMountpoint, "mkdir -p"},
+		{"--endpoint " + good + " file", exitNotDirectory, "not a directory"},
+		{"--endpoint " + good + " full", exitNotEmpty, "not empty"},
+		{"--endpoint " + good + " --allow-other m", exitAllowOther, "add the line user_allow_other to /etc/fuse.conf"},
+		{"--endpoint " + good + " --staging-dir stage m", exitLocalDir, "stage"},
+		{"--endpoint " + good + " --streams none m", exitUsage, "--streams"},
+	} {
+		for _, how := range []string{"mount --foreground ", "mount "} {
+			if tc.want == exitAllowOther {
+				if allowed, err := confAllowsOther("/etc/fuse.conf"); err != nil || allowed {
+					t.Logf("this machine permits --allow-other (%v): TestAllowOther tells the refusal", err)
+					continue
+				}
+			}
+			out, stderr, code := w.run(strings.Fields(how + tc.args)...)
+			if how != "mount " { // the log goes there too, before
+				stderr = stderr[strings.LastIndex(strings.TrimSuffix(stderr, "\n"), "\n")+1:]
+			}
+			line := oneLineOf(t, stderr)
+			if code != tc.want || out != "" || !strings.Contains(line, tc.says) || strings.Contains(line, "geheim") {
+				t.Errorf("%s%s: code %d, want %d: %s%s", how, tc.args, code, tc.want, out, line)
+			}
+			if isMounted(t, m) {
+				t.Fatalf("%s%s: left a mount", how, tc.args)
+			}
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(w.dir, "imagefs-run")); err == nil && len(left) > 0 {
+		t.Errorf("sockets left: %v", left)
+	}
+}
+
+// A token given on the command line reaches the daemon, but neither its arguments
+// nor its environment.
+func TestTokenStaysHidden(t *testing.T) {
+	w := newWorld(t)
+	seen := make(chan string, 100)
+	endpoint := service(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			select {
+			case seen <- r.Header.Get("X-Auth-Token"):
+			default: // enough of them
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	m := w.mounted(endpoint, "--token", "geheim")
+	s := w.mustAsk(m)
+	for _, file := range []string{"cmdline", "environ"} {
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID) + "/" + file)
+		if err != nil || strings.Contains(string(text), "geheim") {
+			t.Errorf("%s of the daemon: %v, %q", file, err, text)
+		}
+	}
+	log, err := os.ReadFile(s.LogFile)
+	if err != nil || strings.Contains(string(log), "geheim") {
+		t.Errorf("log: %v, %s", err, log)
+	}
+	token := ""
+	for len(seen) > 0 {
+		token = max(token, <-seen)
+	}
+	if token != "geheim" {
+		t.Errorf("the service saw %q", token)
+	}
+	w.mustRun("unmount", m)
+}
+
+// Ctrl-C while the service does not answer ends the start, and nothing is left.
+func TestInterruptedStart(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	endpoint := service(t, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-r.Context().Done()
+		})
+	})
+	for _, how := range []string{"--foreground=false", "--foreground"} {
+		w := newWorld(t)
+		m := w.mkdir("m")
+		w.cleanMount(m)
+		p := w.start("mount", how, "--endpoint", endpoint, "--staging-dir", w.dir+"/staging", m)
+		<-asked
+		p.signal(unix.SIGINT)
+		_, stderr, code := p.end()
+		if code != exitInterruptedBy || !strings.Contains(oneLineOf(t, stderr), "nothing was mounted") || isMounted(t, m) {
+			t.Errorf("%s: code %d: %s", how, code, stderr)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// checkMountpoint says before any request whether path can be mounted on, and
+// returns its canonical form: absolute, without symbolic links.
+func checkMountpoint(path string) (string, error) {
+	if path == "" {
+		return "", fail(exitUsage, "the mountpoint is empty: name a directory")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fail(exitNoMountpoint, "%w: name the mountpoint with its whole path", err)
+	}
+	if m, err := mountAt(abs); err != nil {
+		return "", err
+	} else if m != nil { // before any stat: a dead mount answers none
+		return "", fail(exitMountBusy, "%s is mounted already (%s): unmount it first with imagefs unmount %s", abs, m.FSType, abs)
+	}
+	canonical, err := filepath.EvalSymlinks(abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fail(exitNoMountpoint, "the mountpoint %s does not exist: create it with mkdir -p %s", abs, abs)
+	case errors.Is(err, unix.ENOTCONN):
+		return "", fail(exitMountBusy, "%s is, or lies in, a dead mount: unmount it first with imagefs unmount --force", abs)
+	case errors.Is(err, unix.ENOTDIR):
+		return "", fail(exitNotDirectory, "%s: a part of the path is not a directory: name one", abs)
+	case err != nil:
+		return "", fail(exitMountDenied, "%w: name a mountpoint that you can reach", err)
+	}
+	if m, err := mountAt(canonical); err != nil {
+		return "", err
+	} else if m != nil {
+		return "", fail(exitMountBusy, "%s is mounted already (%s): unmount it first with imagefs unmount %s", canonical, m.FSType, canonical)
+	}
+	return canonical, checkDirectory(canonical)
+}
+
+// checkDirectory refuses what is not an empty directory of ours.
+func checkDirectory(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fail(exitMountDenied, "%w: name a mountpoint that you can reach", err)
+	case !info.IsDir():
+		return fail(exitNotDirectory, "the mountpoint %s is not a directory: name an empty directory", path)
+	case unix.Access(path, unix.W_OK) != nil:
+		return fail(exitMountDenied, "you may not write to %s, and so not mount there: name a directory that is yours", path)
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return fail(exitMountDenied, "%w: name a mountpoint that you can read", err)
+	}
+	defer dir.Close() // read only: closing cannot lose anything
+	switch names, err := dir.Readdirnames(1); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return fail(exitMountDenied, "%w: name a mountpoint that you can read", err)
+	default:
+		return fail(exitNotEmpty, "the mountpoint %s is not empty (it has %q): a mount would hide its files, name an empty directory", path, names[0])
+	}
+}
+
+// mountAt returns the FUSE mount on top at path, or nil. Mounts of other kinds
+// may be mounted over: an autofs trigger and a container's bind mount are meant
+// for it.
+func mountAt(path string) (*mountinfo.Info, error) {
+	top, err := topMount(path)
+	if err != nil || top == nil || !strings.HasPrefix(top.FSType, "fuse") {
+		return nil, err
+	}
+	return top, nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// fsType is how the kernel names our mounts.
+const fsType = "fuse.imagefs"
+
+// topMount returns the mount that is on top at exactly this path, or nil. It
+// reads the mount table and never touches the path, which a dead or stuck mount
+// would not answer.
+func topMount(path string) (*mountinfo.Info, error) {
+	all, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != path, false })
+	if err != nil {
+		return nil, fail(exitInternal, "%w: the mount table cannot be read", err)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return all[len(all)-1], nil // the table is in the order of mounting
+}
+
+// target is what status and unmount are about: a canonical path, and the mount
+// there, which is nil when only the daemon may be left.
+type target struct {
+	path  string
+	mount *mountinfo.Info
+}
+
+// findTarget finds what the user means by path without touching a mount: the
+// path as given, with the links of its parent resolved, and, where nothing is
+// mounted there, with a link at its end resolved.
+func findTarget(path string) (target, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return target{}, fail(exitNotMounted, "%w: name the mountpoint with its whole path", err)
+	}
+	canonical := abs
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil && abs != "/" {
+		canonical = filepath.Join(parent, filepath.Base(abs))
+	}
+	for _, candidate := range []string{abs, canonical} {
+		m, err := topMount(candidate)
+		if err != nil {
+			return target{}, err
+		}
+		if m != nil {
+			return ours(candidate, m), nil
+		}
+	}
+	if resolved, err := filepath.EvalSymlinks(canonical); err == nil && resolved != canonical {
+		m, err := topMount(resolved)
+		if err != nil {
+			return target{}, err
+		}
+		return ours(resolved, m), nil
+	}
+	return target{path: canonical}, nil
+}
+
+func ours(path string, m *mountinfo.Info) target {
+	if m != nil && m.FSType == fsType {
+		return target{path: path, mount: m}
+	}
+	return target{path: path}
+}
+
+// notMounted says so, and what is mounted instead.
+func (t target) notMounted() error {
+	all, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(fsType))
+	if err != nil || len(all) == 0 {
+		return fail(exitNotMounted, "%s is not an imagefs mount, and there is no other", t.path)
+	}
+	var paths []string
+	for _, m := range all {
+		paths = append(paths, m.Mountpoint)
+	}
+	return fail(exitNotMounted, "%s is not an imagefs mount: use %s", t.path, strings.Join(paths, " or "))
+}
+
+// owner is the uid that mounted; own uid where the kernel does not tell.
+func (t target) owner() int {
+	if t.mount != nil {
+		for _, option := range strings.Split(t.mount.VFSOptions, ",") {
+			if id, ok := strings.CutPrefix(option, "user_id="); ok {
+				if uid, err := strconv.Atoi(id); err == nil {
+					return uid
+				}
+			}
+		}
+	}
+	return os.Geteuid()
+}
+
+// maxUsers is how many processes a message names before it gets unreadable.
+const maxUsers = 3
+
+// users names processes that keep the mount busy, as far as this user can see:
+// those with an open file or their working directory in it. Reading the links in
+// /proc does not touch the mount.
+func (t target) users() []string {
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, cwd := range links {
+		proc := filepath.Dir(cwd)
+		if !t.usedBy(proc) {
+			continue
+		}
+		name, err := os.ReadFile(filepath.Join(proc, "comm"))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it has ended meanwhile
+		}
+		found = append(found, strings.TrimSpace(string(name))+" (pid "+filepath.Base(proc)+")")
+		if len(found) == maxUsers {
+			break
+		}
+	}
+	return found
+}
+
+func (t target) usedBy(proc string) bool {
+	links := []string{filepath.Join(proc, "cwd"), filepath.Join(proc, "root")}
+	if entries, err := os.ReadDir(filepath.Join(proc, "fd")); err == nil {
+		for _, e := range entries {
+			links = append(links, filepath.Join(proc, "fd", e.Name()))
+		}
+	}
+	for _, link := range links {
+		to, err := os.Readlink(link)
+		if err == nil && (to == t.path || strings.HasPrefix(to, t.path+"/")) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+
+	"github.com/imagefs/imagefs/catalog"
+	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/fs"
+	"github.com/imagefs/imagefs/image"
+)
+
+// lister lists the service's images for the catalog.
+type lister struct{ client *client.Client }
+
+// ListImages yields every image, or those of one name.
+func (l lister) ListImages(ctx context.Context, name *string, yield func([]image.Image) error) error {
+	return l.client.List(ctx, client.Filter{Name: name}, yield)
+}
+
+// directory is the catalog as fs sees it.
+type directory struct{ *catalog.Catalog }
+
+// Lookup finds one entry.
+func (d directory) Lookup(ctx context.Context, entry string) (fs.Entry, error) {
+	e, err := d.Catalog.Lookup(ctx, entry)
+	if err != nil {
+		return fs.Entry{}, err
+	}
+	return toEntry(e), nil
+}
+
+// List lists all entries.
+func (d directory) List(ctx context.Context) ([]fs.Entry, error) {
+	all, err := d.Catalog.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]fs.Entry, len(all))
+	for i, e := range all {
+		entries[i] = toEntry(e)
+	}
+	return entries, nil
+}
+
+func toEntry(e catalog.Entry) fs.Entry {
+	entry := fs.Entry{Name: e.Name, Image: e.Image}
+	if e.Draft != nil {
+		entry.Draft = e.Draft.ID()
+	}
+	return entry
+}
+
+// draftID is a draft as the catalog sees it.
+type draftID string
+
+// ID is the draft's id.
+func (d draftID) ID() string { return string(d) }
+
+// AddDraft shows a draft.
+func (d directory) AddDraft(entry, draft string) error {
+	return d.Catalog.AddDraft(entry, draftID(draft))
+}
+
+// MoveDraft shows it elsewhere.
+func (d directory) MoveDraft(draft, entry string) { d.Catalog.MoveDraft(draftID(draft), entry) }
+
+// RemoveDraft shows it no longer.
+func (d directory) RemoveDraft(draft string) { d.Catalog.RemoveDraft(draftID(draft)) }
+
+// ImageName is the name that an image at the entry has.
+func (directory) ImageName(entry string) (string, error) { return catalog.ImageName(entry) }

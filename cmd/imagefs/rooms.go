@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/imagefs/imagefs/cache"
+	"github.com/imagefs/imagefs/catalog"
+	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/commit"
+	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/fs"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/metrics"
+	"github.com/imagefs/imagefs/prefetch"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// rooms are the rooms of one mount, wired together. The adapters between them
+// are in roomdirectory.go, roomreads.go and roomwrites.go.
+type rooms struct {
+	client    *client.Client
+	staging   *staging.Store
+	cache     *cache.Cache
+	engine    *prefetch.Engine
+	catalog   *catalog.Catalog
+	committer *commit.Committer
+	log       *slog.Logger
+	server    atomic.Pointer[fs.Server] // nil before the mount
+
+	liveDrafts atomic.Int64 // made and not ended: being written, or being committed
+}
+
+// openRooms makes the first requests and opens the staging directory. Its errors
+// have their exit code. The caller closes the rooms.
+func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, error) {
+	release, _ := buildVersion()
+	dial, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	service, err := client.Dial(dial, client.Options{
+		Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(),
+		Streams: c.Streams, Store: c.Store, UserAgent: "imagefs/" + release, Logger: log,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fail(exitInterruptedBy, "interrupted: nothing was mounted")
+		}
+		return nil, serviceFailure(err, c.Cloud, c.Endpoint)
+	}
+	drafts, err := staging.Open(staging.Options{
+		Dir: c.StagingDir, Service: service.Service(), Project: service.Project(), Logger: log,
+	})
+	if err != nil {
+		service.Close()
+		return nil, stagingFailure(err)
+	}
+	r := &rooms{client: service, staging: drafts, log: log}
+	r.cache = cache.New(cache.Options{Memory: c.Memory, Streams: c.Streams, Source: service, Logger: log})
+	r.engine = prefetch.New(prefetch.Options{
+		Cache: r.cache, Whole: service, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
+	})
+	r.catalog = catalog.New(catalog.Options{
+		Lister: lister{service}, Records: service, Project: service.Project(), TTL: c.ListTTL, Logger: log,
+		OnChange: func(entry string) {
+			if server := r.server.Load(); server != nil {
+				server.EntryChanged(entry)
+			}
+		},
+	})
+	r.committer = commit.New(commit.Options{
+		Service: service, Names: r.catalog, Bases: bases{r.engine}, Logger: log,
+		Defaults: commit.Defaults{Visibility: c.NewVisibility, Properties: c.NewProperties, Tags: c.NewTags},
+	})
+	return r, nil
+}
+
+// mount mounts the rooms. It returns when the mount answers.
+func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (served, error) {
+	server, err := fs.Mount(ctx, mountpoint, fs.Rooms{
+		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: drafts{r.staging, &r.liveDrafts},
+		Committer: committer{r.committer}, Usage: usage{r.client},
+	}, fs.Options{
+		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
+		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.server.Store(server)
+	return server, nil
+}
+
+// sourceName is the first column of /proc/mounts.
+func sourceName(c config.Config, service string) string {
+	if c.Cloud != "" {
+		return "cloud:" + c.Cloud
+	}
+	return service
+}
+
+// waitForCleanUp waits until no commit is under way, up to a limit.
+func (r *rooms) waitForCleanUp(limit time.Duration) {
+	for deadline := time.Now().Add(limit); len(r.committer.Active()) > 0 && time.Now().Before(deadline); {
+		time.Sleep(cleanUpPoll)
+	}
+}
+
+// cleanUpPoll is how often commits that were given up are looked at: they have a
+// request or two to make.
+const cleanUpPoll = 20 * time.Millisecond
+
+// close ends the rooms in the order in which they use each other. The filesystem
+// must have ended before.
+func (r *rooms) close() error {
+	r.engine.Close()
+	r.cache.Close()
+	r.catalog.Close()
+	err := r.staging.Close()
+	r.client.Close()
+	return err
+}
+
+// keptDrafts lists what waits in staging for a person: what earlier runs left and
+// what failed in this one.
+func (r *rooms) keptDrafts() ([]metrics.Draft, error) {
+	kept, err := r.staging.Kept()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]metrics.Draft, 0, len(kept))
+	for _, k := range kept {
+		d := metrics.Draft{Name: k.Name, Path: k.Path, State: string(k.State), Reason: k.Reason, Size: k.Size}
+		if k.Damage != "" {
+			d.State, d.Reason = "damaged", k.Damage
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+// stagingFailure gives an error of the staging directory its exit code. The room
+// says what to do.
+func stagingFailure(err error) error {
+	code := exitLocalDir
+	if image.Is(err, image.LocalFull) {
+		code = exitLocalFull
+	}
+	return &failure{code: code, err: err}
+}
+
+var errForeignDraft = errors.New("a draft of another staging directory")
+
+// usage tells the project's quota.
+type usage struct{ client *client.Client }
+
+// quotaName is the service's word for the sum of all images' bytes, in MiB.
+const quotaName = "image_size_total"
+
+// Storage is what the project stores and may store, in bytes.
+func (u usage) Storage(ctx context.Context) (used, limit int64, ok bool, err error) {
+	all, err := u.client.Usage(ctx)
+	switch {
+	case image.Is(err, image.Unsupported):
+		return 0, 0, false, nil
+	case err != nil:
+		return 0, 0, false, fmt.Errorf("usage: %w", err)
+	}
+	quota, known := all[quotaName]
+	if !known || quota.Limit < 0 {
+		return 0, 0, false, nil
+	}
+	return quota.Used << 20, quota.Limit << 20, true, nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/imagefs/imagefs/commit"
+	"github.com/imagefs/imagefs/fs"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// drafts makes drafts for fs, and counts those that have not ended.
+type drafts struct {
+	*staging.Store
+	live *atomic.Int64
+}
+
+// Create makes a draft.
+func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
+	with := staging.Spec{Name: spec.Name, Entry: spec.Entry, Into: spec.Into, Attributes: spec.Attributes}
+	if spec.Replaces != nil {
+		with.Replaces, with.Inherit = spec.Replaces.ID, spec.Replaces
+	}
+	if spec.Base != nil {
+		with.Base, with.BaseImage = spec.Base, *spec.Replaces
+	}
+	d, err := s.Store.Create(with)
+	if err != nil {
+		return nil, err
+	}
+	s.live.Add(1)
+	return &draft{Draft: d, ended: sync.OnceFunc(func() { s.live.Add(-1) })}, nil
+}
+
+// draft is a draft of staging as fs sees it.
+type draft struct {
+	*staging.Draft
+	ended func() // called after the end, once or more
+}
+
+// SetAttributes journals what the committed image begins with.
+func (d *draft) SetAttributes(a image.Attributes) error {
+	return d.Update(func(r *staging.Record) { r.Attributes = a })
+}
+
+// Rename journals what the image will be called and, where over is given, what its
+// commit retires instead.
+func (d *draft) Rename(name, entry string, over *image.Image) error {
+	return d.Update(func(r *staging.Record) {
+		r.Name, r.Entry = name, entry
+		if over != nil {
+			r.Replaces = over.ID
+		}
+	})
+}
+
+// Close leaves the draft in staging as it is.
+func (d *draft) Close() error {
+	defer d.ended()
+	return d.Draft.Close()
+}
+
+// Discard removes the draft.
+func (d *draft) Discard() error {
+	defer d.ended()
+	return d.Draft.Discard()
+}
+
+// Abandon keeps the draft: its writer was killed.
+func (d *draft) Abandon(why string) error {
+	defer d.ended()
+	return d.Keep(staging.StateAbandoned, why)
+}
+
+// KeepFailed keeps the draft: its commit failed.
+func (d *draft) KeepFailed(err error) error {
+	defer d.ended()
+	return d.Keep(staging.StateFailed, err.Error())
+}
+
+// committer makes images of drafts for fs.
+type committer struct{ *commit.Committer }
+
+// Commit makes an image of the draft.
+func (c committer) Commit(ctx context.Context, d fs.Draft) (image.Image, error) {
+	own, ok := d.(*draft)
+	if !ok {
+		return image.Image{}, errForeignDraft
+	}
+	return c.Committer.Commit(ctx, own.Draft)
+}
+
+// CommitEmpty makes an image without data of the draft.
+func (c committer) CommitEmpty(ctx context.Context, d fs.Draft) (image.Image, error) {
+	own, ok := d.(*draft)
+	if !ok {
+		return image.Image{}, errForeignDraft
+	}
+	return c.Committer.CommitEmpty(ctx, own.Draft)
+}

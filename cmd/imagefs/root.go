@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imagefs/imagefs/config"
+)
+
+// streams are the standard files of the process.
+type streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+const rootHelp = `imagefs mounts an OpenStack Image service (Glance, API v2) as a directory.
+
+Each image is a file: ls lists images, reading fetches only the bytes asked for,
+a new file becomes an image when it is closed, mv renames the image, rm deletes it.
+
+  mkdir -p ~/images
+  imagefs mount --cloud mycloud ~/images
+  qemu-img info ~/images/debian-13.qcow2
+  imagefs unmount ~/images
+
+Without a cloud at hand: imagefs demo`
+
+// run is the whole program: it returns the exit code and prints an error as one
+// line.
+func run(ctx context.Context, args []string, std streams) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errReported) {
+		// A closed stderr leaves nobody to tell; the exit code still does.
+		_, _ = fmt.Fprintf(std.Err, "imagefs: %s\n", oneLine(err))
+	}
+	return int(codeOf(err))
+}
+
+// errReported marks a failure that has been printed already.
+var errReported = errors.New("already reported")
+
+func newRoot(std streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "imagefs",
+		Short:         "Mount an OpenStack Image service as a directory",
+		Long:          rootHelp,
+		Args:          unknownCommand,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(*cobra.Command, []string) error {
+			return fail(exitUsage, "no command given: see imagefs --help")
+		},
+	}
+	root.SetIn(std.In)
+	root.SetOut(std.Out)
+	root.SetErr(std.Err)
+	root.SetFlagErrorFunc(usageError)
+	root.AddCommand(
+		mountCommand(std), daemonCommand(std), unmountCommand(std), statusCommand(std),
+		serveCommand(std), demoCommand(std), versionCommand(std), exitCodesTopic(),
+	)
+	return root
+}
+
+// usageError gives a mistake on the command line its code and points to the
+// help.
+func usageError(cmd *cobra.Command, err error) error {
+	return fail(exitUsage, "%w: see %s --help", err, cmd.CommandPath())
+}
+
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(cmd, fmt.Errorf("unknown command %q", args[0]))
+	}
+	return nil
+}
+
+// exactly is cobra.ExactArgs with our words.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < n:
+			return usageError(cmd, fmt.Errorf("%s is missing", what))
+		case len(args) > n:
+			return usageError(cmd, fmt.Errorf("unexpected argument %q", args[n]))
+		}
+		return nil
+	}
+}
+
+// atMost is cobra.MaximumNArgs with our words.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageError(cmd, fmt.Errorf("unexpected argument %q", args[n]))
+		}
+		return nil
+	}
+}
+
+// addOptions gives the command a flag for every option of the configuration.
+func addOptions(cmd *cobra.Command, flags *config.Flags, host config.Host) {
+	cmd.Flags().SortFlags = false
+	for _, o := range config.Options() {
+		cmd.Flags().Var(flags.Flag(o, host), o.Name, o.Usage)
+		if o.Arg == "" {
+			cmd.Flags().Lookup(o.Name).NoOptDefVal = "true"
+		}
+	}
+}
+
+// exitCodesTopic is `imagefs help exit-codes`.
+func exitCodesTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("Every error is one line on stderr that says what to do, and one of these codes:\n\n")
+	for _, m := range exitTable() {
+		text := m.Cause
+		if m.Do != "" {
+			text += ": " + m.Do
+		}
+		fmt.Fprintf(&b, "  %3d  %s\n", m.Code, text)
+	}
+	return &cobra.Command{Use: "exit-codes", Short: "What each exit code means", Long: strings.TrimRight(b.String(), "\n")}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// runtimeDirs are where the daemons of a user may have their sockets, the
+// preferred one first. A cron job or a su session lacks XDG_RUNTIME_DIR, so that
+// all of them have to be looked at.
+func runtimeDirs(uid int, getenv func(string) string) []string {
+	if uid == 0 {
+		return []string{"/run/imagefs"}
+	}
+	var dirs []string
+	if dir := getenv("XDG_RUNTIME_DIR"); uid == os.Geteuid() && filepath.IsAbs(dir) {
+		dirs = append(dirs, filepath.Join(dir, "imagefs"))
+	}
+	if dir := filepath.Join("/run/user", strconv.Itoa(uid), "imagefs"); len(dirs) == 0 || dirs[0] != dir {
+		dirs = append(dirs, dir)
+	}
+	return append(dirs, filepath.Join(os.TempDir(), "imagefs-"+strconv.Itoa(uid)))
+}
+
+// socketName is the file name of a mountpoint's socket: a hash, because a path
+// may be longer than the 107 bytes that an address holds.
+func socketName(mountpoint string) string {
+	sum := sha256.Sum256([]byte(mountpoint))
+	return hex.EncodeToString(sum[:8]) + ".sock"
+}
+
+// makeRuntimeDir makes the first directory that can be made, and refuses one that
+// others could write to.
+func makeRuntimeDir(dirs []string) (string, error) {
+	var why error
+	for i, dir := range dirs {
+		if i < len(dirs)-1 { // only what lies below an existing directory: /run/user/N is made by login
+			if _, err := os.Stat(filepath.Dir(dir)); err != nil {
+				why = errors.Join(why, err)
+				continue
+			}
+		}
+		err := os.Mkdir(dir, 0o700)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			err = checkPrivate(dir, os.Geteuid())
+		}
+		if err == nil {
+			return dir, nil
+		}
+		why = errors.Join(why, err)
+	}
+	return "", fail(exitLocalDir, "no directory for the status socket: %w: set XDG_RUNTIME_DIR to a directory of your own", why)
+}
+
+// checkPrivate refuses a directory that anyone but uid can write to.
+func checkPrivate(dir string, uid int) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory", dir)
+	case !ok || int(stat.Uid) != uid:
+		return fmt.Errorf("%s does not belong to uid %d", dir, uid)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written to by others: chmod 700 it", dir)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/metrics"
+)
+
+// about gathers what a mount tells about itself, from memory and the local disk.
+type about struct {
+	mountpoint string
+	logFile    string
+	config     config.Config
+	started    time.Time
+	rooms      *rooms
+	serving    atomic.Pointer[served] // nil before the mount
+	ending     atomic.Bool
+}
+
+func (a *about) snapshot() metrics.Snapshot {
+	release, _ := buildVersion()
+	c := a.config
+	s := metrics.Snapshot{
+		Mountpoint: a.mountpoint, PID: os.Getpid(), Version: release, LogFile: a.logFile,
+		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounted,
+		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User()},
+		Options: metrics.Options{
+			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
+			UID: c.UID, GID: c.GID, Memory: c.Memory, Streams: c.Streams,
+			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir,
+		},
+		Listing: a.listing(),
+		Cache:   a.cache(),
+		Uploads: a.uploads(),
+		Drafts:  []metrics.Draft{},
+	}
+	if a.ending.Load() {
+		s.State = metrics.StateEnding
+	}
+	if server := a.serving.Load(); server != nil {
+		s.Handles = (*server).OpenHandles()
+	}
+	if kept, err := a.rooms.keptDrafts(); err == nil { // an unreadable staging directory is in the log since the mount
+		s.Drafts = append(s.Drafts, kept...)
+	}
+	return s
+}
+
+func (a *about) listing() metrics.Listing {
+	stats := a.rooms.catalog.Stats()
+	l := metrics.Listing{Images: stats.Images, Warning: stats.Warning}
+	if !stats.Listed.IsZero() {
+		age := time.Since(stats.Listed).Seconds()
+		l.Age = &age
+	}
+	return l
+}
+
+func (a *about) cache() metrics.Cache {
+	stats := a.rooms.cache.Stats()
+	return metrics.Cache{
+		Bytes: stats.Memory, Limit: stats.Budget, Blocks: int64(stats.Blocks),
+		Hits: stats.Hits, Misses: stats.Misses, Fetched: stats.Fetched,
+	}
+}
+
+func (a *about) uploads() []metrics.Upload {
+	uploads := []metrics.Upload{}
+	for _, p := range a.rooms.committer.Active() {
+		uploads = append(uploads, metrics.Upload{
+			Name: p.Name, Draft: p.Draft, Sent: p.Sent, Size: p.Size, Seconds: time.Since(p.Since).Seconds(),
+		})
+	}
+	return uploads
+}

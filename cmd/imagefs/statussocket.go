@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/metrics"
+)
+
+const (
+	// statusPath is where the socket's HTTP server has the snapshot, and endPath
+	// what ends the daemon without waiting.
+	statusPath = "/status"
+	endPath    = "/end"
+	// askTimeout bounds one question to a daemon: it answers from memory and the
+	// local disk.
+	askTimeout = 5 * time.Second
+	// maxAnswer, in bytes, bounds what is read of an answer: some hundred bytes
+	// for each of thousands of drafts.
+	maxAnswer = 8 << 20
+)
+
+// statusServer answers status on the mountpoint's socket until Close.
+type statusServer struct {
+	dir    string
+	server *http.Server
+	done   chan struct{} // closed when serving has ended
+}
+
+// answers are what a daemon answers with.
+type answers struct {
+	snapshot func() metrics.Snapshot
+	end      func() // returns at once
+}
+
+// listenStatus takes the mountpoint's socket. It fails with exitMountBusy while
+// another daemon has it: one that is mounted there, or that still finishes the
+// uploads of the mount before.
+func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger) (*statusServer, error) {
+	dir, err := makeRuntimeDir(dirs)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return nil, fail(exitLocalDir, "%w: the status socket cannot be made in %s", err, dir)
+	}
+	defer unlock()
+	path := filepath.Join(dir, socketName(mountpoint))
+	if conn, err := net.DialTimeout("unix", path, askTimeout); err == nil {
+		pid, pidErr := peerPID(conn)
+		if err := errors.Join(pidErr, conn.Close()); err != nil {
+			log.Debug("the daemon that has the socket cannot be identified", "error", err)
+		}
+		return nil, fail(exitMountBusy, "the imagefs daemon %d of the mount before on %s still finishes its uploads: wait for it with imagefs unmount %s",
+			pid, mountpoint, mountpoint)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // what a killed daemon left
+		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)
+	}
+	s := &statusServer{
+		dir: dir, done: make(chan struct{}),
+		server: &http.Server{Handler: a.handler(log), ReadHeaderTimeout: askTimeout, WriteTimeout: askTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("status can no longer be asked for", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+func (a answers) handler(log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(a.snapshot()); err != nil {
+			log.Debug("who asked for the status did not wait for it", "error", err)
+		}
+	})
+	mux.HandleFunc("POST "+endPath, func(w http.ResponseWriter, _ *http.Request) {
+		log.Warn("told to end without waiting; unfinished files stay in staging")
+		w.WriteHeader(http.StatusAccepted)
+		a.end()
+	})
+	return mux
+}
+
+// Close ends the server and removes the socket.
+func (s *statusServer) Close() error {
+	unlock, err := lockDir(s.dir)
+	if err == nil {
+		defer unlock()
+	}
+	err = errors.Join(err, s.server.Close()) // the listener removes its file
+	<-s.done
+	return err
+}
+
+// lockDir keeps two daemons from taking one socket: who holds the lock may remove
+// a dead one. It waits for others, who hold it only as long as that takes.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing a directory frees the lock and cannot lose data
+}

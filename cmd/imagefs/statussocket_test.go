@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/imagefs/imagefs/metrics"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func TestStatusSocket(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	told := 0
+	want := metrics.Snapshot{Mountpoint: "/m", PID: 7, Uploads: []metrics.Upload{{Name: "x", Size: 3}}, Drafts: []metrics.Draft{}}
+	s, err := listenStatus("/m", []string{dir}, answers{snapshot: func() metrics.Snapshot { return want }, end: func() { told++ }}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, socketName("/m"))
+	for file, mode := range map[string]os.FileMode{dir: 0o700, path: 0o600} {
+		info, err := os.Stat(file)
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: mode %v, %v; want %o", file, info.Mode().Perm(), err, mode)
+		}
+	}
+	got, err := daemon{socket: path}.ask(context.Background())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if err := (daemon{socket: path}).end(context.Background()); err != nil || told != 1 {
+		t.Errorf("told to end %d times, %v", told, err)
+	}
+	// Another daemon cannot take the mountpoint, and can take another one.
+	if _, err := listenStatus("/m", []string{dir}, answers{}, quiet); codeOf(err) != exitMountBusy || !strings.Contains(err.Error(), "wait for it with imagefs unmount /m") {
+		t.Errorf("a second daemon: %v", err)
+	}
+	other, err := listenStatus("/n", []string{dir}, answers{}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []*statusServer{other, s} {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, err := (daemon{socket: path}).ask(context.Background()); err == nil {
+		t.Error("a closed socket answers")
+	}
+}
+
+// A killed daemon leaves its socket; the next one takes its place.
+func TestStaleSocket(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, socketName("/m")), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := listenStatus("/m", []string{dir}, answers{}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRuntimeDirIsPrivate(t *testing.T) {
+	base := t.TempDir()
+	open, link, file := filepath.Join(base, "open"), filepath.Join(base, "link"), filepath.Join(base, "file")
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777), os.Symlink(base, link), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{open, link, file, filepath.Join(base, "no", "where", "x")} {
+		if got, err := makeRuntimeDir([]string{dir}); codeOf(err) != exitLocalDir {
+			t.Errorf("%s is taken as %q: %v", dir, got, err)
+		}
+	}
+	good := filepath.Join(base, "good")
+	if got, err := makeRuntimeDir([]string{filepath.Join(base, "none", "x"), open, good}); err != nil || got != good {
+		t.Errorf("the first usable one: %q, %v", got, err)
+	}
+	if err := checkPrivate(good, os.Geteuid()+1); err == nil {
+		t.Error("another's directory counts as theirs")
+	}
+}
+
+func TestRuntimeDirs(t *testing.T) {
+	env := func(dir string) func(string) string { return func(string) string { return dir } }
+	t.Setenv("TMPDIR", "/tmp")
+	if got := runtimeDirs(0, env("/run/user/0")); !slices.Equal(got, []string{"/run/imagefs"}) {
+		t.Errorf("root: %v", got)
+	}
+	if got := runtimeDirs(4321, env("/x")); !slices.Equal(got, []string{"/run/user/4321/imagefs", "/tmp/imagefs-4321"}) {
+		t.Errorf("another user's: %v", got)
+	}
+	if socketName("/a") == socketName("/b") || len(socketName(strings.Repeat("x", 5000))) > 30 {
+		t.Error("socket names are short and distinct")
+	}
+}
