@@ -366,3 +366,41 @@ func TestKilledWriter(t *testing.T) {
 		}
 	})
 }
+
+// Ctrl-C of a cp that waits for the upload in its close frees it, leaves no image
+// and keeps the draft.
+func TestInterruptedUpload(t *testing.T) {
+	s, stop, err := startEmbedded(t.TempDir(), "--latency", "2s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.api.Close()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	m := mountOn(t, s)
+	name := "interrupted.img"
+	source := file(t, name, noise(55, 1<<20))
+	cp := exec.Command("cp", source, m.path(name))
+	if err := cp.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.until("the upload to begin", func() bool {
+		return strings.Contains(run(t, binary, "status", m.dir), "upload    "+name)
+	})
+	if err := cp.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cp.Wait(); err == nil {
+		t.Error("the interrupted cp succeeded")
+	}
+	m.until("the draft to be kept", func() bool {
+		return len(m.drafts()) == 1 && strings.Contains(m.log.String(), "kept in staging")
+	})
+	if left := s.images(t, name); len(left) != 0 {
+		t.Errorf("the interrupted cp left %v", left)
+	}
+	run(t, "cmp", source, strings.TrimSuffix(m.drafts()[0], ".json")+".data")
+}
