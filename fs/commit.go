@@ -82,7 +82,7 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	if err == nil {
 		img, err = commit(work, d.bytes)
 	}
-	if err == nil {
+	if err == nil && img.ID != "" { // none: there was nothing to commit, or it was unlinked
 		d.node.replace(img)
 	}
 

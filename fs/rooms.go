@@ -125,8 +125,9 @@ type Draft interface {
 	KeepFailed(err error) error // keeps both: the commit failed
 }
 
-// Committer makes an image of a draft. ctx ends the work: then nothing of it is
-// left in the service and the draft is kept.
+// Committer makes an image of a draft; the zero image where there was nothing to
+// commit or the draft was unlinked. ctx ends the work: then nothing of it is left
+// in the service and the draft is kept.
 type Committer interface {
 	Commit(ctx context.Context, d Draft) (image.Image, error)
 	CommitEmpty(ctx context.Context, d Draft) (image.Image, error)
