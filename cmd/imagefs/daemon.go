@@ -100,12 +100,10 @@ func spawn(mountpoint string, stderr io.Writer) (cmd *exec.Cmd, in, out *os.File
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	defer configR.Close() // the daemon has its own
 	reportR, reportW, err := os.Pipe()
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, configW.Close())
+		return nil, nil, nil, errors.Join(err, configR.Close(), configW.Close())
 	}
-	defer reportW.Close()                             // the daemon has its own
 	cmd = exec.Command(program, "daemon", mountpoint) // the mountpoint is for who looks at ps
 	cmd.Args[0] = "imagefs"
 	cmd.Stderr = stderr // until its log is open
@@ -113,7 +111,8 @@ func spawn(mountpoint string, stderr io.Writer) (cmd *exec.Cmd, in, out *os.File
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// Kernels before 5.11 lack the flag: then the daemon keeps what we inherited.
 	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
-	if err := cmd.Start(); err != nil {
+	err = errors.Join(cmd.Start(), configR.Close(), reportW.Close()) // the daemon has its own
+	if err != nil {
 		return nil, nil, nil, errors.Join(err, configW.Close(), reportR.Close())
 	}
 	return cmd, configW, reportR, nil

@@ -73,7 +73,7 @@ func (w *world) asUser() *world {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.program = filepath.Join(w.dir, "imagefs")
+	w.program = filepath.Join(w.dir, "program")
 	if err := os.WriteFile(w.program, text, 0o755); err != nil {
 		w.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -86,11 +87,13 @@ func isMounted(t *testing.T, path string) bool {
 
 // The daily life of a mount, as root where the tests are root, and as a user.
 func TestMountLife(t *testing.T) {
+	t.Parallel()
 	for name, prepare := range map[string]func(*world) *world{
 		"self": func(w *world) *world { return w },
 		"user": (*world).asUser,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := prepare(newWorld(t))
 			endpoint := service(t, nil)
 			m := w.mounted(endpoint)
@@ -133,6 +136,7 @@ func TestMountLife(t *testing.T) {
 
 // Each cause has its code and one line, and leaves nothing mounted.
 func TestMountFailures(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).asUser()
 	m := w.mkdir("m")
 	w.cleanMount(m)
@@ -144,7 +148,9 @@ func TestMountFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := service(t, nil)
-	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	untrusted.StartTLS()
 	defer untrusted.Close()
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
@@ -200,7 +206,7 @@ func TestMountFailures(t *testing.T) {
 			}
 		}
 	}
-	if left, err := os.ReadDir(filepath.Join(w.dir, "imagefs-run")); err == nil && len(left) > 0 {
+	if left, err := os.ReadDir(filepath.Join(w.dir, "imagefs")); err == nil && len(left) > 0 {
 		t.Errorf("sockets left: %v", left)
 	}
 }
@@ -208,6 +214,7 @@ func TestMountFailures(t *testing.T) {
 // A token given on the command line reaches the daemon, but neither its arguments
 // nor its environment.
 func TestTokenStaysHidden(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	seen := make(chan string, 100)
 	endpoint := service(t, func(next http.Handler) http.Handler {
@@ -243,6 +250,7 @@ func TestTokenStaysHidden(t *testing.T) {
 
 // Ctrl-C while the service does not answer ends the start, and nothing is left.
 func TestInterruptedStart(t *testing.T) {
+	t.Parallel()
 	asked := make(chan struct{}, 10)
 	endpoint := service(t, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

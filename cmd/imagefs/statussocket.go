@@ -55,15 +55,11 @@ func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger)
 	}
 	defer unlock()
 	path := filepath.Join(dir, socketName(mountpoint))
-	if conn, err := net.DialTimeout("unix", path, askTimeout); err == nil {
-		pid, pidErr := peerPID(conn)
-		if err := errors.Join(pidErr, conn.Close()); err != nil {
-			log.Debug("the daemon that has the socket cannot be identified", "error", err)
-		}
-		return nil, fail(exitMountBusy, "the imagefs daemon %d of the mount before on %s still finishes its uploads: wait for it with imagefs unmount %s",
-			pid, mountpoint, mountpoint)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // what a killed daemon left
+	switch taken, err := removeDead(path); {
+	case taken:
+		return nil, fail(exitMountBusy, "the imagefs daemon of the mount before on %s still finishes its uploads: wait for it with imagefs unmount %s",
+			mountpoint, mountpoint)
+	case err != nil:
 		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)
 	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -111,6 +107,37 @@ func (s *statusServer) Close() error {
 	err = errors.Join(err, s.server.Close()) // the listener removes its file
 	<-s.done
 	return err
+}
+
+// removeDead removes a socket that a killed daemon left; taken says that a daemon
+// is alive behind it. The directory must be locked.
+func removeDead(path string) (taken bool, err error) {
+	conn, err := net.DialTimeout("unix", path, askTimeout)
+	switch {
+	case err == nil:
+		return true, conn.Close()
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case errors.Is(err, unix.ECONNREFUSED): // nobody listens
+		return false, os.Remove(path)
+	default: // a daemon that is stuck does not answer either
+		return true, nil
+	}
+}
+
+// sweepDead removes what a killed daemon of this user left for a mountpoint.
+// Nothing depends on it: the next mount there does it too.
+func sweepDead(mountpoint string) {
+	for _, dir := range runtimeDirs(os.Geteuid(), os.Getenv) {
+		path := filepath.Join(dir, socketName(mountpoint))
+		if _, err := os.Lstat(path); err != nil || checkPrivate(dir, os.Geteuid()) != nil {
+			continue
+		}
+		if unlock, err := lockDir(dir); err == nil {
+			_, _ = removeDead(path) // as said above
+			unlock()
+		}
+	}
 }
 
 // lockDir keeps two daemons from taking one socket: who holds the lock may remove

@@ -77,6 +77,7 @@ func (t target) force(ctx context.Context, stderr io.Writer) error {
 	if err := t.detach(ctx, true); err != nil {
 		return err
 	}
+	defer sweepDead(t.path)
 	if alive {
 		if err = d.endNow(ctx); err == nil {
 			return nil
@@ -139,6 +140,7 @@ func unmount(ctx context.Context, t target, stderr io.Writer) error {
 		}
 	}
 	if !alive {
+		sweepDead(t.path)
 		return nil
 	}
 	return waitForDaemon(ctx, t, d, end, line)

@@ -52,6 +52,7 @@ func (w *world) uploading(m string) {
 }
 
 func TestUnmountWaitsForUploads(t *testing.T) {
+	t.Parallel()
 	g, endpoint := gatedService(t)
 	w := newWorld(t)
 	m := w.mounted(endpoint)
@@ -78,6 +79,7 @@ func TestUnmountWaitsForUploads(t *testing.T) {
 }
 
 func TestUnmountForce(t *testing.T) {
+	t.Parallel()
 	_, endpoint := gatedService(t)
 	w := newWorld(t)
 	m := w.mounted(endpoint)
@@ -101,6 +103,7 @@ func TestUnmountForce(t *testing.T) {
 
 // A daemon that is stuck is killed.
 func TestUnmountForceStuck(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.mounted(service(t, nil))
 	pid := w.mustAsk(m).PID
@@ -137,6 +140,7 @@ func imagesOf(t *testing.T, endpoint string) int {
 }
 
 func TestUnmountBusy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.mounted(service(t, nil))
 	w.mustSh("echo x > m/x")
@@ -154,6 +158,7 @@ func TestUnmountBusy(t *testing.T) {
 // A mount whose daemon was killed answers nothing; it can be looked at, is not
 // mounted over, and goes.
 func TestDeadMount(t *testing.T) {
+	t.Parallel()
 	for _, flags := range [][]string{nil, {"--force"}} {
 		w := newWorld(t)
 		endpoint := service(t, nil)
@@ -177,6 +182,7 @@ func TestDeadMount(t *testing.T) {
 }
 
 func TestForegroundSignals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	endpoint := service(t, nil)
 	m := w.mkdir("m")
