@@ -114,6 +114,8 @@ type request struct {
 	*http.Request
 	id     string // x-openstack-request-id of the answer
 	caller caller
+	begun  bool // the body is being read
+	ended  bool // the body has been read to its end
 }
 
 // ServeHTTP answers one request of the Image API v2.
@@ -121,6 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{Request: r, id: "req-" + uuid.NewString()}
 	w.Header().Set("X-Openstack-Request-Id", req.id)
 	s.expect(w)
+	s.expectBody(w, req)
 	if !s.delay(r.Context()) {
 		return
 	}

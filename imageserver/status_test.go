@@ -166,6 +166,48 @@ func TestUploadCutOff(t *testing.T) {
 	}
 }
 
+// TestExpect refuses a body before it is sent.
+func TestExpect(t *testing.T) {
+	r := open(t, Options{})
+	id := r.newActive(t, "data")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "PUT /v2/images/%s/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", id); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusConflict || !resp.Close {
+		t.Errorf("status %d, connection closes: %v", resp.StatusCode, resp.Close)
+	}
+}
+
+// TestBodyNeverSent pins that a refused caller who announced a body and sends
+// none does not keep its connection for ever.
+func TestBodyNeverSent(t *testing.T) {
+	r := open(t, Options{})
+	r.stall = 200 * time.Millisecond
+	for _, head := range []string{"PUT /v2/images/nonsense/file", "DELETE /v2/images/nonsense", "POST /v2/images"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\n", head); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 40") {
+			t.Errorf("%s: %v: %s", head, err, text)
+		}
+	}
+}
+
 // TestUploadShort ends the body early but keeps the connection half open: the
 // caller still gets an answer.
 func TestUploadShort(t *testing.T) {
