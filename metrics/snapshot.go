@@ -70,6 +70,7 @@ type Cache struct {
 type Upload struct {
 	Name    string  `json:"name"`
 	Draft   string  `json:"draft"`
+	Phase   string  `json:"phase"` // waiting, preparing, uploading, checking, publishing
 	Sent    int64   `json:"sent_bytes"`
 	Size    int64   `json:"size_bytes"`
 	Seconds float64 `json:"seconds"`

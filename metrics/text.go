@@ -87,6 +87,9 @@ func (c Cache) text() string {
 	return text + ", " + bytes(c.Fetched) + " fetched"
 }
 
+// phaseUploading is the phase that needs no word: its bytes move.
+const phaseUploading = "uploading"
+
 // Text is one upload in a few words, as status and unmount show it.
 func (u Upload) Text() string {
 	text := fmt.Sprintf("%s: %s of %s", plain(u.Name), bytes(u.Sent), bytes(u.Size))
@@ -95,6 +98,9 @@ func (u Upload) Text() string {
 	}
 	if u.Seconds >= 1 && u.Sent > 0 {
 		text += fmt.Sprintf(", %s/s", bytes(int64(float64(u.Sent)/u.Seconds)))
+	}
+	if u.Phase != "" && u.Phase != phaseUploading {
+		text += ", " + u.Phase
 	}
 	return text
 }

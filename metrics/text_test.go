@@ -26,8 +26,8 @@ func busy() Snapshot {
 		Cache:   Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30},
 		Handles: 3,
 		Uploads: []Upload{
-			{Name: "disk.qcow2", Draft: "d1", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
-			{Name: "evil\x1b[2J\u202e", Draft: "d2", Sent: 0, Size: 0},
+			{Name: "disk.qcow2", Draft: "d1", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
+			{Name: "evil\x1b[2J\u202e", Draft: "d2", Phase: "checking", Sent: 0, Size: 0},
 		},
 		Drafts: []Draft{{Name: "old.raw", Path: "/var/lib/imagefs/staging/ab/cd.data", State: "failed", Reason: "upload: over quota", Size: 5 << 20}},
 	}

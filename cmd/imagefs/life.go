@@ -94,7 +94,7 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	}
 	server, err := r.mount(interrupts.first, l.mountpoint, l.config)
 	if err != nil {
-		return mountFailure(err, l.mountpoint)
+		return mountFailure(err, l.mountpoint, l.logFile)
 	}
 	a.serving.Store(&server)
 	t, err := findTarget(l.mountpoint)
@@ -179,21 +179,6 @@ func (l life) takeAway(t target) (lazy bool) {
 func (l life) notify(state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
 		l.log.Warn("systemd cannot be told", "error", err)
-	}
-}
-
-// mountFailure says what to do about a mount that the kernel or fusermount3
-// refused. Its usual causes have been looked for before.
-func mountFailure(err error, mountpoint string) error {
-	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fail(exitMountDenied, "mounting on %s is refused: %w (in a container, add the capability SYS_ADMIN)", mountpoint, err)
-	case errors.Is(err, unix.EBUSY):
-		return fail(exitMountBusy, "%s is busy: %w (unmount what is mounted there)", mountpoint, err)
-	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return fail(exitNoFUSE, "the kernel has no FUSE: %w (load the module with modprobe fuse)", err)
-	default:
-		return fail(exitInternal, "mounting on %s failed: %w", mountpoint, err)
 	}
 }
 

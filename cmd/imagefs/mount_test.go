@@ -143,6 +143,13 @@ func TestMountFailures(t *testing.T) {
 	w.mkdir("full")
 	w.mkdir("full/x")
 	w.write("file", "")
+	if err := os.Mkdir(filepath.Join(w.dir, "root"), 0o755); err != nil { // not theirs, where the tests are root
+		t.Fatal(err)
+	}
+	sticky := filepath.Join(w.dir, "sticky")
+	if err := errors.Join(os.Mkdir(sticky, 0o700), os.Chmod(sticky, 0o777|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
 	w.mkdir("stage")
 	if err := os.Chmod(filepath.Join(w.dir, "stage"), 0o777); err != nil {
 		t.Fatal(err)
@@ -168,11 +175,12 @@ func TestMountFailures(t *testing.T) {
 	}
 	w.write("clouds.yaml", "clouds:\n  bad:\n    auth:\n      auth_url: "+refusing.URL+"/v3\n      username: u\n      password: geheim\n      project_name: p\n")
 
-	for _, tc := range []struct {
+	type failing struct {
 		args string
 		want exitCode
 		says string
-	}{
+	}
+	cases := []failing{
 		{"--cloud nosuch m", exitCloud, "nosuch"},
 		{"--cloud bad m", exitCredentials, "cloud bad"},
 		{"--endpoint " + unreachable + " m", exitUnreachable, unreachable},
@@ -185,7 +193,12 @@ func TestMountFailures(t *testing.T) {
 		{"--endpoint " + good + " --allow-other m", exitAllowOther, "add the line user_allow_other to /etc/fuse.conf"},
 		{"--endpoint " + good + " --staging-dir stage m", exitLocalDir, "stage"},
 		{"--endpoint " + good + " --streams none m", exitUsage, "--streams"},
-	} {
+	}
+	if w.uid != os.Geteuid() {
+		cases = append(cases, failing{"--endpoint " + good + " root", exitMountDenied, "not yours"},
+			failing{"--endpoint " + good + " sticky", exitMountDenied, "not yours"})
+	}
+	for _, tc := range cases {
 		for _, how := range []string{"mount --foreground ", "mount "} {
 			if tc.want == exitAllowOther {
 				if allowed, err := confAllowsOther("/etc/fuse.conf"); err != nil || allowed {

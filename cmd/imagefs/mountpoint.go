@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -54,8 +55,8 @@ func checkDirectory(path string) error {
 		return fail(exitMountDenied, "%w: name a mountpoint that you can reach", err)
 	case !info.IsDir():
 		return fail(exitNotDirectory, "the mountpoint %s is not a directory: name an empty directory", path)
-	case unix.Access(path, unix.W_OK) != nil:
-		return fail(exitMountDenied, "you may not write to %s, and so not mount there: name a directory that is yours", path)
+	case unix.Access(path, unix.W_OK) != nil, stickyOfOthers(info):
+		return fail(exitMountDenied, "%s is not yours to write to, and so not to mount on: name a directory that is", path)
 	}
 	dir, err := os.Open(path)
 	if err != nil {
@@ -70,6 +71,14 @@ func checkDirectory(path string) error {
 	default:
 		return fail(exitNotEmpty, "the mountpoint %s is not empty (it has %q): a mount would hide its files, name an empty directory", path, names[0])
 	}
+}
+
+// stickyOfOthers is a directory such as /tmp, which fusermount3 lets only its
+// owner mount on.
+func stickyOfOthers(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	uid := os.Geteuid()
+	return ok && info.Mode()&fs.ModeSticky != 0 && uid != 0 && int(stat.Uid) != uid
 }
 
 // mountAt returns the FUSE mount on top at path, or nil. Mounts of other kinds

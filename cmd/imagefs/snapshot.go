@@ -71,7 +71,7 @@ func (a *about) uploads() []metrics.Upload {
 	uploads := []metrics.Upload{}
 	for _, p := range a.rooms.committer.Active() {
 		uploads = append(uploads, metrics.Upload{
-			Name: p.Name, Draft: p.Draft, Sent: p.Sent, Size: p.Size, Seconds: time.Since(p.Since).Seconds(),
+			Name: p.Name, Draft: p.Draft, Phase: string(p.Phase), Sent: p.Sent, Size: p.Size, Seconds: time.Since(p.Since).Seconds(),
 		})
 	}
 	return uploads
