@@ -63,6 +63,7 @@ func newDraft(s *Store, f *os.File, j journal, spec Spec) *Draft {
 		store: s, id: j.Draft, file: f, layered: j.Base != "", gate: semaphore.NewWeighted(gateWidth),
 		rec: j.Record, layer: j.layer, size: j.Size, mod: j.UpdatedAt,
 		base: holdBase(spec.Base), over: spec.BaseImage, inherit: spec.Inherit,
+		dirty: spec.Replaces != "" && spec.Base == nil,
 	}
 	if spec.Base != nil {
 		d.mod = spec.BaseImage.CreatedAt
@@ -99,7 +100,9 @@ func (d *Draft) ModTime() time.Time {
 }
 
 // Dirty reports whether the bytes or the size changed since the last commit that
-// succeeded (at first: since the draft was created).
+// succeeded (at first: since the draft was created). A draft that replaces an image
+// and is not over its bytes differs from the beginning: it was truncated by its
+// open.
 func (d *Draft) Dirty() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -265,3 +265,25 @@ func BenchmarkBareWrite(b *testing.B) {
 	}
 	must(b, f.Close())
 }
+
+// A draft that replaces an image and is not over its bytes was truncated by its
+// open: there is something to commit before a byte is written.
+func TestTruncatedAtOpenIsDirty(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	for _, c := range []struct {
+		spec Spec
+		want bool
+	}{
+		{Spec{Name: "new"}, false},
+		{Spec{Name: "filled", Into: "queued"}, false},
+		{Spec{Name: "truncated", Replaces: "old"}, true},
+	} {
+		d := create(t, s, c.spec)
+		if d.Dirty() != c.want || d.Written() {
+			t.Errorf("%s: dirty %v, written %v", c.spec.Name, d.Dirty(), d.Written())
+		}
+		if err := d.Discard(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -302,10 +302,25 @@ func TestOverwriteAndEdit(t *testing.T) {
 		m.settled()
 		run(t, "cp", file(t, "new", noise(10, 99999)), m.path(name))
 		holds(t, s.one(t, name), noise(10, 99999))
+		m.settled()
+		for what, empty := range map[string]func() error{
+			"> file":      func() error { _, err := try(t, "sh", "-c", ": > '"+m.path(name)+"'"); return err },
+			"truncate(2)": func() error { return os.Truncate(m.path(name), 0) },
+		} {
+			before := s.one(t, name)
+			if err := empty(); err != nil {
+				t.Fatal(err)
+			}
+			m.settled()
+			if got := s.one(t, name); got.Size != 0 || got.ID == before.ID || stat(t, "%s", m.path(name)) != "0" {
+				t.Errorf("%s left %+v", what, got)
+			}
+			run(t, "cp", file(t, "new", noise(10, 99999)), m.path(name))
+			m.settled()
+		}
 		if got := s.one(t, name); len(got.Tags) != 1 || got.Properties["hw_disk_bus"] != "scsi" {
 			t.Errorf("the overwritten image carries %+v", got)
 		}
-		m.settled()
 	})
 }
 
