@@ -155,6 +155,20 @@ func TestOverwriteCarriesOver(t *testing.T) {
 	}
 }
 
+// An edit that makes an image need another file is refused, as a new one is.
+func TestEditThatNeedsAnotherFile(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(image.Image{Name: "app.qcow2", DiskFormat: "qcow2", ContainerFormat: "bare"}, append(qcow2(), pattern(5000)...))
+	d := h.draft(h.edit(old), nil)
+	h.write(d, []byte{0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 8}, 8) // the place and length of a backing file's name
+	if _, err := h.Commit(ctxb, d); !image.Is(err, image.Rejected) {
+		t.Errorf("commit: %v, want it to be rejected", err)
+	}
+	if h.only().ID != old.ID {
+		t.Error("the image was replaced")
+	}
+}
+
 func TestEditKeepsFormats(t *testing.T) {
 	h := newHouse(t, newFake())
 	old := h.service.put(image.Image{Name: "guest.raw", DiskFormat: "raw", ContainerFormat: "ovf", Hidden: true}, pattern(600_000))

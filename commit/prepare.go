@@ -182,7 +182,7 @@ func (r *run) formats(ctx context.Context, source *image.Image) error {
 			return &image.Error{Op: "commit", Image: r.rec.Base, Kind: image.Stale, Detail: "the image that was edited has been deleted, and its formats with it"}
 		}
 		to.DiskFormat, to.ContainerFormat = over.DiskFormat, over.ContainerFormat
-		return nil
+		return r.stillWhole(ctx, over)
 	}
 	if r.plan.empty {
 		return nil // chosen when there is content
@@ -204,6 +204,24 @@ func (r *run) formats(ctx context.Context, source *image.Image) error {
 			to.DiskFormat, to.ContainerFormat, err = source.DiskFormat, compressed, nil
 		}
 	}
+	switch {
+	case errors.As(err, &no):
+		return &image.Error{Op: "check format", Kind: image.Rejected, Detail: no.Reason}
+	case err != nil:
+		return contentError(err)
+	}
+	return nil
+}
+
+// stillWhole refuses an edit after which the image needs another file, as `qemu-img
+// rebase` makes one. Whether the content is compressed was settled when the image
+// was made.
+func (r *run) stillWhole(ctx context.Context, over image.Image) error {
+	if over.ContainerFormat == compressed || r.plan.empty {
+		return nil
+	}
+	err := format.Check(r.reader(ctx), r.snap.Size(), over.DiskFormat, compressed)
+	var no *format.Refused
 	switch {
 	case errors.As(err, &no):
 		return &image.Error{Op: "check format", Kind: image.Rejected, Detail: no.Reason}
