@@ -115,6 +115,7 @@ func TestOneFetchForManyReaders(t *testing.T) {
 			wg.Go(func() { expect(t, f, 5*unit+i*100, 100) })
 		}
 		wg.Wait()
+		synctest.Wait() // the fetch itself ends after its last reader
 		if n := len(v.requests()); n != 1 {
 			t.Errorf("%d requests", n)
 		}

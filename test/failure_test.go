@@ -230,13 +230,13 @@ func TestProtectedImage(t *testing.T) {
 			"overwrite": open(m.path(name), syscall.O_WRONLY|syscall.O_TRUNC),
 			"truncate":  syscall.Truncate(m.path(name), 0),
 		} {
-			if err != syscall.EPERM {
+			if !errors.Is(err, syscall.EPERM) {
 				t.Errorf("%s: %v, want EPERM", what, err)
 			}
 		}
 		other := s.cleanName(t, "unprotected.img")
 		run(t, "cp", file(t, other, []byte("x")), m.path(other))
-		if err := syscall.Rename(m.path(other), m.path(name)); err != syscall.EPERM {
+		if err := syscall.Rename(m.path(other), m.path(name)); !errors.Is(err, syscall.EPERM) {
 			t.Errorf("rename over: %v, want EPERM", err)
 		}
 		holds(t, s.one(t, name), data)
@@ -264,7 +264,7 @@ func TestDeactivatedImage(t *testing.T) {
 	if out := run(t, "ls", fresh.dir); !strings.Contains(out, "deactivated.img") {
 		t.Errorf("ls shows %s", out)
 	}
-	if err := open(fresh.path("deactivated.img"), syscall.O_RDONLY); err != syscall.EACCES {
+	if err := open(fresh.path("deactivated.img"), syscall.O_RDONLY); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("opening: %v, want EACCES", err)
 	}
 	if _, err := os.ReadFile(m.path("deactivated.img")); !errors.Is(err, syscall.EACCES) {
@@ -313,7 +313,7 @@ func TestReadOnlyMount(t *testing.T) {
 			"unlink": syscall.Unlink(m.path(name)),
 			"rename": syscall.Rename(m.path(name), m.path("x")),
 		} {
-			if err != syscall.EROFS {
+			if !errors.Is(err, syscall.EROFS) {
 				t.Errorf("%s: %v, want EROFS", what, err)
 			}
 		}

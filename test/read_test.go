@@ -70,7 +70,7 @@ func TestReadFarInside(t *testing.T) {
 	}
 	openstack(t, "image", "create", "--disk-format", "raw", "--container-format", "bare", "--file", source, name)
 
-	proxy, moved := countingProxy(t, s.api.Service())
+	proxy, moved := countingProxy(t, strings.TrimSuffix(s.api.Service(), "/v2"))
 	token := strings.TrimSpace(openstack(t, "token", "issue", "-f", "value", "-c", "id"))
 	t.Setenv("OS_TOKEN", token)
 	m := mountOn(t, service{name: "counted", args: []string{"--endpoint", proxy}, api: s.api})

@@ -161,8 +161,15 @@ func TestConvertIntoTheMount(t *testing.T) {
 		}
 		run(t, "qemu-img", "check", m.path(name))
 		run(t, "qemu-img", "compare", disk, m.path(name))
-		if got := strings.Count(m.log.String(), "committed"); got != 3 {
-			t.Errorf("the convert made %d commits, SEMANTICS says 3", got)
+		// One commit for its header and one for its data, each an upload. The first
+		// open writes nothing: it is a record without data if the second open comes
+		// too late to join it.
+		log := m.log.String()
+		if got := strings.Count(log, "msg=upload "); got != 2 {
+			t.Errorf("the convert made %d uploads, SEMANTICS says 2", got)
+		}
+		if got := strings.Count(log, "msg=committed "); got != 2 && got != 3 {
+			t.Errorf("the convert made %d commits, SEMANTICS says 2 or 3", got)
 		}
 	})
 }
