@@ -13,9 +13,9 @@ const (
 	// MinMemory, in bytes, is what the blocks under way need by themselves: with
 	// less, a block would be dropped before its reader saw it.
 	MinMemory = 16 << 20
-	// DefaultStreams, a number of requests: one Glance worker answers a ranged
-	// request of a mebibyte in some 5 ms, so 16 hide 80 ms of distance without
-	// being a burden to a small service.
+	// DefaultStreams, a number of requests: the most that still gained speed in
+	// bench/streams, where the service answers after 20 ms; on loopback it costs
+	// none (docs/BENCHMARKS.md).
 	DefaultStreams = 16
 	// MaxStreams, a number of requests, is what a service takes from one client
 	// before it looks like an attack; each also costs a connection.
