@@ -22,8 +22,9 @@ const (
 
 // Upload sends size bytes as the data of a queued image. body makes a reader of
 // them, from the start, each time that it is called; it is called again only when
-// the service has not taken a byte (no connection, 401, 429, 503). No reader is
-// used after Upload has returned. Everything else is for the caller, who must
+// the service has not taken a byte (no connection, 401, 429, 503, a connection
+// that broke before the first byte: if the record is then found busy with that
+// try, it is Unavailable). No reader is used after Upload has returned. Everything else is for the caller, who must
 // look at the record: after Unavailable, Stalled, Unreachable or Interrupted the
 // data may have been accepted. Kinds: Rejected (400, 415), Full, Quota, Busy (not
 // queued), NotFound (deleted meanwhile), Protected, Foreign, Forbidden, and those
@@ -34,6 +35,7 @@ func (c *Client) Upload(ctx context.Context, id string, size int64, body func() 
 	}
 	r := &request{op: opUpload, image: id}
 	var requestID string
+	var broken error // an earlier try, of which the service may have seen the header
 	err := c.retries.do(ctx, unsent, func() error {
 		token := c.session.token()
 		resp, taken, err := c.put(ctx, id, size, body, token)
@@ -44,6 +46,7 @@ func (c *Client) Upload(ctx context.Context, id string, size int64, body func() 
 			}
 		}
 		if err != nil {
+			broken = err
 			return err
 		}
 		requestID = resp.Header.Get(headerRequestID)
@@ -55,6 +58,11 @@ func (c *Client) Upload(ctx context.Context, id string, size int64, body func() 
 		var a *answerError
 		if taken > 0 && errors.As(err, &a) {
 			a.final = true
+		}
+		if broken != nil && image.Is(err, image.Busy) {
+			// Glance sets the status before it reads; a worker that died then leaves
+			// "saving" for ever.
+			return &image.Error{Op: string(opUpload), Image: id, Kind: image.Unavailable, Detail: "a try that was cut off holds the record", Err: err}
 		}
 		return err
 	}, c.retrying(r))

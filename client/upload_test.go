@@ -151,6 +151,24 @@ func TestUploadLostAnswer(t *testing.T) {
 	}
 }
 
+// TestUploadBrokenBeforeData: a worker dies before it reads, and its record stays
+// busy. That is no answer about the record: the caller may begin with a new one.
+func TestUploadBrokenBeforeData(t *testing.T) {
+	var puts atomic.Int32
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		if puts.Add(1) == 1 {
+			hangUp(w)
+			return
+		}
+		w.WriteHeader(http.StatusConflict)
+	})
+	err := c.Upload(t.Context(), someID, expectFrom, func() io.Reader { return &countingReader{left: expectFrom} })
+	wantKind(t, err, image.Unavailable)
+	if puts.Load() != 2 {
+		t.Errorf("tried %d times", puts.Load())
+	}
+}
+
 // TestUploadAnsweredWhileSending: the service refuses in the middle and closes.
 // Its answer is heard, and the reader is left alone afterwards.
 func TestUploadAnsweredWhileSending(t *testing.T) {
