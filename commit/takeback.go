@@ -71,7 +71,7 @@ func (r *run) failed(err error) error {
 	unwritten := r.d.Update(func(rec *staging.Record) {
 		rec.State, rec.Image, rec.Reason = staging.StateFailed, left, err.Error()
 	})
-	attrs := []any{"kind", image.KindOf(err).String(), "error", err, "data", r.d.Path(), "next", "the next close commits it again"}
+	attrs := []any{"kind", image.KindOf(err).String(), "error", err, "data", r.d.Path(), "next", "another close of the open file tries again; else its bytes wait there"}
 	if r.plan.old != nil {
 		attrs = append(attrs, "replaces", r.plan.old.ID)
 	}
@@ -81,7 +81,7 @@ func (r *run) failed(err error) error {
 	if unwritten != nil {
 		attrs = append(attrs, "journal", unwritten)
 	}
-	r.log.Error("commit failed; the draft is kept", attrs...)
+	r.log.Error("commit failed; the draft is kept in staging", attrs...)
 	return err
 }
 

@@ -31,7 +31,7 @@ func (r *run) upload(ctx context.Context, id string) (image.Image, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if last != nil {
-			last.stop() // what it read of the content is read again
+			_, _ = last.stop() // what it read of the content, or failed to, is read again
 		}
 		last = newBody(ctx, r.snap, &r.prog.sent)
 		return last

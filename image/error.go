@@ -46,7 +46,7 @@ const (
 
 var kindNames = [...]string{
 	Other: "failed", NotFound: "not found", Stale: "stale", Credentials: "credentials refused",
-	IdentityAway: "identity service does not answer", Rejected: "rejected by the service",
+	IdentityAway: "identity service does not answer", Rejected: "refused",
 	Forbidden: "forbidden", Protected: "protected", Foreign: "owned by another project",
 	NotPermitted: "not permitted", Busy: "busy", Quota: "over quota", Full: "store full",
 	Corrupt: "corrupt", Stalled: "stalled", Unreachable: "unreachable", Unavailable: "unavailable",
