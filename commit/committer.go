@@ -108,7 +108,7 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (
 	if err != nil {
 		err = wrap(rec.Name, cause(ctx, err))
 		c.log.Error("commit could not begin; the draft is kept in staging", "name", rec.Name, "draft", d.ID(),
-			"kind", image.KindOf(err).String(), "error", err, "data", d.Path(), "next", "another close of the open file tries again; else its bytes wait there")
+			"kind", image.KindOf(err).String(), "error", err, "data", d.Path(), "next", "its bytes wait there; a new write and close begins again")
 		return image.Image{}, err
 	}
 	committed := false

@@ -71,7 +71,7 @@ func (r *run) failed(err error) error {
 	unwritten := r.d.Update(func(rec *staging.Record) {
 		rec.State, rec.Image, rec.Reason = staging.StateFailed, left, err.Error()
 	})
-	attrs := []any{"kind", image.KindOf(err).String(), "error", err, "data", r.d.Path(), "next", "another close of the open file tries again; else its bytes wait there"}
+	attrs := []any{"kind", image.KindOf(err).String(), "error", err, "data", r.d.Path(), "next", "its bytes wait there; a new write and close begins again"}
 	if r.plan.old != nil {
 		attrs = append(attrs, "replaces", r.plan.old.ID)
 	}
