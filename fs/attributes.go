@@ -74,6 +74,12 @@ func (f *FS) fillDirectory(out *fuse.Attr, ino uint64, mode uint32) {
 	out.SetTimes(&f.began, &f.began, &f.began)
 }
 
+func (f *FS) directoryStatx(out *fuse.StatxOut, ino uint64, mode uint32) {
+	var attr fuse.Attr
+	f.fillDirectory(&attr, ino, mode)
+	fillStatx(out, &attr)
+}
+
 // Statx answers as Getattr does, and adds when the image was created.
 func (n *node) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fuse.StatxOut) syscall.Errno {
 	var attr fuse.Attr

@@ -29,6 +29,7 @@ var (
 	_ gofs.NodeRenamer        = (*byIDNode)(nil)
 	_ gofs.NodeOpendirHandler = (*byIDNode)(nil)
 	_ gofs.NodeGetattrer      = (*byIDNode)(nil)
+	_ gofs.NodeStatxer        = (*byIDNode)(nil)
 	_ gofs.NodeSetattrer      = (*byIDNode)(nil)
 	_ gofs.NodeStatfser       = (*byIDNode)(nil)
 )
@@ -45,6 +46,12 @@ func (f *FS) byID(ctx context.Context, out *fuse.EntryOut) *gofs.Inode {
 // Getattr answers from memory.
 func (b *byIDNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	b.fs.fillDirectory(&out.Attr, b.StableAttr().Ino, byIDMode)
+	return 0
+}
+
+// Statx answers as Getattr does.
+func (b *byIDNode) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fuse.StatxOut) syscall.Errno {
+	b.fs.directoryStatx(out, b.StableAttr().Ino, byIDMode)
 	return 0
 }
 
@@ -65,7 +72,7 @@ func (b *byIDNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 }
 
 func (b *byIDNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	n := b.fs.fixedNodeOf(e.Image)
+	n := b.fs.fixedNodeOf(e.Image, b.EmbeddedInode())
 	if errno := n.entryOut(out); errno != 0 {
 		return nil, errno
 	}
@@ -75,6 +82,7 @@ func (b *byIDNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*g
 // OpendirHandle lists the ids of the images that the root lists.
 func (b *byIDNode) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint32, syscall.Errno) {
 	return &directory{
+		fs: b.fs,
 		list: func(ctx context.Context) ([]Entry, error) {
 			images, err := b.fs.Catalog.IDs(ctx)
 			if err != nil {
@@ -83,7 +91,7 @@ func (b *byIDNode) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint
 			return entriesByID(images), nil
 		},
 		lookup: b.entered,
-		begin:  b.fs.begin,
+		inode:  func(e Entry) uint64 { return inodeNumber(byIDName + e.Image.ID) },
 	}, 0, 0
 }
 

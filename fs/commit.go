@@ -15,18 +15,6 @@ func (d *draft) shown(img image.Image) fuse.Attr {
 	return out
 }
 
-// take waits for the draft's turn. give passes it on.
-func (d *draft) take(ctx context.Context) error {
-	select {
-	case d.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return &image.Error{Op: "wait for a commit", Image: d.bytes.ID(), Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
-	}
-}
-
-func (d *draft) give() { <-d.turn }
-
 // writerKilled notes that a process which a signal is ending has closed the draft.
 func (d *draft) writerKilled() {
 	d.mu.Lock()
@@ -39,28 +27,60 @@ func (d *draft) flush(ctx context.Context) error {
 	d.mu.Lock()
 	d.killed = false
 	d.mu.Unlock()
-	return d.commit(ctx)
+	err := d.commit(ctx)
+	if image.Is(err, image.Interrupted) {
+		d.writerKilled() // it may have been told to stop before its turn came
+	}
+	return err
 }
 
 // commit commits what was written since the last commit. With nothing written
-// since, it says how that one ended.
+// since, it says how that one ended, and waits for nothing.
 func (d *draft) commit(ctx context.Context) error {
-	if err := d.take(ctx); err != nil {
-		return err
+	for {
+		d.mu.Lock()
+		written, unlinked, failure := d.wrote > d.settled, d.unlinked, d.failure
+		d.mu.Unlock()
+		switch {
+		case unlinked:
+			return nil // closing a file that was removed is no failure
+		case !written:
+			return failure
+		}
+		if err := d.node.take(ctx); err != nil {
+			return err
+		}
+		wait, err := d.commitDue(ctx)
+		d.node.give()
+		if wait == nil {
+			return err
+		}
+		select { // its entry is being removed: whether it was, decides what close returns
+		case <-wait:
+		case <-ctx.Done():
+			return &image.Error{Op: "wait for a removal", Image: d.node.id(), Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
+		}
 	}
-	defer d.give()
+}
+
+// commitDue is commit in the node's turn. Where the entry is being removed, it
+// returns what is closed when that has ended.
+func (d *draft) commitDue(ctx context.Context) (doomed <-chan struct{}, err error) {
 	d.mu.Lock()
-	due, failure := d.wrote > d.settled && !d.unlinked, d.failure
+	due, err := d.wrote > d.settled && !d.unlinked && d.doomed == nil, d.failure
 	d.mu.Unlock()
 	if due {
-		failure = d.commitNow(ctx, d.fs.Committer.Commit)
+		err = d.commitNow(ctx, d.fs.Committer.Commit)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.unlinked {
-		return nil // closing a file that was removed is no failure
+	switch {
+	case d.doomed != nil:
+		return d.doomed, nil
+	case d.unlinked:
+		return nil, nil
 	}
-	return failure
+	return nil, err
 }
 
 // commitNow runs a commit in the draft's turn. It belongs to the daemon, not to
@@ -75,8 +95,16 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	}
 	d.mu.Lock()
 	d.cancel = cancel
+	if d.doomed != nil {
+		cancel()
+	}
 	taken, set := d.change, d.set
 	d.mu.Unlock()
+	if set.ModTime == nil {
+		// What stat shows of the draft: the image's own created_at could be earlier.
+		written := d.bytes.ModTime()
+		set.ModTime = &written
+	}
 
 	img, err := image.Image{}, d.bytes.SetAttributes(set)
 	if err == nil {
@@ -87,23 +115,25 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	}
 
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.cancel = nil
-	d.settled, d.failure = taken, err
-	d.mu.Unlock()
+	if err == nil || d.doomed == nil { // else it was ended by a removal, and is due again if that fails
+		d.settled, d.failure = taken, err
+	}
 	return err
 }
 
 // settle ends the draft once its last writer has gone: it commits what is left to
 // commit, and then lets the bytes go or keeps them for the user.
 func (d *draft) settle() {
-	if err := d.take(d.fs.life); err != nil {
+	if err := d.node.take(d.fs.life); err != nil {
 		return // Server.Abort: the journal tells the next mount
 	}
-	defer d.give()
+	defer d.node.give()
 	for {
 		d.node.mu.Lock()
 		d.mu.Lock()
-		joined := d.writers > 0 || d.closed || (d.unlinked && d.readers > 0)
+		joined := d.writers > 0 || d.closed || d.doomed != nil || (d.unlinked && d.readers > 0)
 		due := d.change > d.settled && !d.unlinked && !d.killed
 		if !joined && !due {
 			d.closed = true
@@ -133,10 +163,11 @@ func (d *draft) finish() {
 	d.mu.Lock()
 	unlinked, killed, failure, entry := d.unlinked, d.killed && d.change > d.settled, d.failure, d.entry
 	d.mu.Unlock()
+	d.fs.changes.Add(1)
 	log := d.fs.log.With("entry", entry, "draft", d.bytes.Path())
 	var err error
 	switch {
-	case unlinked:
+	case unlinked, killed && !d.bytes.Written():
 		err = d.bytes.Discard()
 	case killed:
 		log.Warn("its writer was killed: not committed, the draft is kept in staging")

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"syscall"
@@ -13,12 +14,15 @@ import (
 // directory is an open directory: what the listing was when it was opened or
 // rewound, so that a reader who pauses neither misses an entry nor sees one twice.
 type directory struct {
+	fs     *FS
 	list   func(context.Context) ([]Entry, error)
 	lookup func(context.Context, Entry, *fuse.EntryOut) (*gofs.Inode, syscall.Errno)
-	begin  func(context.Context) *call
+	inode  func(Entry) uint64
 
 	// go-fuse serialises the calls on one open directory.
-	entries []Entry // sorted by name; nil before the first read
+	listed  bool
+	asOf    uint64  // FS.changes when entries were listed
+	entries []Entry // sorted by name
 	next    int     // index of the entry that is read next, counting "." and ".."
 }
 
@@ -36,23 +40,25 @@ var dots = [...]string{".", ".."}
 // read: opening a directory to chdir or fsync costs no request.
 func (r *rootNode) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint32, syscall.Errno) {
 	return &directory{
+		fs:     r.fs,
 		list:   r.fs.Catalog.List,
 		lookup: r.entered,
-		begin:  r.fs.begin,
+		inode:  r.fs.inodeOf,
 	}, 0, 0
 }
 
 // Readdirent returns the next entry, nil at the end. The offset of an entry is the
 // index of the one after it.
 func (d *directory) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
-	if d.entries == nil {
-		c := d.begin(ctx)
+	if !d.listed {
+		c := d.fs.begin(ctx)
 		defer c.end()
+		d.asOf = d.fs.changes.Load()
 		list, err := d.list(c)
 		if err != nil {
-			return nil, errnoOf(err)
+			return nil, errnoOf(d.fs.fail("list", err))
 		}
-		d.entries = slices.Clone(list)
+		d.listed, d.entries = true, slices.Clone(list)
 		slices.SortFunc(d.entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	}
 	i := d.next
@@ -63,7 +69,7 @@ func (d *directory) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 	case i-len(dots) < len(d.entries):
 		d.next++
 		e := d.entries[i-len(dots)]
-		return &fuse.DirEntry{Name: e.Name, Mode: modeRegular, Ino: inodeNumber(e.Image.ID + e.Draft), Off: uint64(d.next)}, 0
+		return &fuse.DirEntry{Name: e.Name, Mode: modeRegular, Ino: d.inode(e), Off: uint64(d.next)}, 0
 	}
 	return nil, 0
 }
@@ -71,16 +77,18 @@ func (d *directory) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 // Seekdir goes on from an offset; 0 rewinds and lists anew.
 func (d *directory) Seekdir(_ context.Context, off uint64) syscall.Errno {
 	if off == 0 {
-		d.entries = nil
+		d.listed, d.entries = false, nil
 	}
-	d.next = int(min(off, uint64(len(dots)+len(d.entries))))
+	d.next = int(min(off, math.MaxInt32))
 	return 0
 }
 
 // Lookup answers readdirplus from the listing itself: no attribute is asked twice.
+// After a change of ours since the listing, it leaves the entry to a lookup of its
+// own: else a name that was just given up would be back for a moment.
 func (d *directory) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
 	i, ok := slices.BinarySearchFunc(d.entries, name, func(e Entry, name string) int { return strings.Compare(e.Name, name) })
-	if !ok {
+	if !ok || d.asOf != d.fs.changes.Load() {
 		return nil, syscall.ENOENT
 	}
 	return d.lookup(ctx, d.entries[i], out)

@@ -21,10 +21,12 @@
 //
 // # Lock order
 //
-// draft.turn (a channel: held while a commit, a rename or an unlink of that
-// draft runs, and so across network I/O: it is what the waiting is for, and is
-// taken with a ctx) → node.mu → draft.mu → FS.mu → notifier.mu. No mutex is held
-// across network I/O, local I/O or a kernel notification.
+// node.turn (a channel: held while a commit, an unlink, a rename, a change of the
+// record or the beginning of a draft runs, and so across network I/O: it is what
+// the waiting is for, and is taken with a ctx; a rename takes that of the entry it
+// replaces first) → node.mu → draft.mu → FS.mu → go-fuse's locks of its tree →
+// notifier.mu. No mutex is held across network I/O, local I/O or a kernel
+// notification.
 //
 // # Units
 //

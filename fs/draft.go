@@ -17,14 +17,16 @@ type draft struct {
 	fs    *FS
 	node  *node
 	bytes Draft
-	turn  chan struct{} // holds one token while a commit, rename or unlink runs
 
 	mu               sync.Mutex // guards the fields below
 	entry            string     // file name that it will have
 	writers, readers int        // open handles that were opened while it was there
 	closed           bool       // settled: nobody joins any more
 	unlinked         bool       // its entry was removed: never committed
-	killed           bool       // the last process that closed it was being killed
+	// doomed is there while its entry is being removed, and closed when it is known
+	// whether it was: until then nothing is committed.
+	doomed chan struct{}
+	killed bool // the last process that closed it was told to stop
 	// change counts the changes of the bytes; wrote is change at the last one that
 	// was not a truncation by open(2); settled is change at the last commit that
 	// was tried, and failure how that one ended.
@@ -40,51 +42,44 @@ func (f *FS) create(entry, name string) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{fs: f, bytes: bytes, turn: make(chan struct{}, 1), writers: 1, entry: entry, change: 1}
+	d := &draft{fs: f, bytes: bytes, writers: 1, entry: entry, change: 1}
 	if err := f.Catalog.AddDraft(entry, bytes.ID()); err != nil {
 		return nil, errors.Join(err, bytes.Discard())
 	}
+	f.changes.Add(1)
 	f.mu.Lock()
 	d.node = f.newNodeLocked(bytes.ID(), "")
+	d.node.img, d.node.draft = image.Image{}, d // nobody has the node yet
 	f.drafts[bytes.ID()] = d
 	f.mu.Unlock()
-	d.node.mu.Lock()
-	d.node.img, d.node.draft = image.Image{}, d
-	d.node.mu.Unlock()
 	return d, nil
 }
 
 // openWrite returns the node's draft with the caller counted as a writer, a new
 // one over the node's image when there is none.
 func (n *node) openWrite(ctx context.Context, truncate bool) (*draft, error) {
-	for {
-		n.mu.Lock()
-		d, img := n.draft, n.img
-		joined := d != nil && d.join(true)
-		n.mu.Unlock()
-		switch {
-		case joined:
-			return d, d.truncateAtOpen(ctx, truncate)
-		case d != nil: // it is being put away: its place is free in a moment
-			if err := d.take(ctx); err != nil {
-				return nil, err
-			}
-			d.give()
-			continue
-		}
-		fresh, err := n.edit(ctx, img, truncate)
-		if err != nil {
-			return nil, err
-		}
-		n.mu.Lock()
-		if n.draft == nil && n.img.ID == img.ID {
-			n.draft = fresh
-			n.mu.Unlock()
-			return fresh, nil
-		}
-		n.mu.Unlock()
-		fresh.drop() // somebody was faster
+	if d := n.join(true); d != nil {
+		return d, d.truncateAtOpen(ctx, truncate)
 	}
+	if err := n.take(ctx); err != nil {
+		return nil, err
+	}
+	defer n.give()
+	if d := n.join(true); d != nil { // begun while we waited
+		return d, d.truncateAtOpen(ctx, truncate)
+	}
+	return n.edit(ctx, truncate)
+}
+
+// join counts one more open handle of the node's draft and returns it, nil when
+// there is none or it has ended.
+func (n *node) join(writer bool) *draft {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.draft == nil || !n.draft.join(writer) {
+		return nil
+	}
+	return n.draft
 }
 
 // truncateAtOpen is O_TRUNC on a draft that others have open.
@@ -100,12 +95,15 @@ func (d *draft) truncateAtOpen(ctx context.Context, truncate bool) error {
 	return nil
 }
 
-// edit makes a draft over the image: empty when truncated, else with the image's
-// bytes under what will be written.
-func (n *node) edit(ctx context.Context, img image.Image, truncate bool) (*draft, error) {
+// edit makes a draft over the image, in the node's turn: empty when truncated, else
+// with the image's bytes under what will be written.
+func (n *node) edit(ctx context.Context, truncate bool) (*draft, error) {
 	f := n.fs
 	entry, parent := n.Parent()
-	if img.ID == "" || parent == nil {
+	n.mu.Lock()
+	img, gone := n.img, n.gone
+	n.mu.Unlock()
+	if img.ID == "" || gone || parent == nil {
 		return nil, &image.Error{Op: "open for writing", Image: img.ID, Kind: image.Stale, Detail: "it is not in the directory any more"}
 	}
 	if err := f.policy.rewrite("open for writing", img); err != nil {
@@ -116,7 +114,7 @@ func (n *node) edit(ctx context.Context, img image.Image, truncate bool) (*draft
 		if err != nil {
 			return nil, err
 		}
-		n.refresh(fresh)
+		n.found(fresh)
 		img = fresh
 	}
 	spec := DraftSpec{Name: img.Name, Entry: entry, Attributes: img.Attributes()}
@@ -139,7 +137,7 @@ func (n *node) edit(ctx context.Context, img image.Image, truncate bool) (*draft
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{fs: f, node: n, bytes: bytes, turn: make(chan struct{}, 1), writers: 1, entry: entry, set: spec.Attributes}
+	d := &draft{fs: f, node: n, bytes: bytes, writers: 1, entry: entry, set: spec.Attributes}
 	if truncate && img.Size > 0 {
 		d.change = 1
 	}
@@ -149,15 +147,10 @@ func (n *node) edit(ctx context.Context, img image.Image, truncate bool) (*draft
 	f.mu.Lock()
 	f.drafts[bytes.ID()] = d
 	f.mu.Unlock()
+	n.mu.Lock()
+	n.draft = d
+	n.mu.Unlock()
 	return d, nil
-}
-
-// drop gives up a draft that nobody has seen.
-func (d *draft) drop() {
-	d.forget()
-	if err := d.bytes.Discard(); err != nil {
-		d.fs.log.Warn("removing an unused draft failed; it stays in staging", "draft", d.bytes.Path(), "error", err)
-	}
 }
 
 // forget takes the draft out of the directory.
@@ -255,13 +248,14 @@ func (d *draft) attributes() image.Attributes {
 	return d.set
 }
 
-// want notes attributes for the image to come. It returns false when the bytes
-// have been committed, for then the image's record is the place.
+// want notes attributes for the image to come. It returns false while a commit
+// runs, which would not carry them any more, and when the bytes have been
+// committed, for then the image's record is the place.
 func (d *draft) want(img image.Image, want image.Attributes) bool {
 	shown := d.shown(img)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || (d.change == d.settled && img.ID != "") {
+	if !d.unlinked && (d.closed || d.cancel != nil || d.change == d.settled && img.ID != "") {
 		return false
 	}
 	d.set, _ = merge(d.set, want, &shown)

@@ -6,9 +6,10 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
-// errnos is the one table from kinds of error to errno. A kind that is not in it
-// is EIO.
+// errnos is the one table from kinds of error to errno. It has a row for every
+// kind, also for those that never reach the kernel.
 var errnos = map[image.Kind]syscall.Errno{
+	image.Other:            syscall.EIO,
 	image.NotFound:         syscall.ENOENT,
 	image.Stale:            syscall.ESTALE,
 	image.Credentials:      syscall.EACCES,
@@ -25,6 +26,7 @@ var errnos = map[image.Kind]syscall.Errno{
 	image.Stalled:          syscall.EIO,
 	image.Unreachable:      syscall.EHOSTUNREACH,
 	image.Unavailable:      syscall.EIO,
+	image.NoRanges:         syscall.EIO,
 	image.Interrupted:      syscall.EINTR,
 	image.LocalFull:        syscall.ENOSPC,
 	image.NoData:           syscall.EBUSY,
@@ -34,6 +36,7 @@ var errnos = map[image.Kind]syscall.Errno{
 	image.NameTooLong:      syscall.ENAMETOOLONG,
 	image.Exists:           syscall.EEXIST,
 	image.UnexpectedAnswer: syscall.EIO,
+	image.Misconfigured:    syscall.EIO,
 	image.Untrusted:        syscall.EIO,
 }
 

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -35,6 +36,7 @@ type FS struct {
 	began    time.Time
 	notifier *notifier
 	settling sync.WaitGroup // work that outlives its request: the owner is Server.Wait
+	changes  atomic.Uint64  // counts our own changes of what the directory shows
 
 	mu     sync.Mutex       // guards the fields below
 	nodes  map[string]*node // by the id of the image, or of the new draft, behind them
@@ -80,37 +82,63 @@ func inodeNumber(key string) uint64 {
 func (f *FS) known(e Entry) *node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.knownLocked(e)
+}
+
+func (f *FS) knownLocked(e Entry) *node {
 	if d := f.drafts[e.Draft]; d != nil {
-		return d.node
+		return d.node // its image's id may be changing just now
+	}
+	if e.Image.ID == "" {
+		return nil // its draft has just ended
+	}
+	if child := f.root.GetChild(e.Name); child != nil {
+		// go-fuse can revive a node that it has just told us to forget, when a lookup
+		// of it is under way. Two nodes of one image would part.
+		if n, ok := child.Operations().(*node); ok && n.key == e.Image.ID {
+			return n
+		}
 	}
 	return f.nodes[e.Image.ID]
 }
 
-// nodeOf returns the node of an entry, and makes it when the kernel knows none. A
-// node that is known takes the newer record.
+// nodeOf returns the node of an entry, and makes it when the kernel knows none; nil
+// for a draft that has just ended without an image. A node that is known takes the
+// newer record.
 func (f *FS) nodeOf(e Entry) *node {
 	f.mu.Lock()
-	var n *node
-	if d := f.drafts[e.Draft]; d != nil {
-		n = d.node // its image's id may be changing just now
-	} else if n = f.nodes[e.Image.ID]; n == nil {
+	n := f.knownLocked(e)
+	switch {
+	case n == nil && e.Image.ID == "":
+		f.mu.Unlock()
+		return nil
+	case n == nil:
 		n = f.newNodeLocked(e.Image.ID, "")
+	default:
+		f.keepLocked(n)
 	}
 	f.mu.Unlock()
-	n.refresh(e.Image)
+	n.found(e.Image)
 	return n
 }
 
-// fixedNodeOf returns the node of the image under .by-id.
-func (f *FS) fixedNodeOf(img image.Image) *node {
+// fixedNodeOf returns the node of the image under .by-id, the given directory.
+func (f *FS) fixedNodeOf(img image.Image, directory *gofs.Inode) *node {
 	f.mu.Lock()
 	n := f.nodes[byIDName+img.ID]
+	if child := directory.GetChild(img.ID); child != nil { // as in knownLocked
+		if alive, ok := child.Operations().(*node); ok {
+			n = alive
+		}
+	}
 	if n == nil {
 		n = f.newNodeLocked(img.ID, byIDName)
 		n.fixed = true
+	} else {
+		f.keepLocked(n)
 	}
 	f.mu.Unlock()
-	n.refresh(img)
+	n.found(img)
 	return n
 }
 
@@ -118,9 +146,25 @@ func (f *FS) fixedNodeOf(img image.Image) *node {
 // in the named directory (the root's is "").
 func (f *FS) newNodeLocked(id, directory string) *node {
 	n := &node{fs: f, ino: f.freeInodeLocked(directory + id), key: directory + id, img: image.Image{ID: id}}
-	f.nodes[n.key] = n
-	f.inodes[n.ino] = n
+	f.keepLocked(n)
 	return n
+}
+
+// keepLocked makes the node the one that its key and its number lead to.
+func (f *FS) keepLocked(n *node) {
+	f.nodes[n.key], f.inodes[n.ino] = n, n
+	n.forgotten = false
+}
+
+// inodeOf is the inode number that an entry has, or will have when it is looked up.
+func (f *FS) inodeOf(e Entry) uint64 {
+	if n := f.known(e); n != nil {
+		return n.ino
+	}
+	if e.Image.ID == "" {
+		return inodeNumber(e.Draft)
+	}
+	return inodeNumber(e.Image.ID)
 }
 
 // freeInodeLocked returns the inode number of a new node: the hash of its key,
@@ -142,13 +186,16 @@ func (f *FS) moved(n *node, id string) {
 		delete(f.nodes, n.key)
 	}
 	n.key = id
-	f.nodes[id] = n
+	if !n.forgotten {
+		f.nodes[id] = n
+	}
 }
 
 // forget drops a node that the kernel has forgotten.
 func (f *FS) forget(n *node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	n.forgotten = true
 	if f.nodes[n.key] == n {
 		delete(f.nodes, n.key)
 	}

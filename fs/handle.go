@@ -51,13 +51,16 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 func (h *handle) readAt(ctx context.Context, p []byte, off int64) (int, error) {
 	for {
 		img, d := h.node.now()
-		if d == nil {
-			return h.readImage(ctx, img, p, off)
+		var n int
+		var err error
+		if d != nil {
+			n, err = d.bytes.ReadAt(ctx, p, off)
+		} else {
+			n, err = h.readImage(ctx, img, p, off)
 		}
-		n, err := d.bytes.ReadAt(ctx, p, off)
-		if _, now := h.node.now(); err == nil || errors.Is(err, io.EOF) || now == d {
+		if err == nil || errors.Is(err, io.EOF) || !h.node.replaced(img, d) {
 			return n, err
-		} // the draft ended under the read: what it became has the answer
+		} // the draft or the image ended under the read: what it became has the answer
 	}
 }
 
@@ -85,10 +88,9 @@ func (h *handle) readerOf(img image.Image) (Reader, error) {
 	}
 	old := h.reader
 	h.reader, h.of = h.node.fs.Engine.Open(img), img.ID
-	if old != nil {
-		// Reads under way on the old image end with an error of their own.
+	if old != nil { // reads under way on the old image begin again on the new one
 		if err := old.Close(); err != nil {
-			return nil, err
+			h.node.fs.log.Warn("closing a reader failed", "image", img.ID, "error", err)
 		}
 	}
 	return h.reader, nil
@@ -127,32 +129,34 @@ const (
 // Lseek finds data and holes. The service tells of no holes, so an image is data
 // up to its end.
 func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
-	img, d := h.node.now()
-	size := img.Size
-	if d != nil {
-		size = d.bytes.Size()
-	}
-	if int64(off) >= size || int64(off) < 0 {
-		return 0, syscall.ENXIO
-	}
-	if d == nil {
-		if whence == seekHole {
-			return uint64(size), 0
+	for {
+		img, d := h.node.now()
+		at, ok, err := seek(img, d, int64(off), whence)
+		switch {
+		case err != nil && h.node.replaced(img, d): // as in readAt
+		case err != nil:
+			return 0, openErrno(h.node.fs.fail("lseek", err, "image", h.node.id()))
+		case !ok:
+			return 0, syscall.ENXIO
+		default:
+			return uint64(at), 0
 		}
-		return off, 0
 	}
-	find := d.bytes.SeekData
-	if whence == seekHole {
-		find = d.bytes.SeekHole
-	}
-	at, ok, err := find(int64(off))
+}
+
+// seek is lseek(2) for data or a hole; false when there is no such offset.
+func seek(img image.Image, d *draft, off int64, whence uint32) (int64, bool, error) {
 	switch {
-	case err != nil:
-		return 0, openErrno(h.node.fs.fail("lseek", err, "draft", d.bytes.Path()))
-	case !ok:
-		return 0, syscall.ENXIO
+	case off < 0:
+		return 0, false, nil
+	case d != nil && whence == seekHole:
+		return d.bytes.SeekHole(off)
+	case d != nil:
+		return d.bytes.SeekData(off)
+	case whence == seekHole:
+		return img.Size, off < img.Size, nil
 	}
-	return uint64(at), 0
+	return off, off < img.Size, nil
 }
 
 // Flush is a close(2), of this descriptor or of a duplicate. It commits when bytes

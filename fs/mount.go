@@ -153,7 +153,10 @@ func (f *FS) leaveDrafts() {
 	}
 	f.mu.Unlock()
 	for _, d := range left {
-		f.log.Warn("its file was never closed: the draft stays in staging", "entry", d.entry, "draft", d.bytes.Path())
+		d.mu.Lock()
+		entry := d.entry
+		d.mu.Unlock()
+		f.log.Warn("its file was never closed: the draft stays in staging", "entry", entry, "draft", d.bytes.Path())
 		if err := d.bytes.Close(); err != nil {
 			f.log.Error("closing a draft failed", "draft", d.bytes.Path(), "error", err)
 		}

@@ -20,9 +20,13 @@ type node struct {
 	fixed bool   // under .by-id: one image for ever, and only to be read
 	key   string // by which FS.nodes knows it; guarded by FS.mu
 
-	mu    sync.Mutex  // guards the fields below
-	img   image.Image // ID is "" while the entry is a new draft only
-	draft *draft      // the writing side; nil when nobody writes
+	forgotten bool // by the kernel; guarded by FS.mu
+
+	mu    sync.Mutex    // guards the fields below
+	img   image.Image   // ID is "" while the entry is a new draft only
+	draft *draft        // the writing side; nil when nobody writes
+	gone  bool          // removed or replaced through the mount: no draft begins here
+	turn  chan struct{} // made by the first take, then never changed
 }
 
 // The operations that a file has. Not implemented on purpose: locks (they stay in
@@ -52,6 +56,13 @@ func (n *node) now() (image.Image, *draft) {
 	return n.img, n.draft
 }
 
+// replaced reports whether the image or the draft behind the node is another one
+// by now.
+func (n *node) replaced(img image.Image, d *draft) bool {
+	now, draft := n.now()
+	return now.ID != img.ID || draft != d
+}
+
 // id is the id of the image behind the node, or of its new draft.
 func (n *node) id() string {
 	img, d := n.now()
@@ -61,8 +72,28 @@ func (n *node) id() string {
 	return img.ID
 }
 
-// refresh takes a newer record of the image that is behind the node anyway.
+// found takes what the directory knows of the image that is behind the node, if
+// that is not older than what is known here: a listing may have been made before
+// our own last change.
+func (n *node) found(img image.Image) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.gone = false
+	if n.img.ID == img.ID && !older(img, n.img) {
+		n.img = img
+	}
+}
+
+// older reports whether a is an older record than b of the same image. The service
+// counts whole seconds, but never takes data away from a record that had some.
+func older(a, b image.Image) bool {
+	return a.UpdatedAt.Before(b.UpdatedAt) || pending(a) && b.Status != "" && !pending(b)
+}
+
+// refresh takes the service's answer to a request of ours about the image that is
+// behind the node anyway.
 func (n *node) refresh(img image.Image) {
+	n.fs.changes.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.img.ID == img.ID {
@@ -72,6 +103,7 @@ func (n *node) refresh(img image.Image) {
 
 // replace puts another image behind the node.
 func (n *node) replace(img image.Image) {
+	n.fs.changes.Add(1)
 	n.mu.Lock()
 	n.img = img
 	n.mu.Unlock()
@@ -84,11 +116,12 @@ func (n *node) OnForget() { n.fs.forget(n) }
 // Open opens the entry. Reading needs bytes that are to be had; writing begins a
 // draft, or joins the one that is there.
 func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
-	c, cctx := n.fs.change(ctx)
+	c := n.fs.begin(ctx)
 	defer c.end()
 	h := &handle{node: n}
-	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
-		if err := n.openRead(cctx, h); err != nil {
+	truncate := flags&syscall.O_TRUNC != 0 // Linux lets a file opened for reading be truncated, too
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && !truncate {
+		if err := n.openRead(c, h); err != nil {
 			return nil, 0, errnoOf(n.fs.fail("open", err))
 		}
 		n.fs.countHandle(1)
@@ -98,7 +131,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 		return nil, 0, syscall.EPERM
 	}
 	h.write, h.opener = true, processGroup(c.tid)
-	d, err := n.openWrite(cctx, flags&syscall.O_TRUNC != 0)
+	d, err := n.openWrite(c, truncate)
 	if err != nil {
 		return nil, 0, errnoOf(n.fs.fail("open for writing", err))
 	}
@@ -110,14 +143,10 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 // openRead checks that the entry has bytes. A record that had none when it was
 // listed is asked for again, for uploads end.
 func (n *node) openRead(ctx context.Context, h *handle) error {
-	n.mu.Lock()
-	img, d := n.img, n.draft
-	if d != nil && d.join(false) {
-		h.draft = d
-		n.mu.Unlock()
+	if h.draft = n.join(false); h.draft != nil {
 		return nil
 	}
-	n.mu.Unlock()
+	img, _ := n.now()
 	if img.ID == "" {
 		return &image.Error{Op: "open", Kind: image.Stale, Detail: "its draft was not committed"}
 	}
@@ -126,7 +155,7 @@ func (n *node) openRead(ctx context.Context, h *handle) error {
 		if err != nil {
 			return err
 		}
-		n.refresh(fresh)
+		n.found(fresh)
 		img = fresh
 	}
 	if err := readable("open", img); err != nil {

@@ -29,17 +29,18 @@ func (p policy) change(op string, img image.Image) error {
 	case p.readOnly:
 		return &image.Error{Op: op, Image: img.ID, Kind: image.ReadOnly, Detail: "the mount is read-only"}
 	case !p.ours(img) && !p.all:
-		if pending(img) {
-			return &image.Error{Op: op, Image: img.ID, Kind: image.Busy, Detail: "another project is still uploading it"}
-		}
 		return &image.Error{Op: op, Image: img.ID, Kind: image.Foreign,
 			Detail: "it belongs to project " + img.Owner + "; --write-all-projects allows it"}
 	}
 	return nil
 }
 
-// retire returns why the image may not be deleted or replaced, nil if it may.
+// retire returns why the image may not be deleted or replaced, nil if it may. A
+// record that another project is filling is busy, also for an admin.
 func (p policy) retire(op string, img image.Image) error {
+	if !p.readOnly && !p.ours(img) && pending(img) {
+		return &image.Error{Op: op, Image: img.ID, Kind: image.Busy, Detail: "another project is still uploading it"}
+	}
 	if err := p.change(op, img); err != nil {
 		return err
 	}

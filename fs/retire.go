@@ -48,61 +48,28 @@ func (r *rootNode) Unlink(ctx context.Context, name string) syscall.Errno {
 	return errnoOf(r.fs.fail("unlink", err, "entry", name))
 }
 
+// remove deletes the image behind the node, if it may be, and with it the draft.
 func (n *node) remove(ctx context.Context) error {
-	img, d := n.now()
-	if d != nil {
-		return d.unlink(ctx)
+	img, _ := n.now()
+	if err := n.fs.policy.retire("unlink", img); err != nil {
+		return err // before a commit under way is given up
 	}
-	return n.fs.delete(ctx, img)
-}
-
-// delete deletes the image if it may be.
-func (f *FS) delete(ctx context.Context, img image.Image) error {
-	if img.ID == "" {
-		return &image.Error{Op: "unlink", Kind: image.NotFound}
-	}
-	if err := f.policy.retire("unlink", img); err != nil {
-		return err
-	}
-	return f.Catalog.Remove(ctx, img.ID)
-}
-
-// unlink ends a commit under way, deletes the image that is behind the node, and
-// makes the draft one that is never committed.
-func (d *draft) unlink(ctx context.Context) error {
-	d.mu.Lock()
-	was := d.unlinked
-	d.unlinked = true
-	if d.cancel != nil {
-		d.cancel()
-	}
-	d.mu.Unlock()
-	err := d.take(ctx)
-	if err == nil {
-		defer d.give()
-		if img, _ := d.node.now(); img.ID != "" {
-			err = d.fs.delete(ctx, img)
-		}
-	}
+	verdict, err := n.condemn(ctx)
 	if err != nil {
-		d.mu.Lock()
-		d.unlinked = was
-		d.mu.Unlock()
 		return err
 	}
-	d.lose()
-	return nil
-}
-
-// lose takes a draft that will never be committed out of the directory.
-func (d *draft) lose() {
-	d.mu.Lock()
-	d.unlinked = true
-	d.mu.Unlock()
-	d.fs.Catalog.RemoveDraft(d.bytes.ID())
-	if err := d.bytes.Unlink(); err != nil {
-		d.fs.log.Warn("a removed draft stays in staging until its files are closed", "draft", d.bytes.Path(), "error", err)
+	img, d := n.now()
+	switch {
+	case img.ID != "":
+		err = n.fs.Catalog.Remove(ctx, img.ID)
+		if d != nil && image.Is(err, image.NotFound) {
+			err = nil // others have deleted what lay under the draft
+		}
+	case d == nil:
+		err = &image.Error{Op: "unlink", Kind: image.NotFound, Detail: "its draft was not committed"}
 	}
+	verdict(err == nil)
+	return err
 }
 
 // Flags of renameat2(2), from linux/fs.h.
@@ -146,46 +113,40 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	case over == n:
 		return nil
 	}
-	var retired *image.Image
-	var lost *draft
-	if over != nil {
-		var img image.Image
-		if img, lost = over.now(); img.ID != "" {
-			if err := r.fs.policy.rewrite("rename over", img); err != nil {
-				return err
-			}
-			retired = &img
-		}
+	if over == nil {
+		return n.rename(ctx, name, to, nil)
 	}
-	if lost != nil {
-		if err := lost.take(ctx); err != nil {
-			return err
-		}
-		defer lost.give()
+	img, _ := over.now()
+	if err := r.fs.policy.rewrite("rename over", img); err != nil {
+		return err // before a commit under way is given up
 	}
-	if err := n.rename(ctx, name, to, retired); err != nil {
+	verdict, err := over.condemn(ctx)
+	if err != nil {
 		return err
 	}
-	if lost != nil {
-		lost.lose()
+	var retired *image.Image
+	if img, _ := over.now(); img.ID != "" {
+		retired = &img
 	}
-	return nil
+	err = n.rename(ctx, name, to, retired)
+	verdict(err == nil)
+	return err
 }
 
 // rename gives the node's image, its draft, or both the new name.
 func (n *node) rename(ctx context.Context, name, entry string, over *image.Image) error {
-	_, d := n.now()
-	if d != nil {
-		if err := d.take(ctx); err != nil {
-			return err
-		}
-		defer d.give()
+	if err := n.take(ctx); err != nil {
+		return err
 	}
-	img, d := n.now() // a commit or a settle may just have ended
+	defer n.give()
+	img, d := n.now()
+	if img.ID == "" && d == nil {
+		return &image.Error{Op: "rename", Kind: image.NotFound, Detail: "its draft was not committed"}
+	}
+	if err := n.fs.policy.change("rename", img); err != nil {
+		return err
+	}
 	if img.ID != "" {
-		if err := n.fs.policy.change("rename", img); err != nil {
-			return err
-		}
 		fresh, err := n.fs.Catalog.Rename(ctx, img, entry, over)
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ var (
 	_ gofs.NodeRenamer        = (*rootNode)(nil)
 	_ gofs.NodeOpendirHandler = (*rootNode)(nil)
 	_ gofs.NodeGetattrer      = (*rootNode)(nil)
+	_ gofs.NodeStatxer        = (*rootNode)(nil)
 	_ gofs.NodeSetattrer      = (*rootNode)(nil)
 	_ gofs.NodeStatfser       = (*rootNode)(nil)
 )
@@ -32,6 +33,13 @@ var (
 // Getattr answers from memory.
 func (r *rootNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	r.fs.fillDirectory(&out.Attr, 1, directoryMode)
+	return 0
+}
+
+// Statx answers as Getattr does. Without it the kernel would never ask for a
+// statx again, and no file would show when it was created.
+func (r *rootNode) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fuse.StatxOut) syscall.Errno {
+	r.fs.directoryStatx(out, 1, directoryMode)
 	return 0
 }
 
@@ -43,8 +51,11 @@ func (r *rootNode) Setattr(context.Context, gofs.FileHandle, *fuse.SetAttrIn, *f
 // Lookup asks the catalog, within the bound of what runs under the directory's
 // lock.
 func (r *rootNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	if name == byIDName {
+	switch {
+	case name == byIDName:
 		return r.fs.byID(ctx, out), 0
+	case len(name) > nameMax: // the kernel itself refuses at 1024 only
+		return nil, syscall.ENAMETOOLONG
 	}
 	c := r.fs.beginBounded(ctx)
 	defer c.end()
@@ -58,7 +69,7 @@ func (r *rootNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 // entered answers a lookup with the node of the entry.
 func (r *rootNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
 	n := r.fs.nodeOf(e)
-	if errno := n.entryOut(out); errno != 0 {
+	if n == nil || n.entryOut(out) != 0 {
 		return nil, syscall.ENOENT // a draft that ended just now without an image
 	}
 	return r.NewInode(ctx, n, stable(n.ino)), 0

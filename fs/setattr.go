@@ -21,7 +21,7 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 		if err := n.setSize(cctx, c.tid, h, int64(size), want); err != nil {
 			return openErrno(n.fs.fail("truncate", err))
 		}
-	} else if want != (image.Attributes{}) {
+	} else {
 		if err := n.setAttributes(cctx, want); err != nil {
 			return openErrno(n.fs.fail("set attributes", err))
 		}
@@ -65,11 +65,20 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 
 // setAttributes stores what differs from what is shown.
 func (n *node) setAttributes(ctx context.Context, want image.Attributes) error {
+	if want.IsZero() {
+		return nil
+	}
+	if img, d := n.now(); d != nil && d.want(img, want) {
+		return nil
+	}
+	if err := n.take(ctx); err != nil { // a commit may be running
+		return err
+	}
+	defer n.give()
 	img, d := n.now()
 	if d != nil && d.want(img, want) {
 		return nil
 	}
-	img, _ = n.now() // the draft may have been committed meanwhile
 	if img.ID == "" {
 		return &image.Error{Op: "set attributes", Kind: image.Stale, Detail: "its draft was not committed"}
 	}

@@ -164,14 +164,23 @@ func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 }
 
 func (n *node) changeXattr(ctx context.Context, name string, flags uint32, change func(string) (image.Change, error)) syscall.Errno {
-	img, d := n.now()
 	short, ours := strings.CutPrefix(name, xattrPrefix)
 	property, isProperty := strings.CutPrefix(name, propertyPrefix)
 	switch {
-	case !ours, d != nil && img.ID == "":
+	case !ours:
 		return syscall.EOPNOTSUPP
 	case n.fixed, isProperty && internal(property), !isProperty && fields[short].set == nil:
 		return syscall.EPERM
+	}
+	c, cctx := n.fs.change(ctx)
+	defer c.end()
+	if err := n.take(cctx); err != nil { // a commit takes over what the record says when it begins
+		return errnoOf(n.fs.fail("set xattr", err, "xattr", name))
+	}
+	defer n.give()
+	img, _ := n.now()
+	if img.ID == "" {
+		return syscall.EOPNOTSUPP // there is no record yet
 	}
 	_, missing := xattr(img, name)
 	switch {
@@ -187,8 +196,6 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 	if err := n.fs.policy.change("set "+name, img); err != nil {
 		return errnoOf(n.fs.fail("set xattr", err))
 	}
-	c, cctx := n.fs.change(ctx)
-	defer c.end()
 	fresh, err := n.fs.Catalog.Update(cctx, img.ID, []image.Change{want})
 	if err != nil {
 		return openErrno(n.fs.fail("set xattr", err, "xattr", name))

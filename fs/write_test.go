@@ -1,0 +1,404 @@
+package fs
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+func TestCreateReadRemove(t *testing.T) {
+	m := mountHouse(t, newHouse())
+	m.write("new", "hello")
+	if n := m.did("commit", "new"); n != 1 {
+		t.Errorf("%d commits, want 1", n)
+	}
+	m.want("new", "hello")
+	if err := os.Remove(m.path("new")); err != nil {
+		t.Fatal(err)
+	}
+	m.absent("new")
+	if m.the("new").ID != "" {
+		t.Error("the image is still there")
+	}
+}
+
+// What the time of a file was before it was closed, it is after.
+func TestTimeStaysOverClose(t *testing.T) {
+	m := mountHouse(t, newHouse())
+	f := must(os.Create(m.path("new")))
+	must(f.WriteString("x"))
+	before := must(f.Stat()).ModTime()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	var after fuse.Attr // the kernel may still answer from what it was told before
+	m.server.fs.nodeOf(must(m.Lookup(t.Context(), "new"))).attr(&after)
+	if at := after.ModTime(); !at.Equal(before) {
+		t.Errorf("mtime was %v before close and is %v after", before, at)
+	}
+}
+
+// Whoever closes says whether its bytes are in the service.
+func TestFailedCommit(t *testing.T) {
+	h := newHouse()
+	h.add("old", "what was there")
+	h.hook = func(_ context.Context, op, _ string) error {
+		if op == "commit" {
+			return &image.Error{Op: "upload", Kind: image.Quota}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	m.want("old", "what was there")
+	for _, name := range []string{"new", "old"} {
+		f := must(os.OpenFile(m.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644))
+		must(f.WriteString("never to be seen again"))
+		wantErr(t, f.Close(), syscall.EDQUOT)
+	}
+	m.settled()
+	m.eventually("the new entry to go", func() bool { _, err := os.Stat(m.path("new")); return os.IsNotExist(err) })
+	// The pages of the draft are dropped aside; nobody reads them for long.
+	m.eventually("the old bytes to be back", func() bool {
+		got, err := os.ReadFile(m.path("old"))
+		return err == nil && string(got) == "what was there"
+	})
+	if ends := m.ends(); ends["failed"] != 2 {
+		t.Errorf("drafts ended %v", ends)
+	}
+}
+
+// A second close without new bytes repeats the answer; new bytes are a new try.
+func TestCloseRepeatsTheAnswer(t *testing.T) {
+	h := newHouse()
+	var mu sync.Mutex
+	refuse := true
+	h.hook = func(_ context.Context, op, _ string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if op == "commit" && refuse {
+			return &image.Error{Op: "upload", Kind: image.Full}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("new")))
+	must(f.WriteString("one"))
+	for range 2 {
+		wantErr(t, syscall.Close(must(syscall.Dup(int(f.Fd())))), syscall.ENOSPC)
+	}
+	mu.Lock()
+	refuse = false
+	mu.Unlock()
+	must(f.WriteString(" two"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("new", "one two")
+	if n := m.did("commit", "new"); n != 1 {
+		t.Errorf("%d commits, want 1", n)
+	}
+}
+
+// A file that is made and released empty is a record without data; open(2) of it
+// again, while that record is being made, loses nothing.
+func TestEmptyFileOpenedAgain(t *testing.T) {
+	h := newHouse()
+	g := newGate("commit empty", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	if err := must(os.Create(m.path("new"))).Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.wait(t)
+	if err := must(os.OpenFile(m.path("new"), os.O_WRONLY, 0)).Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := must(os.OpenFile(m.path("new"), os.O_RDWR, 0))
+	written := soon(func() error { _, err := f.WriteString("late"); return err })
+	close(g.open)
+	if err := result(t, written); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("new", "late")
+	if e, n := m.did("commit empty", "new"), m.did("commit", "new"); e != 1 || n != 1 {
+		t.Errorf("%d empty commits and %d others, want one of each", e, n)
+	}
+	if len(m.images) != 1 {
+		t.Errorf("%d images are there, want 1", len(m.images))
+	}
+}
+
+// Two processes open an image for writing in the same moment: one draft.
+func TestOpenedForWritingAtOnce(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0000000000")
+	g := newGate("create", "disk")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	const writers = 8
+	files := make(chan *os.File, writers)
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			f, err := os.OpenFile(m.path("disk"), os.O_RDWR, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			files <- f
+		})
+	}
+	g.wait(t)
+	close(g.open)
+	all.Wait()
+	close(files)
+	i := 0
+	for f := range files {
+		must(f.WriteAt([]byte{byte('a' + i)}, int64(i)))
+		i++
+		defer f.Close()
+	}
+	m.want("disk", "abcdefgh00"[:i]+"0000000000"[i:])
+	if n := len(m.ends()); n != 1 || m.ends()[""] != 1 {
+		t.Errorf("drafts: %v", m.ends())
+	}
+}
+
+func TestTruncations(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouse(t, h)
+	m.want("disk", "0123456789")
+
+	// truncate(2) has no close: it commits before it answers.
+	if err := os.Truncate(m.path("disk"), 4); err != nil {
+		t.Fatal(err)
+	}
+	if n, got := m.did("commit", "disk"), m.content("disk"); n != 1 || got != "0123" {
+		t.Errorf("after truncate: %d commits, content %q", n, got)
+	}
+	m.want("disk", "0123")
+	m.settled()
+	if err := os.Truncate(m.path("disk"), 4); err != nil { // the size it has
+		t.Fatal(err)
+	}
+	if n := m.did("commit", "disk"); n != 1 {
+		t.Errorf("a truncation to the same size made a commit")
+	}
+	if err := os.Truncate(m.path("disk"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if n, got := m.did("commit", "disk"), m.content("disk"); n != 2 || got != "" {
+		t.Errorf("after truncate to nothing: %d commits, content %q", n, got)
+	}
+
+	// A truncation by open alone: no close commits it, the release does.
+	m.write("disk", "again")
+	m.settled()
+	f := must(os.OpenFile(m.path("disk"), os.O_WRONLY|os.O_TRUNC, 0))
+	if err := syscall.Close(must(syscall.Dup(int(f.Fd())))); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.content("disk"); got != "again" {
+		t.Errorf("a close after O_TRUNC alone has committed: %q", got)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("disk", "")
+	if got := m.content("disk"); got != "" || m.the("disk").ID == "" {
+		t.Errorf("the truncation was lost: %q", got)
+	}
+}
+
+// Linux truncates a file that is opened for reading only, too.
+func TestTruncatedByReader(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouse(t, h)
+	f := must(os.OpenFile(m.path("disk"), os.O_RDONLY|os.O_TRUNC, 0))
+	if got := must(io.ReadAll(f)); len(got) != 0 {
+		t.Errorf("it reads as %q", got)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	if got := m.content("disk"); got != "" {
+		t.Errorf("the image still has %q", got)
+	}
+}
+
+// O_TRUNC by one process while another writes: both act on one draft.
+func TestTruncateWhileAnotherWrites(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouse(t, h)
+	a := must(os.OpenFile(m.path("disk"), os.O_RDWR, 0))
+	must(a.WriteAt([]byte("abc"), 0))
+	b := must(os.OpenFile(m.path("disk"), os.O_WRONLY|os.O_TRUNC, 0))
+	must(b.WriteString("B"))
+	must(a.WriteAt([]byte("Z"), 2))
+	m.want("disk", "B\x00Z")
+	for _, f := range []*os.File{b, a} {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.settled()
+	m.want("disk", "B\x00Z")
+	if got := m.content("disk"); got != "B\x00Z" {
+		t.Errorf("the image has %q", got)
+	}
+}
+
+func TestReadOnlyHandles(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouse(t, h)
+	f := must(os.Open(m.path("disk")))
+	defer f.Close()
+	wantErr(t, f.Truncate(1), syscall.EINVAL)
+	if _, err := f.WriteString("x"); err == nil {
+		t.Error("a write through a handle for reading succeeded")
+	}
+	if err := f.Sync(); err != nil {
+		t.Errorf("fsync: %v", err)
+	}
+	at, err := f.Seek(0, seekHole)
+	if err != nil || at != 10 {
+		t.Errorf("the hole is at %d (%v), want 10", at, err)
+	}
+	if n := len(m.ends()); n != 0 {
+		t.Errorf("%d drafts were made", n)
+	}
+}
+
+// Who reads goes on reading while the entry gets another image, and never sees an
+// error of the change itself.
+func TestReadOverAnEdit(t *testing.T) {
+	h := newHouse()
+	old := h.add("disk", "0123456789")
+	g := newGate("read", old.ID)
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
+	r := &handle{node: n}
+	m.server.fs.countHandle(1)
+	defer r.release()
+	early := soon(func() error { _, err := r.readAt(t.Context(), make([]byte, 4), 0); return err })
+	g.wait(t)
+	m.write("disk", "new")
+	m.settled()
+	// Another read of the same handle goes to the new image and closes the old reader.
+	p := make([]byte, 4)
+	if k, err := r.readAt(t.Context(), p, 0); err != io.EOF || string(p[:k]) != "new" {
+		t.Errorf("reading the new image: %q, %v", p[:k], err)
+	}
+	close(g.open)
+	if err := result(t, early); err != io.EOF {
+		t.Errorf("the read that was under way: %v", err)
+	}
+}
+
+// What is read while a release commits are the bytes that it commits.
+func TestOpenWhileItSettles(t *testing.T) {
+	h := newHouse()
+	g := newGate("commit", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	// The shell forks: the last close is not by who opened it, and left to release.
+	cmd := exec.Command("sh", "-c", "exec 3>new; (sleep 0; echo data >&3; exec 3>&-) & exec 3>&-; wait")
+	cmd.Dir = m.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	g.wait(t)
+	m.want("new", "data\n")
+	f := must(os.OpenFile(m.path("new"), os.O_RDWR, 0))
+	added := soon(func() error { _, err := f.WriteAt([]byte("DA"), 0); return err })
+	select {
+	case err := <-added:
+		t.Errorf("a write did not wait for the commit (%v)", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(g.open)
+	if err := result(t, added); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("new", "DAta\n")
+	if n := m.did("commit", "new"); n != 2 {
+		t.Errorf("%d commits, want 2", n)
+	}
+}
+
+// Close by a child or of a duplicate is not the close of the file.
+func TestShellRedirections(t *testing.T) {
+	m := mountHouse(t, newHouse())
+	for _, c := range []struct {
+		script, want string
+		commits      int
+	}{
+		{"echo one > f", "one\n", 1},
+		{"{ echo one; sh -c 'echo two'; echo three; } > f", "one\ntwo\nthree\n", 1},
+		{"exec 3>f; sh -c 'echo one >&3'; sh -c 'echo two >&3'", "one\ntwo\n", 1},
+		{"(echo one; sh -c 'echo two') > f", "one\ntwo\n", 1},
+		{"sh -c 'echo zero' > f; sh -c 'echo one' >> f", "zero\none\n", 2},
+	} {
+		cmd := exec.Command("sh", "-c", c.script)
+		cmd.Dir = m.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", c.script, err, out)
+		}
+		m.settled()
+		m.want("f", c.want)
+		if n := m.did("commit", "f"); n != c.commits {
+			t.Errorf("%s: %d commits, want %d", c.script, n, c.commits)
+		}
+		m.mu.Lock()
+		m.log = nil
+		m.mu.Unlock()
+		if err := os.Remove(m.path("f")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLocalDiskFull(t *testing.T) {
+	h := newHouse()
+	h.hook = func(_ context.Context, op, what string) error {
+		if op == "write" && what == "big" || op == "create" && what == "none" || op == "sync" {
+			return &image.Error{Op: op, Kind: image.LocalFull, Err: syscall.ENOSPC}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("big")))
+	_, err := f.WriteString("x")
+	wantErr(t, err, syscall.ENOSPC)
+	wantErr(t, f.Sync(), syscall.ENOSPC)
+	f.Close()
+	_, err = os.Create(m.path("none"))
+	wantErr(t, err, syscall.ENOSPC)
+	m.absent("none")
+}
