@@ -374,3 +374,10 @@ func (r *fakeReader) Close() error {
 	r.h.readers--
 	return nil
 }
+
+// count is how many images there are.
+func (h *house) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.images)
+}

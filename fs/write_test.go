@@ -138,8 +138,8 @@ func TestEmptyFileOpenedAgain(t *testing.T) {
 	if e, n := m.did("commit empty", "new"), m.did("commit", "new"); e != 1 || n != 1 {
 		t.Errorf("%d empty commits and %d others, want one of each", e, n)
 	}
-	if len(m.images) != 1 {
-		t.Errorf("%d images are there, want 1", len(m.images))
+	if m.count() != 1 {
+		t.Errorf("%d images are there, want 1", m.count())
 	}
 }
 
