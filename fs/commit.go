@@ -135,9 +135,8 @@ func (d *draft) settle() {
 		d.mu.Lock()
 		joined := d.writers > 0 || d.closed || d.doomed != nil || (d.unlinked && d.readers > 0)
 		due := d.change > d.settled && !d.unlinked && !d.killed
-		if !joined && !due {
-			d.closed = true
-		}
+		d.closed = d.closed || !joined && !due
+		d.last = !joined && due
 		img := d.node.img
 		d.mu.Unlock()
 		d.node.mu.Unlock()

@@ -22,6 +22,7 @@ type draft struct {
 	entry            string     // file name that it will have
 	writers, readers int        // open handles that were opened while it was there
 	closed           bool       // settled: nobody joins any more
+	last             bool       // the commit after its last writer runs: no writer joins, lest it take half of what is written
 	unlinked         bool       // its entry was removed: never committed
 	// doomed is there while its entry is being removed, and closed when it is known
 	// whether it was: until then nothing is committed.
@@ -161,11 +162,12 @@ func (d *draft) forget() {
 	d.fs.mu.Unlock()
 }
 
-// join counts one more open handle; false when the draft has ended.
+// join counts one more open handle; false when the draft has ended, or for a
+// writer when it is about to.
 func (d *draft) join(writer bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed || writer && d.last {
 		return false
 	}
 	if writer {

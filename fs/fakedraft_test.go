@@ -230,6 +230,9 @@ func (h *house) CommitEmpty(ctx context.Context, d Draft) (image.Image, error) {
 }
 
 func (h *house) commit(ctx context.Context, op string, d *fakeDraft) (image.Image, error) {
+	if err := h.ask(ctx, "begin "+op, d.spec.Name); err != nil {
+		return image.Image{}, err
+	}
 	if err := d.hold(ctx); err != nil {
 		return image.Image{}, err
 	}

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -121,16 +122,16 @@ func TestEmptyFileOpenedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.wait(t)
-	if err := must(os.OpenFile(m.path("new"), os.O_WRONLY, 0)).Close(); err != nil {
-		t.Fatal(err)
-	}
-	f := must(os.OpenFile(m.path("new"), os.O_RDWR, 0))
-	written := soon(func() error { _, err := f.WriteString("late"); return err })
+	written := soon(func() error {
+		f, err := os.OpenFile(m.path("new"), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString("late")
+		return errors.Join(err, f.Close())
+	})
 	close(g.open)
 	if err := result(t, written); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	m.settled()
@@ -317,10 +318,12 @@ func TestReadOverAnEdit(t *testing.T) {
 	}
 }
 
-// What is read while a release commits are the bytes that it commits.
+// An open for writing waits while a release commits: that commit takes the bytes
+// that were there at the last close, and not half of what the new writer writes.
+// What is read meanwhile are the bytes that it commits.
 func TestOpenWhileItSettles(t *testing.T) {
 	h := newHouse()
-	g := newGate("commit", "new")
+	g := newGate("begin commit", "new") // the draft can still be written
 	h.hook = g.hold
 	m := mountHouse(t, h)
 	// The shell forks: the last close is not by who opened it, and left to release.
@@ -331,18 +334,21 @@ func TestOpenWhileItSettles(t *testing.T) {
 	}
 	g.wait(t)
 	m.want("new", "data\n")
-	f := must(os.OpenFile(m.path("new"), os.O_RDWR, 0))
-	added := soon(func() error { _, err := f.WriteAt([]byte("DA"), 0); return err })
+	added := soon(func() error {
+		f, err := os.OpenFile(m.path("new"), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte("DA"), 0)
+		return errors.Join(err, f.Close())
+	})
 	select {
 	case err := <-added:
-		t.Errorf("a write did not wait for the commit (%v)", err)
+		t.Errorf("the open did not wait for the commit (%v)", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(g.open)
 	if err := result(t, added); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	m.settled()
