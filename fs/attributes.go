@@ -88,6 +88,7 @@ func (n *node) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fus
 	}
 	img, _ := n.now()
 	fillStatx(out, &attr)
+	out.SetTimeout(n.validity())
 	if !img.CreatedAt.IsZero() {
 		out.Mask |= statxBirth
 		out.Btime = sxTime(img.CreatedAt)

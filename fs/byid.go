@@ -46,6 +46,7 @@ func (f *FS) byID(ctx context.Context, out *fuse.EntryOut) *gofs.Inode {
 // Getattr answers from memory.
 func (b *byIDNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	b.fs.fillDirectory(&out.Attr, b.StableAttr().Ino, byIDMode)
+	out.SetTimeout(validity)
 	return 0
 }
 

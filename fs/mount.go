@@ -94,8 +94,8 @@ func mountOptions(f *FS) *gofs.Options {
 		},
 		// A name that is not there is not remembered by the kernel: the catalog
 		// remembers it, and knows when to forget.
+		// Attributes have no default: node.validity says 0 where it must.
 		EntryTimeout:    &timeout,
-		AttrTimeout:     &timeout,
 		NullPermissions: true, // a mode of 000 is a mode
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -175,7 +176,18 @@ func (n *node) openRead(ctx context.Context, h *handle) error {
 
 // Getattr answers from memory.
 func (n *node) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	out.SetTimeout(n.validity())
 	return n.attr(&out.Attr)
+}
+
+// validity is how long the kernel may believe the attributes. Those of a record
+// whose bytes are still to come are asked for each time: a size of 0 that is
+// believed after the upload would make a reader copy an empty file.
+func (n *node) validity() time.Duration {
+	if img, d := n.now(); d == nil && pending(img) {
+		return 0
+	}
+	return validity
 }
 
 // attr fills in the attributes. A node whose new draft was given up has none.
@@ -193,6 +205,6 @@ func (n *node) attr(out *fuse.Attr) syscall.Errno {
 func (n *node) entryOut(out *fuse.EntryOut) syscall.Errno {
 	errno := n.attr(&out.Attr)
 	out.SetEntryTimeout(validity)
-	out.SetAttrTimeout(validity)
+	out.SetAttrTimeout(n.validity())
 	return errno
 }

@@ -33,6 +33,7 @@ var (
 // Getattr answers from memory.
 func (r *rootNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	r.fs.fillDirectory(&out.Attr, 1, directoryMode)
+	out.SetTimeout(validity)
 	return 0
 }
 

@@ -26,7 +26,7 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 			return openErrno(n.fs.fail("set attributes", err))
 		}
 	}
-	out.SetTimeout(validity)
+	out.SetTimeout(n.validity())
 	return n.attr(&out.Attr)
 }
 
