@@ -86,6 +86,35 @@ func TestLookupFromFreshListing(t *testing.T) {
 	})
 }
 
+// An image that the service calls gone makes room for the one that others have put
+// in its place, before the listing is old.
+func TestLookupAfterGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, successor := ours(1, "disk"), ours(2, "disk")
+		s := newService(old)
+		changed := make(chan string, 8)
+		c := newCatalog(t, s, func(o *Options) { o.OnChange = func(entry string) { changed <- entry } })
+		listed(t, c)
+		s.drop(old.ID)
+		s.set(successor)
+		if got := lookup(t, c, "disk"); got != old.ID {
+			t.Fatalf("the fresh listing was not believed: %s", got)
+		}
+		s.took()
+		c.Gone(old.ID)
+		if got := lookup(t, c, "disk"); got != successor.ID {
+			t.Errorf("the entry is %q, want the successor", got)
+		}
+		if got := s.took(); len(got) != 1 {
+			t.Errorf("it took %q, want one request", got)
+		}
+		synctest.Wait()
+		if len(changed) == 0 || <-changed != "disk" {
+			t.Error("nobody was told")
+		}
+	})
+}
+
 func TestLookupRequestsByShape(t *testing.T) {
 	long := strings.Repeat("x", 300)[:255] // a name of full length is no cut one
 	cutName := EntryName(strings.Repeat("中", 200), ours(6, "").ID)

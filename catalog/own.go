@@ -58,6 +58,19 @@ func (c *Catalog) Forget(id string) {
 	c.forgetLocked(id)
 }
 
+// Gone takes an image away that the service has just called gone, without any
+// doing of ours: others have deleted or replaced it. The next lookup of its entry
+// asks the service who has the name now, and OnChange tells of the entry.
+func (c *Catalog) Gone(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubt(id)
+	if r := c.dir.byID[id]; r != nil {
+		c.notify.add(map[string]bool{r.entry: true})
+	}
+	c.forgetLocked(id)
+}
+
 func (c *Catalog) putLocked(img image.Image) {
 	c.change(img.ID, &img)
 }

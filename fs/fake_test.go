@@ -198,6 +198,9 @@ func (h *house) ByID(ctx context.Context, id string) (image.Image, error) {
 	return img, nil
 }
 
+// Gone has nothing to do: the house forgets nothing and remembers nothing.
+func (h *house) Gone(string) {}
+
 // IDs lists the images.
 func (h *house) IDs(context.Context) ([]image.Image, error) {
 	h.mu.Lock()

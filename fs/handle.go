@@ -72,7 +72,11 @@ func (h *handle) readImage(ctx context.Context, img image.Image, p []byte, off i
 	if err != nil {
 		return 0, err
 	}
-	return r.ReadAt(ctx, p, off)
+	n, err := r.ReadAt(ctx, p, off)
+	if image.Is(err, image.NotFound) { // others have deleted or replaced it
+		h.node.fs.Catalog.Gone(img.ID)
+	}
+	return n, err
 }
 
 // readerOf returns the handle's reader of the image behind the node, a new one

@@ -25,6 +25,9 @@ type Directory interface {
 type Images interface {
 	ByID(ctx context.Context, id string) (image.Image, error)
 	IDs(ctx context.Context) ([]image.Image, error)
+	// Gone says that the service has just called an image gone, so that its entry is
+	// looked up anew. It never waits.
+	Gone(id string)
 }
 
 // Changer changes images at the service and the directory with them. An error

@@ -301,6 +301,31 @@ func TestDeletedWhileOpen(t *testing.T) {
 	})
 }
 
+// Where others have replaced an image, a reader that meets its end makes way for
+// the new one, however young the listing.
+func TestReplacedElsewhere(t *testing.T) {
+	onEach(t, func(t *testing.T, s service) {
+		name := "replaced.img"
+		old := s.upload(t, image.New{Name: name}, noise(56, 16<<20))
+		m := mountOn(t, s, "--list-ttl", "1h")
+		if out := run(t, "ls", m.dir); !strings.Contains(out, name) {
+			t.Fatalf("ls shows %s", out)
+		}
+		if err := s.api.Delete(t.Context(), old.ID); err != nil {
+			t.Fatal(err)
+		}
+		data := noise(57, 1<<20)
+		s.upload(t, image.New{Name: name}, data)
+		if _, err := os.ReadFile(m.path(name)); err != nil && !errors.Is(err, syscall.ESTALE) {
+			t.Errorf("the first read: %v, want ESTALE or the new bytes", err)
+		}
+		m.until("the new image to be found", func() bool {
+			got, err := os.ReadFile(m.path(name))
+			return err == nil && bytes.Equal(got, data)
+		})
+	})
+}
+
 // A read-only mount refuses all writing with EROFS.
 func TestReadOnlyMount(t *testing.T) {
 	onEach(t, func(t *testing.T, s service) {
