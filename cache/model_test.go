@@ -65,7 +65,7 @@ func work(t *rapid.T, c *Cache, r *rand.Rand, size int64, failures int) {
 	id := []string{"a", "b"}[r.IntN(2)]
 	img := record(id, size)
 	f := c.Open(img.Key("s"), img)
-	defer f.Close() //nolint:errcheck // always nil
+	defer f.Close() // always nil
 	for range 12 {
 		off := r.Int64N(size + 10)
 		span := image.Span{Off: r.Int64N(size), Len: r.Int64N(40 * unit)}

@@ -194,6 +194,6 @@ func TestImagesAreForgotten(t *testing.T) {
 	// Another size under the same key is another image.
 	img := record("f", 2*unit)
 	f := c.Open(img.Key("s"), img)
-	defer f.Close() //nolint:errcheck // always nil
+	defer f.Close() // always nil
 	expect(t, f, 0, 2*unit)
 }

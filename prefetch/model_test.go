@@ -49,7 +49,7 @@ func TestModel(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, uint64(w)+1))
 				id := []string{"a", "b"}[r.IntN(2)]
 				reader := e.Open(record(id, size))
-				defer reader.Close() //nolint:errcheck // always nil
+				defer reader.Close() // always nil
 				at := r.Int64N(size + 1)
 				for range 8 {
 					if r.IntN(3) == 0 {

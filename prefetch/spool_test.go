@@ -204,7 +204,7 @@ func TestSpoolBreaks(t *testing.T) {
 			short := &truncated{service: v}
 			e.o.Whole = short
 			r := e.Open(img)
-			defer r.Close() //nolint:errcheck // always nil
+			defer r.Close() // always nil
 			if _, err := r.ReadAt(t.Context(), make([]byte, unit), 2*unit); !image.Is(err, image.Corrupt) {
 				t.Errorf("got %v", err)
 			}
