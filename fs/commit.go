@@ -116,6 +116,9 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if img.ID != "" {
+		d.replaces = nil
+	}
 	d.cancel = nil
 	if err == nil || d.doomed == nil { // else it was ended by a removal, and is due again if that fails
 		d.settled, d.failure = taken, err

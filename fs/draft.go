@@ -18,12 +18,15 @@ type draft struct {
 	node  *node
 	bytes Draft
 
-	mu               sync.Mutex // guards the fields below
-	entry            string     // file name that it will have
-	writers, readers int        // open handles that were opened while it was there
-	closed           bool       // settled: nobody joins any more
-	last             bool       // the commit after its last writer runs: no writer joins, lest it take half of what is written
-	unlinked         bool       // its entry was removed: never committed
+	mu    sync.Mutex // guards the fields below
+	entry string     // file name that it will have
+	// replaces is the image that the draft of a new one was renamed over: its commit
+	// retires it. nil for none.
+	replaces         *image.Image
+	writers, readers int  // open handles that were opened while it was there
+	closed           bool // settled: nobody joins any more
+	last             bool // the commit after its last writer runs: no writer joins, lest it take half of what is written
+	unlinked         bool // its entry was removed: never committed
 	// doomed is there while its entry is being removed, and closed when it is known
 	// whether it was: until then nothing is committed.
 	doomed chan struct{}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"go.uber.org/goleak"
 )
 
@@ -28,11 +29,20 @@ type mounted struct {
 	dir    string
 	server *Server
 	logged *logLines
+	rescue *time.Timer
 }
 
 // mountHouse mounts until the end of the test; then every handle must be closed,
 // every draft ended and every reader closed.
 func mountHouse(t *testing.T, h *house, change ...func(*Options)) *mounted {
+	t.Helper()
+	m := mountHouseFor(t, h, change...)
+	t.Cleanup(m.unmount)
+	return m
+}
+
+// mountHouseFor mounts until the caller unmounts.
+func mountHouseFor(t *testing.T, h *house, change ...func(*Options)) *mounted {
 	t.Helper()
 	m := &mounted{house: h, t: t, dir: t.TempDir(), logged: &logLines{}}
 	opts := Options{Project: "ours", Source: "house", UID: 1000, GID: 1000, Log: slog.New(slog.NewTextHandler(m.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}
@@ -45,22 +55,21 @@ func mountHouse(t *testing.T, h *house, change ...func(*Options)) *mounted {
 	}
 	m.server = server
 	// A process that dies with requests to itself in the kernel never ends.
-	rescue := time.AfterFunc(2*patience, func() {
+	m.rescue = time.AfterFunc(2*patience, func() {
 		pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 		t.Errorf("the test hangs: %v", syscall.Unmount(m.dir, syscall.MNT_FORCE))
-	})
-	t.Cleanup(func() {
-		m.unmount()
-		rescue.Stop()
 	})
 	return m
 }
 
 func (m *mounted) unmount() {
+	defer m.rescue.Stop()
 	m.eventually("all handles to be closed", func() bool { return m.server.OpenHandles() == 0 })
-	if err := m.server.Unmount(); err != nil {
-		m.t.Error(err)
-		return
+	if mounted, err := mountinfo.Mounted(m.dir); err != nil || mounted {
+		if err := m.server.Unmount(); err != nil {
+			m.t.Error(err)
+			return
+		}
 	}
 	ended := make(chan struct{})
 	go func() { m.server.Wait(); close(ended) }()

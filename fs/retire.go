@@ -58,10 +58,10 @@ func (n *node) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	img, d := n.now()
+	old, d := n.retires()
 	switch {
-	case img.ID != "":
-		err = n.fs.Catalog.Remove(ctx, img.ID)
+	case old != nil:
+		err = n.fs.Catalog.Remove(ctx, old.ID)
 		if d != nil && image.Is(err, image.NotFound) {
 			err = nil // others have deleted what lay under the draft
 		}
@@ -124,10 +124,7 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	if err != nil {
 		return err
 	}
-	var retired *image.Image
-	if img, _ := over.now(); img.ID != "" {
-		retired = &img
-	}
+	retired, _ := over.retires()
 	err = n.rename(ctx, name, to, retired)
 	verdict(err == nil)
 	return err
@@ -157,12 +154,51 @@ func (n *node) rename(ctx context.Context, name, entry string, over *image.Image
 	if d == nil {
 		return nil
 	}
+	if err := d.leaveReplaced(ctx); err != nil {
+		return err
+	}
 	if err := d.bytes.Rename(name, entry, over); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	d.entry = entry
+	if over != nil {
+		d.replaces = over
+	}
 	d.mu.Unlock()
 	n.fs.Catalog.MoveDraft(d.bytes.ID(), entry)
+	return nil
+}
+
+// retires returns the image that goes with the entry, nil for none, and the draft:
+// the image behind the node or, of a new draft, the one that it was renamed over.
+func (n *node) retires() (*image.Image, *draft) {
+	img, d := n.now()
+	switch {
+	case img.ID != "":
+		return &img, d
+	case d == nil:
+		return nil, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.replaces, d
+}
+
+// leaveReplaced deletes the image that a new draft was renamed over, when the draft
+// leaves that entry before a commit could do so: what was replaced must not be back.
+func (d *draft) leaveReplaced(ctx context.Context) error {
+	d.mu.Lock()
+	old := d.replaces
+	d.mu.Unlock()
+	if old == nil {
+		return nil
+	}
+	if err := d.fs.Catalog.Remove(ctx, old.ID); err != nil && !image.Is(err, image.NotFound) {
+		return err
+	}
+	d.mu.Lock()
+	d.replaces = nil
+	d.mu.Unlock()
 	return nil
 }

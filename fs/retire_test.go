@@ -216,6 +216,60 @@ func TestRenameOfADraft(t *testing.T) {
 	}
 }
 
+// What a draft was renamed over is gone, also when the draft goes on from there
+// before it was committed.
+func TestDraftLeavesWhatItReplaced(t *testing.T) {
+	for _, removed := range []bool{false, true} {
+		h := newHouse()
+		h.add("old", "what was there")
+		m := mountHouse(t, h)
+		f := must(os.Create(m.path("tmp")))
+		must(f.WriteString("new"))
+		if err := os.Rename(m.path("tmp"), m.path("old")); err != nil {
+			t.Fatal(err)
+		}
+		leave := func() error { return os.Rename(m.path("old"), m.path("other")) }
+		if removed {
+			leave = func() error { return os.Remove(m.path("old")) }
+		}
+		if err := leave(); err != nil {
+			t.Fatal(err)
+		}
+		m.absent("old")
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m.settled()
+		m.absent("old")
+		if want := map[bool]int{false: 1}[removed]; m.count() != want {
+			t.Errorf("%d images are left, want %d", m.count(), want)
+		}
+	}
+}
+
+// One that is renamed over such a draft takes that image's end upon itself.
+func TestRenameOverADraftThatReplaces(t *testing.T) {
+	h := newHouse()
+	h.add("old", "what was there")
+	h.add("third", "3")
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("tmp")))
+	must(f.WriteString("new"))
+	for _, from := range []string{"tmp", "third"} {
+		if err := os.Rename(m.path(from), m.path("old")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("old", "3")
+	if m.count() != 1 {
+		t.Errorf("%d images are left", m.count())
+	}
+}
+
 // An edited image that is renamed keeps its new name when it is committed.
 func TestRenameWhileEdited(t *testing.T) {
 	h := newHouse()

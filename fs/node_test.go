@@ -1,0 +1,166 @@
+package fs
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// counts returns how many nodes the filesystem keeps, by key and by number.
+func (m *mounted) counts() (nodes, inodes int) {
+	f := m.server.fs
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.nodes), len(f.inodes)
+}
+
+// What the kernel forgets, the filesystem forgets.
+func TestForgottenNodes(t *testing.T) {
+	h := newHouse()
+	h.add("a", "x")
+	h.add("b", "x")
+	m := mountHouse(t, h)
+	for _, name := range []string{"a", "b"} {
+		m.want(name, "x")
+		m.want(".by-id/"+h.the(name).ID, "x")
+	}
+	m.write("new", "x")
+	m.write("a", "y") // the node is behind another image now
+	m.settled()
+	if err := os.Remove(m.path("new")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "new", byIDName} {
+		m.server.EntryChanged(name) // the kernel drops the name and, as nobody has it open, the inode
+	}
+	m.eventually("the nodes to be forgotten", func() bool { n, i := m.counts(); return n == 0 && i == 0 })
+	m.want("a", "y")
+}
+
+// A lookup that meets the kernel's forgetting of the same node revives it: it stays
+// the one node of its image, and lookups find it.
+func TestLookupMeetsForget(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "x")
+	m := mountHouse(t, h)
+	m.want("disk", "x")
+	f := m.server.fs
+	e := must(m.Lookup(t.Context(), "disk"))
+	n := f.nodeOf(e)
+	n.OnForget() // in the middle of a lookup that has just got n, and will hand it to go-fuse
+	if again := f.nodeOf(e); again != n {
+		t.Error("the node that the kernel has is not found any more")
+	}
+	if err := os.Remove(m.path("disk")); err != nil {
+		t.Fatalf("the entry counts as another image: %v", err)
+	}
+}
+
+// A commit that ends after its node was forgotten leaves nothing behind.
+func TestCommitAfterForget(t *testing.T) {
+	f := newFS(t.Context(), newHouse().rooms(), Options{})
+	f.mu.Lock()
+	n := f.newNodeLocked("draft", "")
+	f.mu.Unlock()
+	n.OnForget()
+	n.img.ID = ""
+	n.replace(image.Image{ID: "image"})
+	if len(f.nodes) != 0 || len(f.inodes) != 0 {
+		t.Errorf("%v and %v are left", f.nodes, f.inodes)
+	}
+}
+
+// A draft that has just ended without an image is no entry, and leaves no node.
+func TestEntryOfAnEndedDraft(t *testing.T) {
+	h := newHouse()
+	m := mountHouse(t, h)
+	var out fuse.EntryOut
+	if _, errno := m.server.fs.root.entered(t.Context(), Entry{Name: "gone", Draft: "gone"}, &out); errno == 0 {
+		t.Error("it is there")
+	}
+	if n, i := m.counts(); n != 0 || i != 0 {
+		t.Errorf("%d nodes and %d numbers are left", n, i)
+	}
+}
+
+// An older record does not take away what a commit has brought.
+func TestStaleRecord(t *testing.T) {
+	h := newHouse()
+	queued := h.add("disk", "", func(i *image.Image) { i.Status = image.StatusQueued })
+	m := mountHouse(t, h)
+	stale := must(m.Lookup(t.Context(), "disk"))
+	m.write("disk", "data")
+	m.settled()
+	n := m.server.fs.nodeOf(stale) // a lookup that was answered before, and comes now
+	if img, _ := n.now(); img.ID != queued.ID || img.Size != 4 {
+		t.Errorf("the node is behind %+v", img)
+	}
+}
+
+func TestInodeNumbers(t *testing.T) {
+	f := newFS(t.Context(), newHouse().rooms(), Options{})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.newNodeLocked("id", "")
+	delete(f.nodes, "id") // a commit has given it another image
+	b := f.newNodeLocked("id", "")
+	c := f.newNodeLocked("id", byIDName)
+	if a.ino == b.ino || a.ino == c.ino || b.ino == c.ino {
+		t.Errorf("numbers %d, %d, %d", a.ino, b.ino, c.ino)
+	}
+	for _, key := range []string{"", "id", byIDName} {
+		if ino := inodeNumber(key); ino <= 1 || ino == ^uint64(0) || ino != inodeNumber(key) {
+			t.Errorf("%q: %d", key, ino)
+		}
+	}
+}
+
+func TestMountShows(t *testing.T) {
+	m := mountHouse(t, newHouse())
+	list, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(m.dir))
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	if list[0].FSType != "fuse.imagefs" || list[0].Source != "house" {
+		t.Errorf("type %s, source %s", list[0].FSType, list[0].Source)
+	}
+}
+
+// A mount that cannot be leaves nothing.
+func TestMountRefused(t *testing.T) {
+	if _, err := Mount(t.Context(), "/nonexistent/mountpoint", newHouse().rooms(), Options{}); err == nil {
+		t.Error("mounted on nothing")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Mount(ctx, t.TempDir(), newHouse().rooms(), Options{}); err == nil {
+		t.Error("mounted after the end")
+	}
+}
+
+// Abort gives up what runs: its draft stays in staging, closed.
+func TestAbort(t *testing.T) {
+	h := newHouse()
+	g := newGate("commit", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	closed := whileCommitting(t, m, g, "new", "data")
+	m.server.Abort()
+	if err := result(t, closed); err == nil {
+		t.Error("close has succeeded")
+	}
+	m.eventually("the handle to go", func() bool { return m.server.OpenHandles() == 0 })
+	if err := m.server.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	m.server.Wait()
+	if ends := h.ends(); ends["closed"]+ends["failed"] != 1 || m.count() != 0 {
+		t.Errorf("drafts ended %v, %d images", ends, m.count())
+	}
+	m.overlay, m.drafts = map[string]string{}, map[string]*fakeDraft{} // the next mount's business
+}
