@@ -92,7 +92,15 @@ func (e *Error) Error() string {
 	if e.RequestID != "" {
 		b.WriteString(" (request " + e.RequestID + ")")
 	}
-	return b.String()
+	return strings.Map(noLineBreak, b.String()) // names and causes may hold anything
+}
+
+func noLineBreak(r rune) rune {
+	switch r {
+	case '\n', '\r', '\v', '\f', '\u0085', '\u2028', '\u2029':
+		return ' '
+	}
+	return r
 }
 
 // Unwrap returns the cause.
