@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ func (h *house) Create(spec DraftSpec) (Draft, error) {
 	d := &fakeDraft{h: h, id: uuid.NewString(), gate: make(chan struct{}, 1), spec: spec, mod: time.Now().UTC(), dirty: spec.Base == nil}
 	if spec.Base != nil {
 		d.bytes = make([]byte, spec.Replaces.Size)
-		if _, err := spec.Base.ReadAt(context.Background(), d.bytes, 0); err != nil && err != io.EOF {
+		if _, err := spec.Base.ReadAt(context.Background(), d.bytes, 0); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		if err := spec.Base.Close(); err != nil {

@@ -56,8 +56,8 @@ func mountHouseFor(t *testing.T, h *house, change ...func(*Options)) *mounted {
 	m.server = server
 	// A process that dies with requests to itself in the kernel never ends.
 	m.rescue = time.AfterFunc(2*patience, func() {
-		pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-		t.Errorf("the test hangs: %v", syscall.Unmount(m.dir, syscall.MNT_FORCE))
+		stacks := pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		t.Errorf("the test hangs: %v", errors.Join(stacks, syscall.Unmount(m.dir, syscall.MNT_FORCE)))
 	})
 	return m
 }

@@ -48,8 +48,7 @@ func (n *notifier) signal() {
 	}
 }
 
-// run sends until close is called. An error only says that the kernel knows the
-// entry or the node no longer.
+// run sends until close is called.
 func (n *notifier) run(root *gofs.Inode) {
 	defer close(n.done)
 	for {
@@ -63,10 +62,10 @@ func (n *notifier) run(root *gofs.Inode) {
 		n.entries, n.contents = make(map[string]struct{}), make(map[*node]struct{})
 		n.mu.Unlock()
 		for of := range contents {
-			of.NotifyContent(0, 0)
+			of.NotifyContent(0, 0) //nolint:errcheck // an error: the kernel does not know the node
 		}
 		for name := range entries {
-			root.NotifyEntry(name)
+			root.NotifyEntry(name) //nolint:errcheck // an error: the kernel does not know the entry
 		}
 	}
 }

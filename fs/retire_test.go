@@ -302,8 +302,8 @@ func TestOpenForWritingMeetsARename(t *testing.T) {
 	var d *draft
 	opened := soon(func() (err error) { d, err = n.openWrite(t.Context(), false); return err })
 	select {
-	case <-opened:
-		t.Error("a draft began in the middle of a rename")
+	case err := <-opened:
+		t.Fatalf("a draft began in the middle of a rename (%v)", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(g.open)
