@@ -31,6 +31,7 @@ const (
 	opMembers      op = "list members"
 	opAddMember    op = "add member"
 	opUsage        op = "usage"
+	opStores       op = "list stores"
 )
 
 // statusKinds is what a status means unless exceptions has the operation. Any
@@ -71,6 +72,7 @@ var exceptions = map[opStatus]image.Kind{
 	{opDiscover, http.StatusGone}:         image.UnexpectedAnswer,
 	{opList, http.StatusNotFound}:         image.UnexpectedAnswer,
 	{opUsage, http.StatusNotFound}:        image.Unsupported,
+	{opStores, http.StatusNotFound}:       image.Unsupported,   // it has only one
 	{opAuthenticate, http.StatusNotFound}: image.Misconfigured, // auth_url is not Keystone's
 }
 

@@ -29,7 +29,7 @@ func TestKindOfStatus(t *testing.T) {
 		{opList, 404, "", image.UnexpectedAnswer}, {opCreate, 409, "", image.Exists}, {opUpdate, 409, "", image.Busy},
 		{opDelete, 409, "", image.Busy}, {opCreate, 413, "too many", image.Quota}, {opUpload, 413, "too large", image.Full},
 		{opUpload, 413, "exceeds the QUOTA", image.Quota}, {opUpload, 400, "", image.Rejected}, {opUpload, 415, "quota", image.Rejected},
-		{opSpan, 416, "", image.Corrupt}, {opUsage, 404, "", image.Unsupported},
+		{opSpan, 416, "", image.Corrupt}, {opUsage, 404, "", image.Unsupported}, {opStores, 404, "", image.Unsupported},
 	} {
 		if got := kindOfStatus(c.op, c.status, c.detail); got != c.want {
 			t.Errorf("%s %d %q: %v, want %v", c.op, c.status, c.detail, got, c.want)

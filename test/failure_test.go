@@ -74,6 +74,7 @@ func TestMountsThatCannotBe(t *testing.T) {
 		{"a file as mountpoint", "", good, file(t, "plain", nil), exitNotDirectory, "plain"},
 		{"a mountpoint that is not empty", "", good, notEmpty, exitNotEmpty, notEmpty},
 		{"a busy mountpoint", "", good, busy.dir, exitMountBusy, busy.dir},
+		{"a store that is not there", "", append([]string{"--store", "nosuch"}, good...), t.TempDir(), exitUsage, "--store"},
 		{"a wrong size", "", append([]string{"--memory", "lots"}, good...), t.TempDir(), exitUsage, "lots"},
 	} {
 		for _, foreground := range []bool{false, true} {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +53,10 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		}
 		return nil, serviceFailure(err, c.Cloud, c.Endpoint)
 	}
+	if err := checkStore(dial, service, c.Store); err != nil {
+		service.Close()
+		return nil, err
+	}
 	drafts, err := staging.Open(staging.Options{
 		Dir: c.StagingDir, Service: service.Service(), Project: service.Project(), Logger: log,
 	})
@@ -76,6 +82,24 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		Defaults: commit.Defaults{Visibility: c.NewVisibility, Properties: c.NewProperties, Tags: c.NewTags},
 	})
 	return r, nil
+}
+
+// checkStore refuses a store that the service does not have: a service with one
+// store takes any name and ignores it.
+func checkStore(ctx context.Context, service *client.Client, name string) error {
+	if name == "" {
+		return nil
+	}
+	names, err := service.Stores(ctx)
+	switch {
+	case image.Is(err, image.Unsupported):
+		return fail(exitUsage, "--store: this service has one store only: leave --store out")
+	case err != nil:
+		return serviceFailure(err, "", service.Service())
+	case !slices.Contains(names, name):
+		return fail(exitUsage, "--store: %q is none of this service's stores: use one of %s", name, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // mount mounts the rooms. It returns when the mount answers.
