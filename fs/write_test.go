@@ -165,6 +165,7 @@ func TestOpenedForWritingAtOnce(t *testing.T) {
 		})
 	}
 	g.wait(t)
+	time.Sleep(50 * time.Millisecond) // for the others to come, where nothing holds them
 	close(g.open)
 	all.Wait()
 	close(files)

@@ -1,0 +1,53 @@
+package fs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapperEnv makes this binary the child that writes the named file through a
+// mapping. A page fault on a mount that the same process serves could stop both.
+const mapperEnv = "IMAGEFS_TEST_MAPPER"
+
+// mapAndWrite writes through a mapping, before and after the file is closed.
+func mapAndWrite(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	p, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	if string(p) != "01234567" {
+		return fmt.Errorf("the mapping shows %q", p)
+	}
+	copy(p, "AB")
+	if err := f.Close(); err != nil {
+		return err
+	}
+	copy(p[2:], "CD") // a mapping outlives close
+	return unix.Munmap(p)
+}
+
+// What is written through a mapping is committed, also after the close.
+func TestMapping(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouse(t, h)
+	m.want("disk", "0123456789")
+	child := exec.Command(must(os.Executable()))
+	child.Env = append(os.Environ(), mapperEnv+"="+m.path("disk"))
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	m.settled()
+	m.want("disk", "ABCD456789")
+	if got := m.content("disk"); got != "ABCD456789" {
+		t.Errorf("the image has %q", got)
+	}
+}
