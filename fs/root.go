@@ -105,7 +105,7 @@ func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*dra
 	if entry == byIDName {
 		return nil, &image.Error{Op: "create", Image: entry, Kind: image.Exists}
 	}
-	_, err = r.fs.Catalog.Lookup(ctx, entry)
+	_, err = r.fs.taken(ctx, entry)
 	switch {
 	case err == nil && flags&syscall.O_EXCL != 0:
 		return nil, &image.Error{Op: "create", Image: entry, Kind: image.Exists}
@@ -117,6 +117,31 @@ func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*dra
 		return nil, err
 	}
 	return r.fs.create(entry, name)
+}
+
+// taken looks up who has the entry. A draft that has ended without an image is
+// nobody, but is shown until it has been put away: that is waited for.
+func (f *FS) taken(ctx context.Context, entry string) (Entry, error) {
+	for {
+		e, err := f.Catalog.Lookup(ctx, entry)
+		if err != nil || e.Image.ID != "" {
+			return e, err
+		}
+		n := f.known(e)
+		if n == nil {
+			if err := ctx.Err(); err != nil {
+				return e, &image.Error{Op: "create", Image: entry, Kind: image.KindOf(err), Err: err}
+			}
+			continue // it was put away just now
+		}
+		if _, d := n.now(); d != nil {
+			return e, nil
+		}
+		if err := n.take(ctx); err != nil {
+			return e, err
+		}
+		n.give()
+	}
 }
 
 // Mkdir refuses: images lie in one directory.
