@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -33,7 +34,10 @@ func newGate(t *testing.T, s service) (*gate, service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{t: t, proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}}
+	g := &gate{t: t, proxy: &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorLog: log.New(io.Discard, "", 0), // its requests break off on purpose
+	}}
 	g.open("127.0.0.1:0")
 	t.Cleanup(func() {
 		g.letGo()
