@@ -144,7 +144,9 @@ func (s *Server) Wait() {
 	})
 }
 
-// leaveDrafts closes the drafts that are left when the kernel is gone.
+// leaveDrafts ends the drafts that are left when the kernel is gone: after a lazy
+// unmount it may not say that their files were closed. One whose bytes the service
+// has goes; the others stay.
 func (f *FS) leaveDrafts() {
 	f.mu.Lock()
 	left := make([]*draft, 0, len(f.drafts))
@@ -154,8 +156,12 @@ func (f *FS) leaveDrafts() {
 	f.mu.Unlock()
 	for _, d := range left {
 		d.mu.Lock()
-		entry := d.entry
+		entry, due := d.entry, d.change > d.settled && !d.unlinked && !d.killed
 		d.mu.Unlock()
+		if !due {
+			d.finish()
+			continue
+		}
 		f.log.Warn("its file was never closed: the draft stays in staging", "entry", entry, "draft", d.bytes.Path())
 		if err := d.bytes.Close(); err != nil {
 			f.log.Error("closing a draft failed", "draft", d.bytes.Path(), "error", err)

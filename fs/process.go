@@ -65,8 +65,8 @@ func toldToStop(tid uint32) bool {
 // hidden from us, the flag alone decides: better a draft kept than half an image
 // published.
 func killedBySignal(tid uint32) bool {
-	if tid == 0 {
-		return false // another pid namespace: nothing can be known
+	if tid == 0 || hasMemory(tid) {
+		return false // another pid namespace: nothing can be known; or it is not ending
 	}
 	text, err := os.ReadFile(procFile(tid, "stat"))
 	if err != nil {
@@ -80,6 +80,16 @@ func killedBySignal(tid uint32) bool {
 		return true
 	}
 	return flags&taskSignaled != 0 && exitCodeHidden(tid)
+}
+
+// hasMemory reports whether the thread still has its memory: one that ends gives it
+// up before it closes its files. execve(2) closes files too, and holds a lock until
+// that is answered for which readers of stat, cwd, cmdline and more wait, since
+// Linux 6.18 (and so would ps): only status may be read of a thread that may be in
+// there.
+func hasMemory(tid uint32) bool {
+	fields, err := statusFields(tid, "VmSize")
+	return err == nil && fields["VmSize"] != ""
 }
 
 // parseStat returns flags and exit code of the text of /proc/PID/stat.
