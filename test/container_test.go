@@ -198,7 +198,7 @@ func TestUserMounts(t *testing.T) {
 	// as runs a script as the user, where fuse.conf does not have user_allow_other.
 	as := func(script string, args ...string) []string {
 		user := []string{"--mount", "--propagation", "unchanged", "sh", "-ec",
-			`mount --make-private / && mount --bind "$0" /etc/fuse.conf && shift 0 && exec setpriv --reuid ` + nobody + ` --regid ` + nobody + ` --clear-groups -- env HOME="` + home + `" IMAGEFS_STAGING_DIR="` + home + `/staging" XDG_RUNTIME_DIR= sh -ec '` + script + `' "$@"`,
+			`mount --make-private / && mount --bind "$0" /etc/fuse.conf && shift 0 && exec setpriv --reuid ` + nobody + ` --regid ` + nobody + ` --clear-groups -- env HOME="` + home + `" IMAGEFS_STAGING_DIR="` + home + `/staging" TMPDIR="` + home + `" XDG_RUNTIME_DIR= sh -ec '` + script + `' "$@"`,
 			noOthers}
 		return append(user, args...)
 	}
