@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -79,6 +80,23 @@ type Engine interface {
 	Open(img image.Image) Reader
 }
 
+// Copies hands out whole local copies of images, which the kernel then reads
+// without asking us.
+type Copies interface {
+	// Copy returns an open file with every byte of the image, checked against its
+	// hash, or nil when there is none; it asks no service. Until release is called
+	// (once or more) the copy stays, and release closes the file.
+	//
+	// What was handed out is never changed in place again, neither after release nor
+	// by the next daemon: it may only be removed, whole, by unlink. For a program's
+	// mapping of it outlives the program's close, and nobody tells us of its end: a
+	// punched hole would be zeros in there.
+	Copy(img image.Image) (f *os.File, release func())
+	// Directory is where the copies lie: the kernel is asked once whether it can read
+	// from there.
+	Directory() string
+}
+
 // DraftSpec says what a draft begins with.
 type DraftSpec struct {
 	Name  string // the image's name
@@ -142,5 +160,6 @@ type Rooms struct {
 	Engine    Engine
 	Drafts    Drafts
 	Committer Committer
-	Usage     Usage // nil where nobody tells
+	Usage     Usage  // nil where nobody tells
+	Copies    Copies // nil where there are none
 }
