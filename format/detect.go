@@ -1,10 +1,6 @@
 package format
 
-import (
-	"bytes"
-	"encoding/binary"
-	"io"
-)
+import "io"
 
 // The disk formats that Detect tells apart, in the Image service's words.
 const (
@@ -20,17 +16,11 @@ const (
 // sectorSize is what the headers of disk formats are measured in, in bytes.
 const sectorSize = 512
 
-// Where the other formats keep their signatures, in bytes.
+// Where an ISO keeps its signature, in bytes.
 const (
-	vdiMagicOffset  = 0x40      // after a text of free choice
-	vhdxHeader1     = 64 << 10  // first of two copies of the header
-	vhdxHeader2     = 128 << 10 // the second
 	isoDescriptor   = 16 * 2048 // the first volume descriptor follows 16 system sectors
 	isoDescriptorSz = 2048      // one CD sector: anything shorter is no volume
 )
-
-// vdiMagic follows the text of a VDI header.
-const vdiMagic = 0xbeda107f
 
 // Detect returns the disk format of the size bytes of r, in the Image service's
 // words: qcow2, vmdk, vdi, vhdx, vhd, iso, else raw. A signature alone does not
@@ -68,33 +58,6 @@ func Detect(r io.ReaderAt, size int64) (string, error) {
 		}
 	}
 	return Raw, nil
-}
-
-// isVDI recognises versions 0.1 and 1.1, the only ones there are.
-func isVDI(head []byte) bool {
-	if len(head) < vdiMagicOffset+8 || binary.LittleEndian.Uint32(head[vdiMagicOffset:]) != vdiMagic {
-		return false
-	}
-	version := binary.LittleEndian.Uint32(head[vdiMagicOffset+4:])
-	return version == 0x0000_0001 || version == 0x0001_0001
-}
-
-// isVHDX wants the file identifier and one of the two copies of the header,
-// which are written in turn: after a crash one of them may be damaged.
-func isVHDX(s source, head []byte) (bool, error) {
-	if !bytes.HasPrefix(head, []byte("vhdxfile")) {
-		return false, nil
-	}
-	for _, off := range []int64{vhdxHeader1, vhdxHeader2} {
-		p, err := s.at(off, 4)
-		if err != nil {
-			return false, err
-		}
-		if string(p) == "head" {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // isISO wants an ISO 9660 volume descriptor in sector 16. What the 16 sectors

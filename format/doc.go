@@ -1,6 +1,7 @@
 // Package format tells disk formats apart by content and finds what makes a new
 // image unusable or unsafe as it is: bytes that live in other files, and
-// compression that the container format does not announce.
+// compression that the container format does not announce. It also knows where the
+// formats keep the tables that whoever opens a disk reads next.
 //
 // It is pure: it starts no goroutine, takes no lock, keeps no state, and reads a
 // bounded number of bytes (at most a few MiB, a few dozen KiB for anything but

@@ -7,6 +7,9 @@
 // readers together stay within half of the memory budget, so that what was fetched
 // ahead is still there when its reader comes.
 //
+// Whoever opens a disk reads its header and then its tables: they come in the same
+// breath as the header (metadata.go), within what a lone small read may fetch.
+//
 // An image in a store that serves no ranges is read through its spool: one whole
 // stream, shared by the image's readers, fills the cache from byte 0 (spool.go).
 // Readers wait until the stream has passed what they need. It runs ahead of the
@@ -24,9 +27,9 @@
 // ended by itself when idle, by the image's last Reader, or by Engine.Close, which
 // waits for all of them.
 //
-// Locks, in this order: Engine.mu, spool.mu, places.mu; Reader.mu is taken with
-// none of them held. The cache's lock is inside all of them. None is held across a
-// request or a read of a body.
+// Locks, in this order: Engine.mu, spool.mu, places.mu; Reader.mu and
+// metadata.mu are taken with none of them held. The cache's lock is inside all of
+// them. None is held across a request or a read of a body.
 //
 // Units: sizes, offsets, windows and limits are bytes; an index counts blocks of
 // cache.BlockSize; times are as their type says.

@@ -49,6 +49,7 @@ func content(id string, off, n int64) []byte {
 type service struct {
 	wholeOnly bool
 	blank     bool                                      // bodies are whatever the buffer held
+	disk      []byte                                    // what images begin with, instead of the pattern
 	latency   time.Duration                             // before a body opens
 	rate      int64                                     // bytes a second of each body; 0: no limit
 	open      func(img image.Image) error               // fails a whole stream at its beginning
@@ -161,6 +162,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if !b.v.blank {
 		copy(p, content(b.id, b.at, n))
+		copy(p[:n], b.v.disk[min(b.at, int64(len(b.v.disk))):])
 	}
 	b.at += n
 	b.v.mu.Lock()

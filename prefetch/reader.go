@@ -23,6 +23,8 @@ type Reader struct {
 	// spool is set, under Engine.mu, once the store is known to serve no ranges.
 	spool atomic.Pointer[spool]
 
+	metadata metadata
+
 	mu     sync.Mutex // guards window
 	window window
 }
@@ -41,6 +43,7 @@ func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if s := r.spool.Load(); s != nil {
 		return s.read(ctx, p, off)
 	}
+	r.fetchMetadata(r.metadata.before(r.file, r.img.DiskFormat, off, int64(len(p))))
 	var store [mostSpans]image.Span
 	want := r.note(store[:0], off, int64(len(p)))
 	n, waited, err := r.file.ReadAt(ctx, p, off, want...)
@@ -52,7 +55,11 @@ func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		}
 		m, err := s.read(ctx, p[n:], off+int64(n))
 		return n + m, err
-	case waited && err == nil:
+	case err == nil:
+		r.fetchMetadata(r.metadata.after(r.file, off))
+		if !waited {
+			break
+		}
 		if want = r.waited(store[:0], off, int64(n)); len(want) > 0 {
 			r.file.Prefetch(want...)
 		}
