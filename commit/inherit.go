@@ -76,7 +76,7 @@ func carriedProperties(old map[string]string) map[string]string {
 
 // isHashName reports whether the last part of an owner_specified.* property
 // names a hash of the bytes.
-func isHashName(word string) bool { return newHash(word) != nil }
+func isHashName(word string) bool { return image.NewHash(word) != nil }
 
 // successor returns the create request of an image that takes the place of old.
 // The name is the draft's: its entry may have been renamed. The successor is

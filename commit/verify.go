@@ -49,7 +49,7 @@ func differs(img image.Image, what, has, want string) error {
 // rehash reads the content once more for an algorithm that was not computed
 // while it was sent; false when that is not known here.
 func (r *run) rehash(ctx context.Context, algo string) (string, bool, error) {
-	h := newHash(algo)
+	h := image.NewHash(algo)
 	if h == nil {
 		return "", false, nil
 	}

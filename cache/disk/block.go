@@ -1,0 +1,232 @@
+package disk
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// read fills p with a block and reports whether its checksum is right.
+func (c *contents) read(index int64, p []byte) bool {
+	if int64(len(p)) != c.blockLen(index) || !c.has(index) {
+		return false
+	}
+	f, err := c.share(false)
+	if err != nil {
+		return false
+	}
+	page, slot := c.slot(index)
+	v := absent
+	if slot != nil {
+		v = slot.Load()
+	}
+	if isPresent(v) {
+		_, err = f.data.ReadAt(p, index*c.store.blockSize)
+	}
+	c.io.RUnlock()
+	switch {
+	case !isPresent(v):
+		return false
+	case err != nil || checksum(p) != sumOf(v):
+		c.damaged(index, v)
+		return false
+	}
+	c.touch(page, slot, v, int64(len(p)))
+	c.store.counts.read.Add(int64(len(p)))
+	return true
+}
+
+// write stores a block, if there is room.
+func (c *contents) write(index int64, p []byte) {
+	if int64(len(p)) != c.blockLen(index) || c.has(index) || c.refusal.Load() {
+		return
+	}
+	s := c.store
+	n := c.charge(index)
+	if !s.reserve(n) {
+		return
+	}
+	stored, err := c.put(index, p)
+	if !stored {
+		s.room.used.Add(-n)
+	}
+	if err != nil {
+		s.failed(c, err)
+	}
+}
+
+// put writes the bytes and then their slot, so that a kill between leaves the
+// block absent. It reports whether the block was stored by this call.
+func (c *contents) put(index int64, p []byte) (bool, error) {
+	f, err := c.share(true)
+	if err != nil {
+		return false, err
+	}
+	defer c.io.RUnlock()
+	s := c.store
+	page, slot := c.makeSlot(index)
+	if c.bad.Load() || !slot.CompareAndSwap(absent, busy) {
+		return false, nil
+	}
+	off := index * s.blockSize
+	v := makeSlot(checksum(p), s.clock.stamp(int64(len(p))))
+	err = s.sys.write(f.data, p, off)
+	if err == nil {
+		err = s.sys.write(f.index, appendSlot(nil, v), slotAt(index))
+	}
+	if err != nil {
+		// Give back what a part of the bytes may have taken; nobody reads it.
+		_ = s.sys.punch(f.data, off, s.blockSize)
+		slot.Store(absent)
+		return false, err
+	}
+	page.present.Add(1)
+	slot.Store(v)
+	s.counts.blocks.Add(1)
+	s.counts.written.Add(int64(len(p)))
+	if c.present.Add(1) == c.blocks {
+		s.enqueue(c)
+	}
+	return true, nil
+}
+
+// failed is told of an error that kept a block from being stored.
+func (s *Store) failed(c *contents, err error) {
+	switch {
+	case errors.Is(err, errClosed):
+	case errors.Is(err, unix.EFBIG):
+		if !c.refusal.Swap(true) {
+			s.log.Warn("image is not cached on disk: the filesystem cannot hold a file of its size",
+				"image", c.id.key.ID, "size", c.id.size)
+		}
+	case isFull(err):
+		s.shrink()
+		s.pause("disk is full; the cache gets smaller and takes nothing for a while", err)
+	default:
+		s.pause("disk cache cannot be written; it takes nothing for a while", err)
+	}
+}
+
+// damaged drops a block whose bytes were not those of its slot, which was v.
+func (c *contents) damaged(index int64, v uint64) {
+	c.io.Lock()
+	defer c.io.Unlock()
+	if c.openFiles(false) != nil {
+		return
+	}
+	if err := c.check(c.files); err != nil {
+		c.spoiled(err)
+		return
+	}
+	page, slot := c.slot(index)
+	if slot == nil || !isPresent(slot.Load()) || sumOf(slot.Load()) != sumOf(v) {
+		return // dropped meanwhile
+	}
+	c.erase(page, index, index+1)
+	c.store.counts.damaged.Add(1)
+	if !c.warned.Swap(true) { // once: a whole file may be damaged
+		c.store.log.Warn("cached block is damaged; fetched again", "image", c.id.key.ID, "block", index)
+	}
+}
+
+// spoiled makes an image begin anew whose files somebody else removed or cut. io
+// is held exclusively.
+func (c *contents) spoiled(err error) {
+	c.store.log.Warn("cached image was changed by somebody else; fetched again", "image", c.id.key.ID, "err", err)
+	c.clear()
+}
+
+// erase takes the blocks [first, end) of one page away, those of them that are
+// present, and returns what they counted. The slots go first: a kill between
+// leaves the blocks absent. io is held exclusively, the files are open.
+func (c *contents) erase(p *page, first, end int64) (freed int64) {
+	s := c.store
+	c.removals++
+	if !c.unverify() {
+		return 0
+	}
+	for index := first; index < end; index++ {
+		slot := &p.slots[index%pageBlocks]
+		if isPresent(slot.Load()) {
+			slot.Store(absent)
+			p.present.Add(-1)
+			c.present.Add(-1)
+			s.counts.blocks.Add(-1)
+			freed += c.charge(index)
+		}
+	}
+	// What is left on disk by an error here is a slot whose bytes are a hole: its
+	// checksum will tell.
+	_ = s.sys.write(c.files.index, make([]byte, (end-first)*slotSize), slotAt(first))
+	s.room.used.Add(-freed)
+	if p.present.Load() == 0 {
+		c.mu.Lock()
+		delete(c.pages, first/pageBlocks)
+		c.mu.Unlock()
+	}
+	if c.whole || c.pins.count > 0 {
+		return freed // the bytes come again, to the same place
+	}
+	if err := s.sys.punch(c.files.data, first*s.blockSize, (end-first)*s.blockSize); err != nil {
+		// A filesystem without holes: nothing less than the file can go.
+		freed += c.clear()
+	}
+	return freed
+}
+
+// unverify takes back that the image has its hash, before its bytes change. Should
+// a power loss keep the old header, the data file's change time tells. It reports
+// false when that cannot be written: the image has then been dropped. io is held
+// exclusively, the files are open.
+func (c *contents) unverify() bool {
+	if c.verified == nil {
+		return true
+	}
+	c.verified = nil
+	if err := c.writeHeader(); err != nil {
+		c.clear()
+		return false
+	}
+	return true
+}
+
+// clear removes the files and forgets all blocks, and returns what they counted.
+// Files that are pinned count until they are released. io is held exclusively.
+func (c *contents) clear() (freed int64) {
+	if !c.onDisk.Load() {
+		return 0
+	}
+	s := c.store
+	c.removals++
+	c.mu.Lock()
+	pages := c.pages
+	c.pages = map[int64]*page{}
+	c.mu.Unlock()
+	blocks := int64(0)
+	freed = fileCharge
+	for n, p := range pages {
+		p.each(func(i int64, slot *atomic.Uint64) {
+			slot.Store(absent)
+			blocks++
+			freed += c.charge(n*pageBlocks + i)
+		})
+	}
+	c.present.Store(0)
+	s.counts.blocks.Add(-blocks)
+	if err := c.removeFiles(); err != nil {
+		s.log.Error("cached image could not be removed", "image", c.id.key.ID, "err", err)
+		if c.files != nil { // at least nobody takes it for something
+			_ = s.sys.write(c.files.index, make([]byte, headerSize), 0)
+		}
+	}
+	c.verified, c.whole = nil, false
+	c.onDisk.Store(false)
+	c.closeFiles()
+	if c.pins.count > 0 {
+		c.pins.charge, c.pins = freed, &pins{}
+		return 0
+	}
+	s.room.used.Add(-freed)
+	return freed
+}

@@ -1,0 +1,129 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// ErrInUse says that another process has the directory. It is wrapped by an *image.Error
+// whose text names the process.
+var ErrInUse = errors.New("the cache is in use by another mount")
+
+// Modes of the directory and of every file in it: images are nobody else's
+// business.
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// lockName is the file that carries the flock and the number of the process that
+// has it. It stays: removing it would let two processes lock two files.
+const lockName = "lock"
+
+// openDir makes the directory if need be, makes it private and locks it.
+func openDir(dir string) (*os.Root, *os.File, error) {
+	if !filepath.IsAbs(dir) {
+		return nil, nil, refused(dir, "it must be an absolute path")
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, nil, unusable(dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, unusable(dir, err)
+	}
+	lock, err := lockDir(root, dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, root.Close())
+	}
+	return root, lock, nil
+}
+
+func lockDir(root *os.Root, dir string) (*os.File, error) {
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, unusable(dir, err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch mode := info.Mode().Perm(); {
+	case !ok || int(st.Uid) != os.Geteuid():
+		return nil, refused(dir, fmt.Sprintf("it does not belong to uid %d", os.Geteuid()))
+	case mode&0o022 != 0:
+		return nil, refused(dir, fmt.Sprintf("others may write to it (mode %04o)", mode))
+	case mode != dirMode:
+		if err := root.Chmod(".", dirMode); err != nil {
+			return nil, unusable(dir, err)
+		}
+	}
+	f, err := root.OpenFile(lockName, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return nil, unusable(dir, err)
+	}
+	err = control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(inUse(dir, f), f.Close())
+	}
+	if err == nil {
+		err = writePID(f)
+	}
+	if err != nil {
+		return nil, errors.Join(unusable(dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// writePID is for whoever finds the directory locked. A full disk is no reason not
+// to start: what is cached can be read.
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil && !isFull(err) {
+		return err
+	}
+	return nil
+}
+
+// pidDigits is more than any process number has.
+const pidDigits = 20
+
+func inUse(dir string, lock *os.File) error {
+	e := &image.Error{Op: "open disk cache " + dir, Kind: image.Busy, Err: ErrInUse}
+	text, err := io.ReadAll(io.LimitReader(lock, pidDigits))
+	if pid, convErr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && convErr == nil {
+		e.Detail = fmt.Sprintf("process %d has it", pid)
+	}
+	return e
+}
+
+func refused(dir, why string) error {
+	return &image.Error{Op: "open disk cache " + dir, Kind: image.Misconfigured, Detail: why}
+}
+
+// unusable is a failure of the system: only a full disk keeps its own kind.
+func unusable(dir string, err error) error {
+	kind := image.Misconfigured
+	if isFull(err) {
+		kind = image.LocalFull
+	}
+	return &image.Error{Op: "open disk cache " + dir, Kind: kind, Err: err}
+}
+
+// remove removes a file; one that is not there is no error.
+func (s *Store) remove(name string) error {
+	if err := s.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

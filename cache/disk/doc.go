@@ -1,0 +1,58 @@
+// Package disk keeps blocks of images on a local disk, across restarts.
+//
+// # Files
+//
+// Each image has two sparse files, named by fileName. The data file has every
+// present block at the place that it has in the image, and the image's size. The
+// index has a header (header.go: identity, hash, whether the whole was found right)
+// and behind it eight bytes for each block: its CRC32C and the stamp of its last
+// use; no stamp means that the block is absent.
+//
+// A block is written before its slot, and a slot is emptied before its block
+// becomes a hole. So a kill at any moment leaves each block absent or right, as far
+// as the kernel goes on; after a power loss, damage by others or by the disk, the
+// checksum decides, for it is computed on every read. Damaged blocks are dropped
+// and logged, and are then absent. Files that were removed or cut, and headers that
+// do not parse, drop the image.
+//
+// The directory is locked by a flock: there is one Store for it on a machine.
+//
+// # Room
+//
+// The blocks count in units of the filesystem against the limit, and against what
+// leaves a twentieth of the filesystem free. A write that would pass either first
+// evicts the blocks with the oldest stamps (evict.go). What cannot be written is
+// left out: the cache is then smaller, which is no error. After an error nothing is
+// written for a while.
+//
+// # Verification and pins
+//
+// When all blocks of an image are present, its hash is computed once, in the
+// background, and noted in the header beside what identifies the data file's state:
+// it holds until somebody touches the file. A wrong hash drops the image. The data
+// file of a verified image can be handed out (Image.Pin). From then on it has no
+// holes made in it, ever, since a mapping of it may outlive this process and would
+// show zeros; it goes whole, by unlink, and not while it is pinned.
+//
+// # Bounds
+//
+// Memory: 9 bytes for each block on disk where whole runs of an image are, 550 where
+// it is read at random over its length; nothing by the size of an image. Files: those
+// of maxOpen images, what is pinned, and those of operations under way.
+//
+// # Goroutines
+//
+// One that verifies, from Open to Close, which waits for it. Its thread has the
+// lowest priority and ends with it.
+//
+// # Locks
+//
+// In this order: room.sweep, contents.io, Store.mu, contents.mu, room.mu. Of two
+// images' io the second is only tried. Store.mu, contents.mu and room.mu are held
+// across no I/O; Image.Has takes only contents.mu. contents.io is held across I/O on
+// the local disk: shared by reads and writes of blocks, exclusively by what takes
+// blocks away.
+//
+// Units: sizes and offsets are bytes, an index counts blocks from the start of an
+// image, a stamp is seconds since 1970 (clock.go says why it may run ahead).
+package disk

@@ -1,0 +1,160 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// load takes over what an earlier run left, and removes what is of no use.
+func (s *Store) load() error {
+	dir, err := s.root.Open(".")
+	if err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	now := s.clock.stamp(0)
+	indexed := map[string]bool{}
+	for _, file := range names {
+		name, isIndex := strings.CutSuffix(file, indexSuffix)
+		if !isIndex {
+			continue
+		}
+		if err := s.loadImage(name, now); err != nil {
+			s.log.Warn("cached image is of no use and was removed", "file", file, "err", err)
+			if err := s.remove(file); err != nil {
+				return err
+			}
+			continue
+		}
+		indexed[name] = true
+	}
+	for _, file := range names {
+		if name, isData := strings.CutSuffix(file, dataSuffix); isData && !indexed[name] {
+			if err := s.remove(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// loadImage takes over one image; an error says why it cannot.
+func (s *Store) loadImage(name string, now uint32) error {
+	index, err := s.root.OpenFile(name+indexSuffix, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return err
+	}
+	defer index.Close() // it was only read
+	h, err := readHeader(index)
+	if err != nil {
+		return err
+	}
+	c := s.newContents(h.identity(), h.Hash)
+	if h.BlockSize != s.blockSize {
+		return fmt.Errorf("blocks of %d bytes, now they have %d", h.BlockSize, s.blockSize)
+	}
+	if c.name != name || c.blocks == 0 {
+		return errors.New("the header names another image")
+	}
+	if err := c.checkSizes(index); err != nil {
+		return err
+	}
+	charge, err := c.loadSlots(index, now)
+	if err != nil {
+		return err
+	}
+	if c.present.Load() == 0 {
+		return errors.New("no block in it")
+	}
+	c.whole = h.Whole
+	if c.complete() { // else a power loss took slots
+		c.verified = h.Verified
+	}
+	c.onDisk.Store(true)
+	s.room.used.Add(charge + fileCharge)
+	s.counts.blocks.Add(c.present.Load())
+	s.images[c.id] = c
+	if c.complete() && c.verified == nil {
+		s.enqueue(c)
+	}
+	return nil
+}
+
+func readHeader(index *os.File) (*header, error) {
+	if _, err := stat(index); err != nil { // no regular file
+		return nil, err
+	}
+	p := make([]byte, headerSize)
+	if _, err := index.ReadAt(p, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return decode(p)
+}
+
+// checkSizes holds the lengths of both files against the image's.
+func (c *contents) checkSizes(index *os.File) error {
+	data, err := c.store.root.OpenFile(c.name+dataSuffix, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return err
+	}
+	defer data.Close() // it was only opened
+	st, err := stat(data)
+	if err != nil {
+		return err
+	}
+	if st.Size != c.id.size {
+		return fmt.Errorf("the data file has %d bytes, the image %d", st.Size, c.id.size)
+	}
+	if st, err = stat(index); err != nil {
+		return err
+	}
+	if st.Size > slotAt(c.blocks) {
+		return errors.New("the index has more blocks than the image")
+	}
+	return nil
+}
+
+// loadChunk, in bytes, is how much of an index is read at once.
+const loadChunk = 64 << 10
+
+// loadSlots reads the slots, passing over the holes of the index, and returns what
+// the blocks count.
+func (c *contents) loadSlots(index *os.File, now uint32) (charge int64, err error) {
+	buf := make([]byte, loadChunk)
+	for off := int64(headerSize); ; {
+		off, err = index.Seek(off, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // nothing but a hole behind
+			return charge, nil
+		}
+		if err != nil {
+			return charge, err
+		}
+		off -= (off - headerSize) % slotSize
+		n, err := index.ReadAt(buf, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return charge, err
+		}
+		for at := 0; at+slotSize <= n; at += slotSize {
+			if v := decodeSlot(buf[at:], now); v != absent {
+				i := (off + int64(at) - headerSize) / slotSize
+				p, slot := c.makeSlot(i)
+				slot.Store(v)
+				p.present.Add(1)
+				c.present.Add(1)
+				charge += c.charge(i)
+			}
+		}
+		if n < len(buf) {
+			return charge, nil
+		}
+		off += int64(n)
+	}
+}
