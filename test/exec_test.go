@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -64,3 +65,40 @@ func within(t *testing.T, m *mount, name string, args ...string) {
 
 // commits is the number of commits that the log tells of.
 func (m *mount) commits() int { return strings.Count(m.log.String(), "msg=committed") }
+
+// A process in execve(2) whose close waits for an upload cannot be looked at: the
+// daemon, which says who uses a mount that it takes away, does not wait for it, and
+// hears a second signal.
+func TestEndDuringExec(t *testing.T) {
+	g, s := newGate(t, services[0])
+	m := mountOn(t, s)
+	name := s.cleanName(t, "execing.img")
+	g.holdUploads()
+	script := `
+import os, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
+os.write(fd, b"one ")
+os.execv("/bin/true", ["true"])
+`
+	writer := exec.Command("python3", "-c", script, m.path(name))
+	if err := writer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.until("an upload to be under way", func() bool { return g.waiting() == 1 })
+
+	signal(t, m, syscall.SIGTERM)
+	m.forced = true
+	if err := m.daemon.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	m.until("the daemon to end", m.hasEnded)
+	if err := writer.Wait(); err != nil {
+		t.Errorf("the program that was started: %v", err)
+	}
+	if left := s.images(t, name); len(left) != 0 {
+		t.Errorf("the service has %v", left)
+	}
+	if kept := m.drafts(); len(kept) != 1 {
+		t.Errorf("drafts %v, want one", kept)
+	}
+}

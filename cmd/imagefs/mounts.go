@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/moby/sys/mountinfo"
 )
@@ -99,31 +100,52 @@ func (t target) owner() int {
 	return os.Geteuid()
 }
 
-// maxUsers is how many processes a message names before it gets unreadable.
-const maxUsers = 3
+const (
+	// maxUsers is how many processes a message names before it gets unreadable.
+	maxUsers = 3
+	// lookLimit bounds the look at one process: a process in execve(2) answers only
+	// when that has closed its files, which may wait for the mount's own daemon.
+	lookLimit = 100 * time.Millisecond
+	// usersLimit bounds the look at all of them; there may be thousands, and some
+	// that do not answer.
+	usersLimit = 2 * time.Second
+)
 
 // users names processes that keep the mount busy, as far as this user can see:
 // those with an open file or their working directory in it. Reading the links in
-// /proc does not touch the mount.
+// /proc does not touch the mount. It takes usersLimit at most; a process that does
+// not answer is left out, and the goroutine that looks at it ends when the kernel
+// lets it, at the latest with this process.
 func (t target) users() []string {
-	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
 	var found []string
-	for _, cwd := range links {
-		proc := filepath.Dir(cwd)
-		if !t.usedBy(proc) {
+	end := time.Now().Add(usersLimit)
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue // no process
+		}
+		if len(found) == maxUsers || time.Now().After(end) {
+			break
+		}
+		proc := filepath.Join("/proc", e.Name())
+		used := make(chan bool, 1)
+		go func() { used <- t.usedBy(proc) }()
+		select {
+		case yes := <-used:
+			if !yes {
+				continue
+			}
+		case <-time.After(lookLimit):
 			continue
 		}
 		name, err := os.ReadFile(filepath.Join(proc, "comm"))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // it has ended meanwhile
 		}
-		found = append(found, strings.TrimSpace(string(name))+" (pid "+filepath.Base(proc)+")")
-		if len(found) == maxUsers {
-			break
-		}
+		found = append(found, strings.TrimSpace(string(name))+" (pid "+e.Name()+")")
 	}
 	return found
 }
