@@ -125,6 +125,8 @@ func kindOfTransport(ctx context.Context, err error) image.Kind {
 		errors.As(err, &invalid), errors.As(err, &record), errors.As(err, &alert),
 		errors.Is(err, http.ErrSchemeMismatch): // an HTTP server behind https
 		return image.Untrusted
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return image.NoDescriptors
 	case errors.As(err, &dns), errors.Is(err, syscall.ECONNREFUSED),
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
 		errors.As(err, &network) && network.Op == "dial":

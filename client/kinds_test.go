@@ -49,6 +49,7 @@ func TestKindOfTransport(t *testing.T) {
 		{dial(&net.DNSError{Err: "no such host", Name: "x"}), image.Unreachable},
 		{dial(syscall.ECONNREFUSED), image.Unreachable}, {dial(syscall.EHOSTUNREACH), image.Unreachable},
 		{dial(syscall.ENETUNREACH), image.Unreachable}, {dial(os.ErrDeadlineExceeded), image.Unreachable},
+		{dial(os.NewSyscallError("socket", syscall.EMFILE)), image.NoDescriptors}, {dial(os.NewSyscallError("socket", syscall.ENFILE)), image.NoDescriptors},
 		{read(syscall.ECONNRESET), image.Unavailable}, {io.ErrUnexpectedEOF, image.Unavailable}, {io.EOF, image.Unavailable},
 		{x509.UnknownAuthorityError{}, image.Untrusted}, {x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}, image.Untrusted},
 		{fmt.Errorf("x: %w", errStalled), image.Stalled}, {&image.Error{Kind: image.Quota}, image.Quota}, {context.Canceled, image.Interrupted},

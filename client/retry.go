@@ -71,7 +71,7 @@ func (p policy) allows(err error) bool {
 		return false
 	}
 	switch image.KindOf(err) {
-	case image.Unreachable, image.Unavailable:
+	case image.Unreachable, image.Unavailable, image.NoDescriptors:
 		return p == idempotent || !t.sent
 	}
 	return false

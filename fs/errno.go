@@ -38,6 +38,7 @@ var errnos = map[image.Kind]syscall.Errno{
 	image.UnexpectedAnswer: syscall.EIO,
 	image.Misconfigured:    syscall.EIO,
 	image.Untrusted:        syscall.EIO,
+	image.NoDescriptors:    syscall.ENFILE, // EMFILE would blame the calling process
 }
 
 // errnoOf returns the errno of err, 0 for nil.

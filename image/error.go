@@ -42,6 +42,7 @@ const (
 	UnexpectedAnswer             // EIO: an answer that is not the Image API v2
 	Misconfigured                // never reaches the kernel: unknown cloud, missing credentials, bad settings
 	Untrusted                    // EIO: the certificate of the service does not verify
+	NoDescriptors                // ENFILE: this process, or the system, may open no more files and connections
 )
 
 var kindNames = [...]string{
@@ -54,6 +55,7 @@ var kindNames = [...]string{
 	NoData: "no data yet", Unsupported: "unsupported", ReadOnly: "read-only",
 	InvalidName: "invalid name", NameTooLong: "name too long", Exists: "exists",
 	UnexpectedAnswer: "unexpected answer", Misconfigured: "not configured", Untrusted: "certificate not trusted",
+	NoDescriptors: "no file descriptors left",
 }
 
 // String names the kind in a few words.

@@ -21,7 +21,7 @@ func TestKindNames(t *testing.T) {
 		}
 		seen[name] = k
 	}
-	if Untrusted.String() != "certificate not trusted" || int(Untrusted)+1 != len(kindNames) {
+	if NoDescriptors.String() != "no file descriptors left" || int(NoDescriptors)+1 != len(kindNames) {
 		t.Error("the last kind is not the last name")
 	}
 }

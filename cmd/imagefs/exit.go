@@ -148,6 +148,8 @@ func serviceFailure(err error, cloud, endpoint string) error {
 		return fail(exitTimedOut, "%s: %w (try again; if it stays so, ask the service's operator)", where, err)
 	case image.Unavailable, image.IdentityAway:
 		return fail(exitServiceAway, "%s: %w (try again later; if it stays so, ask the service's operator)", where, err)
+	case image.NoDescriptors:
+		return fail(exitInternal, "%s: %w (raise the limit of open files: ulimit -n)", where, err)
 	case image.Interrupted:
 		return fail(exitInterruptedBy, "interrupted: nothing was mounted")
 	default:

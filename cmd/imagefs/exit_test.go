@@ -61,7 +61,7 @@ func TestServiceFailure(t *testing.T) {
 		image.Unreachable: exitUnreachable, image.Untrusted: exitUntrusted,
 		image.UnexpectedAnswer: exitNotImageAPI, image.NotFound: exitNotImageAPI,
 		image.Stalled: exitTimedOut, image.Unavailable: exitServiceAway, image.IdentityAway: exitServiceAway,
-		image.Interrupted: exitInterruptedBy, image.Other: exitInternal,
+		image.Interrupted: exitInterruptedBy, image.Other: exitInternal, image.NoDescriptors: exitInternal,
 	}
 	for kind, code := range want {
 		cause := &image.Error{Op: "authenticate", Kind: kind}
