@@ -8,6 +8,7 @@ import (
 
 // notifier sends the kernel's notifications, all of them from one goroutine: sent
 // from a handler, or under a lock that a handler takes, they deadlock the mount.
+// (attributesChanged is the exception.)
 type notifier struct {
 	wake chan struct{} // holds a token while there is something to send
 	stop chan struct{}
@@ -74,4 +75,13 @@ func (n *notifier) run(root *gofs.Inode) {
 func (n *notifier) close() {
 	close(n.stop)
 	<-n.done
+}
+
+// attributesChanged makes the kernel ask for the node's attributes again: setxattr(2)
+// makes it forget the ctime only, but the write bits may have come or gone. It may be
+// sent from a handler, and has to be, lest the caller's next stat be answered before
+// it: a negative offset leaves the pages alone, and so waits for no lock of the kernel
+// that a request holds.
+func (n *node) attributesChanged() {
+	n.NotifyContent(-1, 0) //nolint:errcheck // an error: the kernel does not know the node
 }

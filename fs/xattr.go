@@ -201,5 +201,6 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 		return openErrno(n.fs.fail("set xattr", err, "xattr", name))
 	}
 	n.refresh(fresh)
+	n.attributesChanged()
 	return 0
 }
