@@ -107,6 +107,10 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (
 	}
 	if err != nil {
 		err = wrap(rec.Name, cause(ctx, err))
+		if removal(ctx) {
+			c.log.Info(givenUp, "name", rec.Name, "draft", d.ID())
+			return image.Image{}, err
+		}
 		c.log.Error("commit could not begin; the draft is kept in staging", "name", rec.Name, "draft", d.ID(),
 			"kind", image.KindOf(err).String(), "error", err, "data", d.Path(), "next", "its bytes wait there; a new write and close begins again")
 		return image.Image{}, err
@@ -126,7 +130,7 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (
 	case err != nil && (errors.Is(err, errUnlinked) || d.Unlinked()):
 		return image.Image{}, r.dropped()
 	case err != nil:
-		return image.Image{}, r.failed(err)
+		return image.Image{}, r.failed(err, removal(ctx))
 	}
 	committed = true
 	return img, nil

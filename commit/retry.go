@@ -89,6 +89,12 @@ func cause(ctx context.Context, err error) error {
 	}
 }
 
+// removal reports whether ctx ended because the entry is being removed.
+func removal(ctx context.Context) bool { return errors.Is(context.Cause(ctx), image.ErrRemoval) }
+
+// givenUp is what the log says then.
+const givenUp = "commit given up: its entry is being removed"
+
 // sleep waits, and ends the wait with ctx.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -61,8 +61,9 @@ func (r *run) putBack(ctx context.Context, id string) {
 }
 
 // failed journals why the commit failed and what it left, and returns the error
-// for the caller, with the one line that the log has about it.
-func (r *run) failed(err error) error {
+// for the caller, with the one line that the log has about it. With removal, the
+// draft goes or is committed again, as the removal ends.
+func (r *run) failed(err error, removal bool) error {
 	err = wrap(r.rec.Name, err)
 	left := r.kept
 	if left == "" {
@@ -71,6 +72,10 @@ func (r *run) failed(err error) error {
 	unwritten := r.d.Update(func(rec *staging.Record) {
 		rec.State, rec.Image, rec.Reason = staging.StateFailed, left, err.Error()
 	})
+	if removal && left == "" && unwritten == nil {
+		r.log.Info(givenUp)
+		return err
+	}
 	attrs := []any{"kind", image.KindOf(err).String(), "error", err, "data", r.d.Path(), "next", "its bytes wait there; a new write and close begins again"}
 	if r.plan.old != nil {
 		attrs = append(attrs, "replaces", r.plan.old.ID)
@@ -91,7 +96,7 @@ func (r *run) failed(err error) error {
 func (r *run) dropped() error {
 	err := r.d.Update(func(rec *staging.Record) { rec.State, rec.Image = staging.StateFailed, r.kept })
 	if r.kept != "" || err != nil {
-		return r.failed(&image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err})
+		return r.failed(&image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err}, false)
 	}
 	r.log.Info("the entry was removed; nothing was committed")
 	return nil

@@ -87,16 +87,16 @@ func (d *draft) commitDue(ctx context.Context) (doomed <-chan struct{}, err erro
 // the request: the kernel cancels requests at unmount. The request only ends it
 // when its caller has been told to stop.
 func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draft) (image.Image, error)) error {
-	work, cancel := context.WithCancel(d.fs.life)
-	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
+	work, cancel := context.WithCancelCause(d.fs.life)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(nil) })()
 	if caller, ok := image.CallerOf(ctx); ok {
 		work = image.WithCaller(work, caller)
 	}
 	d.mu.Lock()
 	d.cancel = cancel
 	if d.doomed != nil {
-		cancel()
+		cancel(image.ErrRemoval)
 	}
 	taken, set := d.change, d.set
 	d.mu.Unlock()

@@ -36,8 +36,8 @@ type draft struct {
 	// was tried, and failure how that one ended.
 	change, wrote, settled uint64
 	failure                error
-	set                    image.Attributes   // what the committed image will carry
-	cancel                 context.CancelFunc // ends the commit that runs; nil when none does
+	set                    image.Attributes        // what the committed image will carry
+	cancel                 context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
 
 // create begins the draft of a new entry and its node.

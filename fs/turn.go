@@ -79,7 +79,7 @@ func (d *draft) doom() {
 	defer d.mu.Unlock()
 	d.doomed = make(chan struct{})
 	if d.cancel != nil {
-		d.cancel()
+		d.cancel(image.ErrRemoval)
 	}
 }
 
