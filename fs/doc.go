@@ -26,7 +26,7 @@
 // the waiting is for, and is taken with a ctx; a rename takes that of the entry it
 // replaces first) → node.mu → draft.mu → FS.mu → go-fuse's locks of its tree →
 // notifier.mu. No mutex is held across network I/O, local I/O or a kernel
-// notification.
+// notification. passthrough.mu is taken last.
 //
 // # Units
 //

@@ -40,7 +40,7 @@ type draft struct {
 	cancel                 context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
 
-// create begins the draft of a new entry and its node.
+// create begins the draft of a new entry and its node, for one handle.
 func (f *FS) create(entry, name string) (*draft, error) {
 	bytes, err := f.Drafts.Create(DraftSpec{Name: name, Entry: entry})
 	if err != nil {
@@ -53,15 +53,28 @@ func (f *FS) create(entry, name string) (*draft, error) {
 	f.changes.Add(1)
 	f.mu.Lock()
 	d.node = f.newNodeLocked(bytes.ID(), "")
-	d.node.img, d.node.draft = image.Image{}, d // nobody has the node yet
+	d.node.img, d.node.draft, d.node.open = image.Image{}, d, 1 // nobody has the node yet
 	f.drafts[bytes.ID()] = d
 	f.mu.Unlock()
 	return d, nil
 }
 
 // openWrite returns the node's draft with the caller counted as a writer, a new
-// one over the node's image when there is none.
+// one over the node's image when there is none. The caller's handle is counted too,
+// and its release ends both.
 func (n *node) openWrite(ctx context.Context, truncate bool) (*draft, error) {
+	if err := n.enter(); err != nil {
+		return nil, err
+	}
+	d, err := n.begin(ctx, truncate)
+	if err != nil {
+		n.leave()
+	}
+	return d, err
+}
+
+// begin joins the node's draft or begins it.
+func (n *node) begin(ctx context.Context, truncate bool) (*draft, error) {
 	if d := n.join(true); d != nil {
 		return d, d.truncateAtOpen(ctx, truncate)
 	}

@@ -19,6 +19,8 @@ type house struct {
 	// hook is called, without a lock, before each operation does anything; an error
 	// is what the operation returns. Set it before the mount.
 	hook func(ctx context.Context, op, what string) error
+	// copies are local copies of images; nil: none. Set it before the mount.
+	copies Copies
 
 	mu      sync.Mutex // guards the fields below
 	images  map[string]image.Image
@@ -38,7 +40,7 @@ func newHouse() *house {
 }
 
 func (h *house) rooms() Rooms {
-	return Rooms{Catalog: h, Engine: h, Drafts: h, Committer: h, Usage: h}
+	return Rooms{Catalog: h, Engine: h, Drafts: h, Committer: h, Usage: h, Copies: h.copies}
 }
 
 func (h *house) ask(ctx context.Context, op, what string) error {

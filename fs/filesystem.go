@@ -2,8 +2,11 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,22 +31,26 @@ type Options struct {
 // FS is one mounted filesystem.
 type FS struct {
 	Rooms
-	opts     Options
-	policy   policy
-	log      *slog.Logger
-	life     context.Context // ends with Server.Abort: never by an unmount
-	root     *rootNode
-	began    time.Time
-	notifier *notifier
-	settling sync.WaitGroup // work that outlives its request: the owner is Server.Wait
-	changes  atomic.Uint64  // counts our own changes of what the directory shows
+	opts        Options
+	policy      policy
+	log         *slog.Logger
+	life        context.Context // ends with Server.Abort: never by an unmount
+	root        *rootNode
+	began       time.Time
+	notifier    *notifier
+	passthrough *passthrough
+	settling    sync.WaitGroup // work that outlives its request: the owner is Server.Wait
+	changes     atomic.Uint64  // counts our own changes of what the directory shows
 
 	mu     sync.Mutex       // guards the fields below
 	nodes  map[string]*node // by the id of the image, or of the new draft, behind them
 	inodes map[uint64]*node
-	drafts map[string]*draft // by the draft's id
-	usage  usage
-	open   int // open handles
+	// expected says since when somebody who wants to write is on the way to the node
+	// of a key, because the old one is passed through.
+	expected map[string]time.Time
+	drafts   map[string]*draft // by the draft's id
+	usage    usage
+	open     int // open handles
 }
 
 // blockSize is what stat recommends for a read or write, in bytes: one kernel
@@ -56,12 +63,14 @@ func newFS(life context.Context, rooms Rooms, opts Options) *FS {
 	}
 	f := &FS{
 		Rooms: rooms, opts: opts, log: opts.Log, life: life, began: time.Now(),
-		policy: policy{readOnly: opts.ReadOnly, project: opts.Project, all: opts.WriteAllProjects},
-		nodes:  make(map[string]*node),
-		inodes: make(map[uint64]*node),
-		drafts: make(map[string]*draft),
+		policy:   policy{readOnly: opts.ReadOnly, project: opts.Project, all: opts.WriteAllProjects},
+		nodes:    make(map[string]*node),
+		inodes:   make(map[uint64]*node),
+		expected: make(map[string]time.Time),
+		drafts:   make(map[string]*draft),
 	}
 	f.notifier = newNotifier()
+	f.passthrough = newPassthrough(rooms.Copies)
 	f.root = &rootNode{fs: f}
 	return f
 }
@@ -95,7 +104,7 @@ func (f *FS) knownLocked(e Entry) *node {
 	if child := f.root.GetChild(e.Name); child != nil {
 		// go-fuse can revive a node that it has just told us to forget, when a lookup
 		// of it is under way. Two nodes of one image would part.
-		if n, ok := child.Operations().(*node); ok && n.key == e.Image.ID {
+		if n, ok := child.Operations().(*node); ok && n.key == e.Image.ID && !n.parted {
 			return n
 		}
 	}
@@ -191,6 +200,13 @@ func (f *FS) moved(n *node, id string) {
 	}
 }
 
+// allNodes returns every node that the kernel knows.
+func (f *FS) allNodes() []*node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.inodes))
+}
+
 // forget drops a node that the kernel has forgotten.
 func (f *FS) forget(n *node) {
 	f.mu.Lock()
@@ -220,8 +236,8 @@ func (f *FS) countHandle(by int) {
 // fail logs why an operation failed and returns its errno. What a user does every
 // day (a name that is not there, Ctrl-C) is not worth a line.
 func (f *FS) fail(op string, err error, attrs ...any) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, errLookAgain) {
+		return err
 	}
 	level := slog.LevelWarn
 	switch image.KindOf(err) {

@@ -19,6 +19,7 @@ type handle struct {
 	write  bool   // opened for writing
 	draft  *draft // what it counts in; nil when opened for reading where nobody wrote
 	opener uint32 // process that opened it for writing; 0 when it cannot be known
+	passed bool   // the kernel reads it from a local copy
 
 	mu     sync.Mutex // guards the fields below
 	reader Reader     // of the image behind the node, opened at the first read
@@ -211,6 +212,11 @@ func (h *handle) release() {
 		if err := r.Close(); err != nil {
 			h.node.fs.log.Warn("closing a reader failed", "image", h.of, "error", err)
 		}
+	}
+	if h.passed {
+		h.node.passedBy()
+	} else {
+		h.node.leave()
 	}
 	if h.draft != nil {
 		h.draft.leave(h.write)

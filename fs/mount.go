@@ -48,6 +48,11 @@ func Mount(ctx context.Context, mountpoint string, rooms Rooms, opts Options) (*
 		abort()
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
+	if why := f.passthrough.isOff(); why != "" {
+		f.log.Info("files are read through the daemon (no passthrough): " + why)
+	} else {
+		f.log.Info("files that lie whole in the cache are read directly (passthrough)")
+	}
 	go f.notifier.run(f.root.EmbeddedInode())
 	return &Server{fs: f, fuse: served, abort: abort}, nil
 }
@@ -62,7 +67,7 @@ func serve(mountpoint string, f *FS) (*fuse.Server, error) {
 		if f.opts.ReadOnly {
 			direct.DirectMountFlags |= syscall.MS_RDONLY
 		}
-		served, err := gofs.Mount(mountpoint, f.root, direct)
+		served, err := attach(mountpoint, f, direct)
 		if err == nil || fusermountMissing() {
 			return served, err
 		}
@@ -72,11 +77,28 @@ func serve(mountpoint string, f *FS) (*fuse.Server, error) {
 	if f.opts.ReadOnly {
 		helped.Options = append(helped.Options, "ro")
 	}
-	return gofs.Mount(mountpoint, f.root, helped)
+	return attach(mountpoint, f, helped)
+}
+
+// attach is go-fuse's fs.Mount with our bridge in between.
+func attach(mountpoint string, f *FS, opts *gofs.Options) (*fuse.Server, error) {
+	served, err := fuse.NewServer(bridge{RawFileSystem: gofs.NewNodeFS(f.root, opts), fs: f}, mountpoint, &opts.MountOptions)
+	if err != nil {
+		return nil, err
+	}
+	go served.Serve()
+	if err := served.WaitMount(); err != nil {
+		return nil, err // it is not mounted, and Serve ends by itself
+	}
+	return served, nil
 }
 
 func mountOptions(f *FS) *gofs.Options {
 	timeout := validity
+	unwanted := uint64(0)
+	if f.Copies == nil {
+		unwanted = fuse.CAP_PASSTHROUGH // it makes us count as a filesystem over another
+	}
 	return &gofs.Options{
 		MountOptions: fuse.MountOptions{
 			AllowOther:    f.opts.AllowOther,
@@ -90,7 +112,9 @@ func mountOptions(f *FS) *gofs.Options {
 			ExplicitDataCacheControl: true,
 			// O_TRUNC must come with the open, so that a truncation alone makes no
 			// close commit; readdirplus is for ls -l, not for find.
-			ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO,
+			ExtraCapabilities:    fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO,
+			DisabledCapabilities: unwanted,
+			MaxStackDepth:        stackDepth,
 		},
 		// A name that is not there is not remembered by the kernel: the catalog
 		// remembers it, and knows when to forget.
@@ -116,6 +140,16 @@ func fusermountMissing() bool {
 // It never waits.
 func (s *Server) EntryChanged(entry string) { s.fs.notifier.entry(entry) }
 
+// BytesChanged tells the kernel to forget what it has read of an image: bytes that
+// turned out to be wrong, and which reads fail with from now on. It never waits.
+func (s *Server) BytesChanged(id string) {
+	for _, n := range s.fs.allNodes() {
+		if img, _ := n.now(); img.ID == id {
+			s.fs.notifier.content(n)
+		}
+	}
+}
+
 // OpenHandles is the number of files open now.
 func (s *Server) OpenHandles() int { return s.fs.OpenHandles() }
 
@@ -139,6 +173,7 @@ func (s *Server) Wait() {
 		s.fuse.Wait()
 		s.fs.settling.Wait()
 		s.fs.leaveDrafts()
+		s.fs.leaveCopies()
 		s.fs.notifier.close()
 		s.abort()
 	})

@@ -22,12 +22,17 @@ type node struct {
 	key   string // by which FS.nodes knows it; guarded by FS.mu
 
 	forgotten bool // by the kernel; guarded by FS.mu
+	parted    bool // its entry has another node: see mode.go; guarded by FS.mu
 
-	mu    sync.Mutex    // guards the fields below
-	img   image.Image   // ID is "" while the entry is a new draft only
-	draft *draft        // the writing side; nil when nobody writes
-	gone  bool          // removed or replaced through the mount: no draft begins here
-	turn  chan struct{} // made by the first take, then never changed
+	mu    sync.Mutex  // guards the fields below
+	img   image.Image // ID is "" while the entry is a new draft only
+	draft *draft      // the writing side; nil when nobody writes
+	gone  bool        // removed or replaced through the mount: no draft begins here
+	open  int         // open handles, but for those that are passed through
+	// backing is what the kernel reads for the open handles; nil where they go
+	// through us. While it is there, open is 0, draft nil, and img stays.
+	backing *backing
+	turn    chan struct{} // made by the first take, then never changed
 }
 
 // The operations that a file has. Not implemented on purpose: locks (they stay in
@@ -126,7 +131,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 			return nil, 0, errnoOf(n.fs.fail("open", err))
 		}
 		n.fs.countHandle(1)
-		return h, fuse.FOPEN_KEEP_CACHE, 0
+		return h, n.admit(c, h), 0
 	}
 	if n.fixed {
 		return nil, 0, syscall.EPERM

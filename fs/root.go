@@ -86,11 +86,11 @@ func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out
 		return nil, nil, 0, errnoOf(r.fs.fail("create", err, "entry", name))
 	}
 	h := &handle{node: d.node, write: true, draft: d, opener: processGroup(c.tid)}
+	r.fs.countHandle(1)
 	if errno := d.node.entryOut(out); errno != 0 {
-		d.leave(true)
+		h.release()
 		return nil, nil, 0, errno
 	}
-	r.fs.countHandle(1)
 	return r.NewInode(ctx, d.node, stable(d.node.ino)), h, fuse.FOPEN_KEEP_CACHE, 0
 }
 

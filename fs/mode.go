@@ -1,0 +1,151 @@
+package fs
+
+import (
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// The kernel reads all open files of one inode in the same way: through its page
+// cache and us, or passed through to a local copy of the image. Which, is decided
+// when a node without open files is opened, and holds until its last handle is
+// gone. While one of a kind is open, the kernel fails an open of the other with EIO.
+//
+// So a node that is passed through is bound to its image. Whoever wants to write
+// there gets ESTALE, for which the kernel looks the entry up again, and from then
+// on the entry has another node: the files that are open keep the old one and the
+// old bytes, as on a local disk when a new file is renamed over theirs.
+// (FOPEN_DIRECT_IO would let a writer in, but a mapping that it makes would be of the
+// local copy, and writable.)
+
+// flags of the answer to an open for reading; closing such a file is nothing that we
+// must know of before its release.
+const (
+	openCached = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
+	openPassed = fuse.FOPEN_PASSTHROUGH | fuse.FOPEN_NOFLUSH
+)
+
+// errLookAgain makes the kernel look the entry up again.
+var errLookAgain = &image.Error{Op: "open for writing", Kind: image.Stale, Detail: "its readers keep the old file, the entry gets a new one"}
+
+// enter counts an open handle that goes through us. Where the node is passed
+// through, it gives the entry another node and returns errLookAgain.
+func (n *node) enter() error {
+	n.mu.Lock()
+	passed := n.backing != nil
+	if !passed {
+		n.open++
+	}
+	n.mu.Unlock()
+	if passed {
+		n.fs.part(n)
+		return errLookAgain
+	}
+	n.fs.arrived(n)
+	return nil
+}
+
+// leave is the end of enter.
+func (n *node) leave() {
+	n.mu.Lock()
+	n.open--
+	n.mu.Unlock()
+}
+
+// part makes the next lookup of the node's entry give it another node. This one
+// stays what it is for those who have it open.
+func (f *FS) part(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n.parted = true
+	if f.nodes[n.key] == n {
+		delete(f.nodes, n.key)
+	}
+	f.expected[n.key] = time.Now()
+}
+
+// arrived is the end of the way that began with part.
+func (f *FS) arrived(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.expected, n.key)
+}
+
+// expects reports whether somebody who wants to write is on the way to the node. A
+// reader who came first and had it passed through would send that one on again, and
+// the kernel looks again only once.
+func (f *FS) expects(n *node) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since, ok := f.expected[n.key]
+	if ok && time.Since(since) > directoryBound { // killed on the way
+		delete(f.expected, n.key)
+		ok = false
+	}
+	return ok
+}
+
+// admit counts a handle that is opened for reading and returns the flags of the
+// answer: passed through where that has begun, or can begin now.
+func (n *node) admit(c *call, h *handle) uint32 {
+	var b *backing
+	if img, unused := n.unused(); unused {
+		b = n.fs.passthrough.back(img)
+		defer func() { n.fs.passthrough.end(b) }()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if b != nil && n.unusedLocked() && n.img.ID == b.image { // no other open was faster
+		n.backing, b = b, nil
+	}
+	if n.backing == nil {
+		n.open++
+		return openCached
+	}
+	n.backing.handles++
+	h.passed = true
+	n.fs.passthrough.opened(c.interrupted, n.backing.id)
+	return openPassed
+}
+
+// unused returns the node's image, and whether it can be passed through.
+func (n *node) unused() (image.Image, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.img, n.unusedLocked()
+}
+
+// unusedLocked reports whether nobody has the node open, or will in a moment.
+func (n *node) unusedLocked() bool {
+	return n.open == 0 && n.backing == nil && n.draft == nil && !n.fs.expects(n)
+}
+
+// passedBy is the end of a handle that was passed through. Mappings may go on: see
+// Copies.
+func (n *node) passedBy() {
+	n.mu.Lock()
+	b := n.backing
+	b.handles--
+	if b.handles > 0 {
+		b = nil
+	} else {
+		n.backing = nil
+	}
+	n.mu.Unlock()
+	n.fs.passthrough.closed()
+	n.fs.passthrough.end(b)
+}
+
+// leaveCopies gives back the copies that are left when the kernel is gone: after an
+// aborted connection it does not say that files were closed.
+func (f *FS) leaveCopies() {
+	for _, n := range f.allNodes() {
+		n.mu.Lock()
+		b := n.backing
+		n.backing = nil
+		n.mu.Unlock()
+		f.passthrough.end(b)
+	}
+}
