@@ -40,7 +40,7 @@ func serviceOptions() []Option {
 			set: setToken, get: func(c Config) string { return c.Token.String() }},
 		{Name: "streams", Arg: "N", Usage: "most requests for data at once",
 			set: setStreams, get: func(c Config) string { return strconv.Itoa(c.Streams) }},
-		{Name: "list-ttl", Arg: "DURATION", Usage: "how old a listing may be",
+		{Name: "list-ttl", Arg: "DURATION", Usage: "how old a listing may get before it is made anew (ls may show it once more)",
 			set: setListTTL, get: func(c Config) string { return c.ListTTL.String() }},
 	}
 }

@@ -122,6 +122,7 @@ func TestCallersInAContainer(t *testing.T) {
 func TestWithoutCapSysAdmin(t *testing.T) {
 	s := services[0]
 	dir := t.TempDir()
+	cleanLog(t, dir)
 	command := append([]string{"--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", "--", binary, "mount"}, s.args...)
 	failed := fails(t, "setpriv", append(command, dir)...)
 	if failed.code != exitMountDenied || strings.Contains(failed.stderr, "\n") || !strings.Contains(failed.stderr, "SYS_ADMIN") {

@@ -77,6 +77,7 @@ func TestMountsThatCannotBe(t *testing.T) {
 		{"a store that is not there", "", append([]string{"--store", "nosuch"}, good...), t.TempDir(), exitUsage, "--store"},
 		{"a wrong size", "", append([]string{"--memory", "lots"}, good...), t.TempDir(), exitUsage, "lots"},
 	} {
+		cleanLog(t, c.dir)
 		for _, foreground := range []bool{false, true} {
 			args := append([]string{"mount"}, c.args...)
 			if foreground {

@@ -128,6 +128,24 @@ func mounted(t *testing.T, dir string) bool {
 	return len(infos) > 0
 }
 
+// cleanLog removes with the test what the daemons of a mountpoint have logged: root's
+// logs are in one place, which no setting moves.
+func cleanLog(t *testing.T, mountpoint string) {
+	t.Helper()
+	t.Cleanup(func() {
+		name := strings.ReplaceAll(strings.Trim(mountpoint, "/"), "/", "-")
+		logs, err := filepath.Glob("/var/log/imagefs/" + name + "-????????.log*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range logs {
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // unmount unmounts and waits for the daemon.
 func (m *mount) unmount() {
 	m.t.Helper()
