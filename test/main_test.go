@@ -62,7 +62,6 @@ func runAll(m *testing.M) (code int, err error) {
 		"GORACE": "halt_on_error=1 exitcode=66 atexit_sleep_ms=0",
 		// What the binary keeps of its own goes here, not to the machine's places.
 		"IMAGEFS_STAGING_DIR": filepath.Join(dir, "staging"),
-		"XDG_STATE_HOME":      dir,
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return 1, err
