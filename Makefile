@@ -1,6 +1,7 @@
 # build   bin/imagefs
 # demo    shows what it does, on an embedded Image service; installs what that needs
 # test    every test, beside a Keystone and a Glance of their own; installs what they need
+# bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 25 minutes); installs what it needs
 # check   format, vet, lint, known vulnerabilities
 
 SHELL := /bin/bash
@@ -12,16 +13,19 @@ SHELL := /bin/bash
 # Their names carry the Go version: a linter must be as new as the code's Go.
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
+# The peer that is built so, beside the older one that Debian has.
+RCLONE_VERSION := v1.76.0
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/imagefs-tools
 GO_VERSION := $(shell go env GOVERSION)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_VERSION)
 GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_VERSION)
+RCLONE := $(TOOLS)/rclone-$(RCLONE_VERSION)
 
 # Outside a repository, or in one that git does not trust, the build still works.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 VCS := $(if $(VERSION),true,false)
 
-.PHONY: build demo test check clean
+.PHONY: build demo test bench check clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/imagefs ./cmd/imagefs
@@ -33,6 +37,11 @@ demo:
 
 test:
 	@scripts/test
+
+bench: $(RCLONE)
+	@scripts/install bench
+	@$(MAKE) --no-print-directory build
+	go run ./bench -rclone $(RCLONE)
 
 check: $(GOLANGCI_LINT) $(GOVULNCHECK)
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w these:" $$files >&2; exit 1; }
@@ -55,3 +64,6 @@ $(GOLANGCI_LINT):
 
 $(GOVULNCHECK):
 	$(call install,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION))
+
+$(RCLONE):
+	$(call install,github.com/rclone/rclone@$(RCLONE_VERSION))
