@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -23,6 +24,7 @@ type Options struct {
 	Memory  int64 // budget of the resident blocks in bytes; less than one block keeps none
 	Streams int   // most fetches at once; less than 1 counts as 1
 	Source  Source
+	Disk    *disk.Store  // nil: no cache on disk; the caller closes it after the Cache
 	Logger  *slog.Logger // nil: no log
 }
 
@@ -30,6 +32,7 @@ type Options struct {
 type Cache struct {
 	source  Source
 	log     *slog.Logger
+	disk    *disk.Store // nil: none
 	streams int
 	piece   int64 // most blocks that one read holds or waits for at a time
 
@@ -46,11 +49,12 @@ type Cache struct {
 	running  int   // fetches that hold a place
 	ahead    int   // those of them that began as prefetch
 	counts   counts
+	leaving  []*disk.Image // of pruned images, to be closed by unlock
 }
 
 // counts are the totals since New.
 type counts struct {
-	hits, misses, fetched, requests int64
+	hits, diskHits, misses, fetched, requests int64
 }
 
 // identity tells images apart: a record whose size differs has other bytes, even
@@ -65,6 +69,7 @@ type identity struct {
 type contents struct {
 	cache    *Cache
 	id       identity
+	disk     *disk.Image // nil: no cache on disk
 	img      image.Image // the record as last opened
 	files    int         // open Files
 	resident int         // blocks in the memory tier
@@ -80,13 +85,13 @@ func New(o Options) *Cache {
 	c := &Cache{
 		source:  o.Source,
 		log:     o.Logger,
+		disk:    o.Disk,
 		streams: streams,
 		// An eighth of the budget: with few bytes to spend, a long read takes
 		// them in small pieces instead of pinning the sum of them.
 		piece:  min(max(1, o.Memory/8/BlockSize), pieceBlocks),
 		images: map[identity]*contents{},
-		// One free buffer for each fetch that may ask for one.
-		memory: newMemory(o.Memory, streams),
+		memory: newMemory(o.Memory),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -95,11 +100,14 @@ func New(o Options) *Cache {
 // Open returns a view of the image's bytes. The caller closes it.
 func (c *Cache) Open(key image.Key, img image.Image) *File {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	id := identity{key: key, size: max(0, img.Size)}
 	e := c.images[id]
 	if e == nil {
 		e = &contents{cache: c, id: id, pending: map[int64]*pending{}}
+		if c.disk != nil {
+			e.disk = c.disk.Image(key, img)
+		}
 		c.images[id] = e
 	}
 	e.img = img
@@ -109,8 +117,22 @@ func (c *Cache) Open(key image.Key, img image.Image) *File {
 
 // prune forgets the image when nothing is left of it. Cache.mu is held.
 func (e *contents) prune() {
-	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 {
+	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 && e.cache.images[e.id] == e {
 		delete(e.cache.images, e.id)
+		if e.disk != nil {
+			e.cache.leaving = append(e.cache.leaving, e.disk)
+		}
+	}
+}
+
+// unlock unlocks Cache.mu, and then closes what was pruned under it: that may write
+// to the disk.
+func (c *Cache) unlock() {
+	leaving := c.leaving
+	c.leaving = nil
+	c.mu.Unlock()
+	for _, d := range leaving {
+		d.Close()
 	}
 }
 
@@ -128,7 +150,7 @@ func (c *Cache) Close() {
 			c.end(p.fetch, readError(e.img.ID, errClosed))
 		}
 	}
-	c.mu.Unlock()
+	c.unlock()
 	c.wg.Wait()
 }
 
@@ -139,6 +161,7 @@ type Stats struct {
 	Blocks         int   // resident blocks
 	Images         int   // images that are open or have resident blocks
 	Hits           int64 // blocks that a read found resident
+	DiskHits       int64 // blocks that a read found on the disk
 	Misses         int64 // blocks that a read had to fetch or wait for
 	Fetched        int64 // bytes that arrived from the service
 	Requests       int64 // spans asked for
@@ -150,10 +173,10 @@ type Stats struct {
 // Stats returns the current figures.
 func (c *Cache) Stats() Stats {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	return Stats{
 		Memory: c.memory.used, Budget: c.memory.budget, Blocks: c.memory.order.Len(), Images: len(c.images),
-		Hits: c.counts.hits, Misses: c.counts.misses, Fetched: c.counts.fetched, Requests: c.counts.requests,
+		Hits: c.counts.hits, DiskHits: c.counts.diskHits, Misses: c.counts.misses, Fetched: c.counts.fetched, Requests: c.counts.requests,
 		Running: c.running, QueuedDemand: c.demand.len, QueuedPrefetch: c.prefetch.len,
 	}
 }

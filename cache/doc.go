@@ -15,17 +15,19 @@
 // later tries anew.
 //
 // At most Options.Streams fetches run. Demand goes before prefetch, a demand read
-// that needs a block of a queued prefetch moves it up, one place is closed to
-// prefetch (where there is more than one), and within a class the images take
+// that needs a block of a queued prefetch moves it up, half of the places are closed
+// to prefetch (where there is more than one), and within a class the images take
 // turns.
 //
-// Later tiers fit in at two points: a block that is not in memory is looked for
-// where a fetch begins (run), and a block that arrived is handed on where it is
-// published (publish).
+// Behind memory lies the disk (package disk), where there is one: a block that is not
+// in memory is looked for there before it is fetched, and every block that arrives is
+// written there after its readers have got it. What the disk does not have as it was
+// written it does not have, and is fetched.
 //
 // Memory: the resident blocks stay within Options.Memory. Beside it there are one
-// block for each running fetch, a free list of as many, and the blocks that reads
-// under way are about to copy (at most pieceBlocks for each read).
+// block for each running fetch, and the blocks that Views and reads under way hold (at
+// most pieceBlocks each). Buffers are used again and never given back, so that the
+// process keeps the most that was in use at one time.
 //
 // Goroutines: one for each running fetch, started under the lock and ended by its
 // last block, an error, or Close, which waits for all of them.

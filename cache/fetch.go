@@ -102,10 +102,11 @@ func (c *Cache) queue(k class) *queue {
 	return &c.prefetch
 }
 
-// schedule gives the free places away: to demand first, to prefetch all but one.
+// schedule gives the free places away: to demand first, to prefetch half of them: it
+// asks for much at a time, so that a reader who comes would wait long for a place.
 // Cache.mu is held.
 func (c *Cache) schedule() {
-	most := max(1, c.streams-1)
+	most := max(1, c.streams/2)
 	for !c.closed && c.running < c.streams {
 		f := c.demand.pop()
 		if f == nil && c.ahead < most {
@@ -145,7 +146,7 @@ func (c *Cache) start(f *fetch) {
 	c.wg.Go(func() {
 		err := c.run(ctx, f, img, span)
 		c.mu.Lock()
-		defer c.mu.Unlock()
+		defer c.unlock()
 		f.cancel()
 		c.end(f, err)
 		c.running--
@@ -168,47 +169,52 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 			c.log.Debug("closing the body of a span failed; its blocks are kept", slog.String("image", img.ID), slog.Any("error", err))
 		}
 	}()
+	var last *block // pinned while it is written to the disk
 	for index := span.Off / BlockSize; ; index++ {
 		want := BlockSpan(index, span.End())
 		c.mu.Lock()
+		if last != nil {
+			c.memory.unpin(last)
+		}
 		if f.over {
-			c.mu.Unlock()
+			c.unlock()
 			return nil
 		}
 		data := c.memory.buffer(want.Len)
-		c.mu.Unlock()
+		c.unlock()
 
 		_, err := io.ReadFull(body, data)
 
 		c.mu.Lock()
 		if err != nil {
 			c.memory.recycle(data)
-			c.mu.Unlock()
+			c.unlock()
 			return readError(img.ID, err)
 		}
-		c.publish(f, index, data)
-		c.mu.Unlock()
+		last = c.publish(f, index, data)
+		c.unlock()
+		f.of.toDisk(index, data)
 	}
 }
 
-// publish makes the next block of a fetch resident and hands it to its waiters.
-// The buffer is the cache's from here on. Cache.mu is held.
-func (c *Cache) publish(f *fetch, index int64, data []byte) {
+// publish makes the next block of a fetch resident and hands it to its waiters. It
+// returns it pinned for the caller; the buffer is the cache's from here on. Cache.mu
+// is held.
+func (c *Cache) publish(f *fetch, index int64, data []byte) *block {
 	c.counts.fetched += int64(len(data))
+	b := &block{data: data, refs: 1}
 	if f.over { // nobody waited for the rest
-		c.memory.recycle(data)
-		return
+		return b
 	}
 	p := f.blocks[0]
 	f.blocks = f.blocks[1:]
 	f.interest -= p.interest()
-	b := &block{data: data, refs: 1}
 	c.memory.put(blockID{f.of, index}, b)
 	p.settle(b, nil)
-	c.memory.unpin(b)
 	if f.interest == 0 {
 		c.end(f, nil)
 	}
+	return b
 }
 
 // lose notes that one interest in a fetch is gone, and ends it with the last.

@@ -159,18 +159,20 @@ func TestOpenFailureIsNotKept(t *testing.T) {
 
 func TestDemandPassesPrefetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, v, g := stalled(t, 3)
+		c, v, g := stalled(t, 4)
 		f := open(t, c, "a", 1<<30)
 		for i := range int64(6) {
 			f.Prefetch(image.Span{Off: i * 100 * unit, Len: 8 * unit})
 		}
 		synctest.Wait()
 		if s := c.Stats(); s.Running != 2 || s.QueuedPrefetch != 4 {
-			t.Fatalf("a place is kept for demand: %+v", s)
+			t.Fatalf("places are kept for demand: %+v", s)
 		}
 		var wg sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
-		wg.Go(func() { // takes the third place
+		wg.Go(func() { expect(t, f, 70*unit, 1) }) // takes the third place
+		synctest.Wait()
+		wg.Go(func() { // takes the fourth
 			if _, _, err := f.ReadAt(ctx, make([]byte, 1), 50*unit); !image.Is(err, image.Interrupted) {
 				t.Errorf("got %v", err)
 			}
@@ -178,21 +180,21 @@ func TestDemandPassesPrefetch(t *testing.T) {
 		synctest.Wait()
 		wg.Go(func() { expect(t, f, 503*unit, 2*unit) }) // joins the last prefetch, in the middle
 		synctest.Wait()
-		if s := c.Stats(); s.Running != 3 || s.QueuedDemand != 1 || s.QueuedPrefetch != 4 {
+		if s := c.Stats(); s.Running != 4 || s.QueuedDemand != 1 || s.QueuedPrefetch != 4 {
 			t.Errorf("before: %+v", s)
 		}
 		cancel() // one place is free
 		synctest.Wait()
-		if got := v.requests(); len(got) != 4 || got[3] != (image.Span{Off: 503 * unit, Len: 5 * unit}) {
+		if got := v.requests(); len(got) != 5 || got[4] != (image.Span{Off: 503 * unit, Len: 5 * unit}) {
 			t.Errorf("requests %v", got)
 		}
 		close(g)
 		wg.Wait()
 		synctest.Wait()
-		if n := len(v.requests()); n != 8 {
+		if n := len(v.requests()); n != 9 {
 			t.Errorf("%d requests in the end", n)
 		}
-		if v.peak > 3 {
+		if v.peak > 4 {
 			t.Errorf("%d requests at once", v.peak)
 		}
 	})

@@ -20,12 +20,6 @@ type File struct {
 	wants  map[int64]*pending // blocks fetched ahead for this File, by index
 }
 
-// slot is one block of a read: pinned when it is resident, else awaited.
-type slot struct {
-	block *block
-	await *pending
-}
-
 // errFileClosed is the cause when a File is read after Close.
 var errFileClosed = errors.New("the file is closed")
 
@@ -65,41 +59,20 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64, ahead ...image.S
 // readPiece reads all of p, which lies inside the image and covers at most
 // pieceBlocks blocks.
 func (f *File) readPiece(ctx context.Context, p []byte, off int64, ahead []image.Span) (n int, waited bool, err error) {
-	var store [pieceBlocks]slot
-	first, end := blockRange(image.Span{Off: off, Len: int64(len(p))})
-	slots := store[:end-first]
-	c := f.cache
-	id := f.of.id.key.ID
-
-	c.mu.Lock()
-	if err := f.usable(); err != nil {
-		c.mu.Unlock()
-		return 0, false, readError(id, err)
+	v := &View{file: f, off: off}
+	defer v.Release()
+	if err := v.acquire(int64(len(p)), ahead); err != nil {
+		return 0, false, err
 	}
-	c.acquire(f.of, first, slots)
-	f.want(ahead)
-	c.mu.Unlock()
-
-	for i := range slots {
-		b := slots[i].block
-		if b == nil {
-			var w bool
-			b, w, err = slots[i].await.wait(ctx)
-			waited = waited || w
-			if err != nil {
-				err = readError(id, err)
-				break
-			}
+	for n < len(p) {
+		m, w, err := v.fill(ctx, p[n:], off+int64(n))
+		n += m
+		waited = waited || w
+		if err != nil {
+			return n, waited, err
 		}
-		n += copy(p[n:], b.data[off+int64(n)-(first+int64(i))*BlockSize:])
 	}
-
-	c.mu.Lock()
-	for i := range slots {
-		c.release(&slots[i])
-	}
-	c.mu.Unlock()
-	return n, waited, err
+	return n, waited, nil
 }
 
 // usable returns the cause when neither File nor Cache can be read any more.
@@ -110,12 +83,15 @@ func (f *File) usable() error {
 		return errClosed
 	case f.closed:
 		return errFileClosed
+	case f.of.disk != nil && f.of.disk.Bad():
+		return &image.Error{Op: "read", Image: f.of.id.key.ID, Kind: image.Corrupt, Detail: "the bytes that the service sent do not have the image's hash"}
 	}
 	return nil
 }
 
-// Cached copies the bytes at off that are resident into p, up to the first block
-// that is not or the end of the image, and returns how many. It fetches nothing.
+// Cached copies the bytes at off that are in memory or on the disk into p, up to the
+// first block that is in neither or the end of the image, and returns how many. It
+// fetches nothing.
 func (f *File) Cached(p []byte, off int64) (n int) {
 	c := f.cache
 	end := min(f.size, off+int64(len(p)))
@@ -123,41 +99,54 @@ func (f *File) Cached(p []byte, off int64) (n int) {
 		index := at / BlockSize
 		c.mu.Lock()
 		b := c.memory.get(blockID{f.of, index})
-		if b == nil {
-			c.mu.Unlock()
-			break
+		if b != nil {
+			c.counts.hits++
 		}
-		c.counts.hits++
-		c.mu.Unlock()
-		n += copy(p[n:end-off], b.data[at-index*BlockSize:])
+		c.unlock()
+		if b == nil {
+			if b = f.blockFromDisk(index, true); b == nil {
+				break
+			}
+		}
+		n += copy(p[n:end-off], b.data[at%BlockSize:])
 		c.mu.Lock()
 		c.memory.unpin(b)
-		c.mu.Unlock()
+		c.unlock()
 	}
 	return n
 }
 
-// Add makes a block resident whose bytes came another way than by a fetch: from
-// the whole stream of a store without ranges. The bytes are copied. It reports
-// whether data has the length of that block; if not, nothing is kept.
+// Has reports whether the block is in memory or on the disk.
+func (f *File) Has(index int64) bool {
+	f.cache.mu.Lock()
+	defer f.cache.unlock()
+	return f.cache.memory.touch(blockID{f.of, index}) || f.of.onDisk(index)
+}
+
+// Add keeps a block whose bytes came another way than by a fetch: from the whole
+// stream of a store without ranges. The bytes are copied. It reports whether data
+// has the length of that block; if not, nothing is kept.
 func (f *File) Add(index int64, data []byte) bool {
 	if index < 0 || int64(len(data)) != BlockSpan(index, f.size).Len || len(data) == 0 {
 		return false
 	}
 	c := f.cache
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.counts.fetched += int64(len(data))
-	id := blockID{f.of, index}
-	if c.closed || f.closed || c.memory.touch(id) {
+	if c.closed || f.closed {
+		c.unlock()
 		return true
 	}
-	b := &block{data: c.memory.buffer(int64(len(data))), refs: 1}
-	// The copy is made under the lock: the buffer must not be seen half full, and
-	// 128 KiB take some ten microseconds.
-	copy(b.data, data)
-	c.memory.put(id, b)
-	c.memory.unpin(b)
+	if id := (blockID{f.of, index}); !c.memory.touch(id) {
+		b := &block{data: c.memory.buffer(int64(len(data))), refs: 1}
+		// The copy is made under the lock: the buffer must not be seen half full, and
+		// a block takes some ten microseconds.
+		copy(b.data, data)
+		c.memory.put(id, b)
+		c.memory.unpin(b)
+	}
+	c.unlock()
+	f.of.toDisk(index, data)
 	return true
 }
 
@@ -166,7 +155,7 @@ func (f *File) Add(index int64, data []byte) bool {
 // block ends when it has arrived, by Abandon, or by Close. It never waits.
 func (f *File) Prefetch(spans ...image.Span) {
 	f.cache.mu.Lock()
-	defer f.cache.mu.Unlock()
+	defer f.cache.unlock()
 	if f.usable() == nil {
 		f.want(spans)
 	}
@@ -176,7 +165,7 @@ func (f *File) Prefetch(spans ...image.Span) {
 // arrived.
 func (f *File) Abandon(s image.Span) {
 	f.cache.mu.Lock()
-	defer f.cache.mu.Unlock()
+	defer f.cache.unlock()
 	first, end := blockRange(s.Clip(f.size))
 	for index, p := range f.wants {
 		if index >= first && index < end {
@@ -190,7 +179,7 @@ func (f *File) Abandon(s image.Span) {
 // than once, and always returns nil.
 func (f *File) Close() error {
 	f.cache.mu.Lock()
-	defer f.cache.mu.Unlock()
+	defer f.cache.unlock()
 	if f.closed {
 		return nil
 	}

@@ -30,17 +30,14 @@ type blockID struct {
 // memory is the memory tier: resident blocks in the order of their last use,
 // within a budget. It has no lock: Cache.mu guards it.
 type memory struct {
-	budget int64 // most cost of the resident blocks
-	used   int64 // cost of the resident blocks
-	order  *simplelru.LRU[blockID, *block]
-	// free are whole buffers that no block and no reader refers to any more. A
-	// steady stream evicts one for each that it fills, so that it allocates none.
-	free    [][]byte
-	freeMax int // most buffers in free
+	budget  int64 // most cost of the resident blocks
+	used    int64 // cost of the resident blocks
+	order   *simplelru.LRU[blockID, *block]
+	buffers *arena
 }
 
-func newMemory(budget int64, freeMax int) *memory {
-	m := &memory{budget: budget, freeMax: freeMax}
+func newMemory(budget int64) *memory {
+	m := &memory{budget: budget, buffers: newArena()}
 	// The order itself is unbounded: the budget counts bytes, not entries.
 	order, err := simplelru.NewLRU(math.MaxInt, m.evicted)
 	if err != nil { // only for a size below 1
@@ -82,6 +79,15 @@ func (m *memory) put(id blockID, b *block) {
 	m.order.Add(id, b)
 }
 
+// drop makes all blocks of an image leave memory.
+func (m *memory) drop(e *contents) {
+	for _, id := range m.order.Keys() {
+		if id.of == e {
+			m.order.Remove(id)
+		}
+	}
+}
+
 // evicted is called by the order for each block that leaves it.
 func (m *memory) evicted(id blockID, b *block) {
 	m.used -= b.cost()
@@ -99,20 +105,17 @@ func (m *memory) unpin(b *block) {
 	}
 }
 
-// buffer returns n bytes of unknown content.
+// buffer returns n bytes of unknown content, at most BlockSize.
 func (m *memory) buffer(n int64) []byte {
-	if last := len(m.free) - 1; n == BlockSize && last >= 0 {
-		data := m.free[last]
-		m.free[last] = nil
-		m.free = m.free[:last]
-		return data
+	if n == BlockSize {
+		return m.buffers.get()
 	}
-	return make([]byte, n)
+	return make([]byte, n) // the last block of an image: what it needs and no more
 }
 
 // recycle takes back a buffer that nobody refers to.
 func (m *memory) recycle(data []byte) {
-	if len(data) == BlockSize && cap(data) == BlockSize && len(m.free) < m.freeMax {
-		m.free = append(m.free, data)
+	if len(data) == BlockSize {
+		m.buffers.put(data)
 	}
 }

@@ -42,9 +42,10 @@ func (p *pending) wait(ctx context.Context) (*block, bool, error) {
 }
 
 // acquire fills the slots with the blocks from index first on: pinned where
-// resident, else awaited, joining the fetches that bring them already and beginning
-// one for each run of the others. Cache.mu is held.
-func (c *Cache) acquire(e *contents, first int64, slots []slot) {
+// resident, else awaited where a fetch brings them already, else left to the disk
+// where that has them; one fetch is begun for each run of the others. Cache.mu is
+// held.
+func (c *Cache) acquire(e *contents, first int64, slots []slot, disk useOfDisk) {
 	var run []*pending
 	for i := range slots {
 		index := first + int64(i)
@@ -55,8 +56,13 @@ func (c *Cache) acquire(e *contents, first int64, slots []slot) {
 			run = nil
 			continue
 		}
-		c.counts.misses++
 		p := e.pending[index]
+		if p == nil && disk == withDisk && e.onDisk(index) {
+			c.begin(run, demand)
+			run = nil
+			continue
+		}
+		c.counts.misses++
 		if p != nil {
 			c.begin(run, demand)
 			run = nil
@@ -95,8 +101,8 @@ func (c *Cache) release(s *slot) {
 	}
 }
 
-// want makes the File an owner of every block of the spans that is not resident,
-// and begins fetches for those that nothing brings yet. Cache.mu is held.
+// want makes the File an owner of every block of the spans that is neither resident
+// nor on the disk, and begins fetches for those that nothing brings yet. Cache.mu is held.
 func (f *File) want(spans []image.Span) {
 	c := f.cache
 	for _, s := range spans {
@@ -104,7 +110,7 @@ func (f *File) want(spans []image.Span) {
 		var run []*pending
 		for index := first; index < end; index++ {
 			p := f.of.pending[index]
-			fresh := p == nil && !c.memory.touch(blockID{f.of, index})
+			fresh := p == nil && !c.memory.touch(blockID{f.of, index}) && !f.of.onDisk(index)
 			if fresh {
 				p = f.of.expect(index)
 				run = append(run, p)

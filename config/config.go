@@ -27,6 +27,8 @@ type Config struct {
 
 	Memory     int64  // bytes of the memory cache
 	Streams    int    // most data requests at once
+	CacheDir   string // absolute path of the directory where cached blocks live, below it one for each service
+	CacheSize  int64  // most bytes of them; 0 keeps none
 	StagingDir string // absolute path of the directory where drafts live
 
 	NewVisibility image.Visibility  // "" is the service's default

@@ -13,10 +13,14 @@ const (
 	// MinMemory, in bytes, is what the blocks under way need by themselves: with
 	// less, a block would be dropped before its reader saw it.
 	MinMemory = 16 << 20
-	// DefaultStreams, a number of requests: the most that still gained speed in
-	// bench/streams, where the service answers after 20 ms; on loopback it costs
-	// none (docs/BENCHMARKS.md).
-	DefaultStreams = 16
+	// DefaultCacheSize, in bytes, holds the images that one host usually works with,
+	// and is little beside the disks that images are built on. The cache also leaves a
+	// twentieth of its disk free.
+	DefaultCacheSize = 20 << 30
+	// DefaultStreams, a number of requests: half of them are closed to read-ahead, so
+	// that 16 carry a sequential reader and as many are there for random ones
+	// (docs/BENCHMARKS.md).
+	DefaultStreams = 32
 	// MaxStreams, a number of requests, is what a service takes from one client
 	// before it looks like an attack; each also costs a connection.
 	MaxStreams = 256
@@ -29,6 +33,7 @@ const (
 	MaxListTTL = 24 * time.Hour
 
 	rootStateDir = "/var/lib/imagefs"
+	rootCacheDir = "/var/cache/imagefs"
 	stagingName  = "staging"
 )
 
@@ -36,6 +41,15 @@ const (
 type Host struct {
 	UID, GID  int    // of the process; 0 is root
 	StateHome string // XDG_STATE_HOME, resolved; unused for root
+	CacheHome string // XDG_CACHE_HOME, resolved; unused for root
+}
+
+// cacheDir is where imagefs keeps what it can fetch again.
+func (h Host) cacheDir() string {
+	if h.UID == 0 {
+		return rootCacheDir
+	}
+	return filepath.Join(h.CacheHome, "imagefs")
 }
 
 // StateDir is where imagefs keeps what must survive a restart.
@@ -53,6 +67,8 @@ func Defaults(h Host) Config {
 		GID:        uint32(h.GID),
 		Memory:     DefaultMemory,
 		Streams:    DefaultStreams,
+		CacheDir:   h.cacheDir(),
+		CacheSize:  DefaultCacheSize,
 		StagingDir: filepath.Join(h.StateDir(), stagingName),
 		ListTTL:    DefaultListTTL,
 		LogLevel:   slog.LevelInfo,

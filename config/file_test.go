@@ -15,7 +15,7 @@ import (
 
 func TestRefusedFiles(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
-		{"memory: 1GiB\ncache-dir: /x\n", `:2: unknown key "cache-dir": use cloud, endpoint, `},
+		{"memory: 1GiB\ncache-dri: /x\n", `:2: unknown key "cache-dri": use cloud, endpoint, `},
 		{"memory: 1GiB\n\nmemory: 2GiB\n", `:3: "memory" is given twice`},
 		{"streams: many\n", `:1: streams: "many" is not a number`},
 		{"a\n", `:1: not a list of options`},

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var testHost = Host{UID: 1000, GID: 100, StateHome: "/home/a/.local/state"}
+var testHost = Host{UID: 1000, GID: 100, StateHome: "/home/a/.local/state", CacheHome: "/home/a/.cache"}
 
 // flagsOf notes "name=value" pairs as the command line would.
 func flagsOf(t *testing.T, pairs ...string) *Flags {
@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		UID: 1000, GID: 100, Memory: 256 << 20, Streams: 16, StagingDir: "/home/a/.local/state/imagefs/staging",
+		UID: 1000, GID: 100, Memory: 256 << 20, Streams: 32, CacheDir: "/home/a/.cache/imagefs", CacheSize: 20 << 30, StagingDir: "/home/a/.local/state/imagefs/staging",
 		ListTTL: 30 * time.Second, LogLevel: slog.LevelInfo, LogFormat: LogText,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -79,7 +79,7 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		"cloud": {"prod", "prod"}, "endpoint": {"https://glance.example/image/", "https://glance.example/image"},
 		"token": {"gAAAA", hidden}, "streams": {"7", "7"}, "list-ttl": {"5m", "5m0s"},
 		"foreground": {"true", "true"}, "read-only": {"true", "true"}, "allow-other": {"true", "true"},
-		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"},
+		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"}, "cache-dir": {"/c/d", "/c/d"}, "cache-size": {"3GiB", "3GiB"},
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},
 		"write-all-projects": {"true", "true"},

@@ -133,6 +133,15 @@ func setMemory(c *Config, v []string) error {
 	return nil
 }
 
+func setCacheSize(c *Config, v []string) error {
+	n, err := ParseSize(v[0])
+	if err != nil {
+		return err
+	}
+	c.CacheSize = n
+	return nil
+}
+
 func setPath(field func(*Config) *string) func(*Config, []string) error {
 	return func(c *Config, v []string) error {
 		switch {

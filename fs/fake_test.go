@@ -3,9 +3,12 @@ package fs
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,7 +32,8 @@ type house struct {
 	drafts  map[string]*fakeDraft
 	log     []string // what changed something: "commit NAME", "remove ID", …
 	clock   time.Time
-	readers int // open ones
+	readers int          // open ones
+	views   atomic.Int64 // bytes handed out in place and not released
 }
 
 func newHouse() *house {
@@ -370,6 +374,27 @@ func (r *fakeReader) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 	}
 	return readFrom(data[:min(int64(len(data)), r.img.Size)], p, off)
 }
+
+// View reads into p; the bytes have to be released.
+func (r *fakeReader) View(ctx context.Context, p []byte, off int64) (Bytes, error) {
+	n, err := r.ReadAt(ctx, p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	r.h.views.Add(1)
+	half := n / 2
+	return &fakeBytes{h: r.h, parts: [][]byte{p[:half], p[half:n]}}, err
+}
+
+// fakeBytes are in two parts, and counted.
+type fakeBytes struct {
+	h     *house
+	parts [][]byte
+}
+
+func (b *fakeBytes) Slices() [][]byte { return b.parts }
+
+func (b *fakeBytes) Release() { b.h.views.Add(-1) }
 
 // Close ends it; a second one panics.
 func (r *fakeReader) Close() error {

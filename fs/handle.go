@@ -42,42 +42,44 @@ var (
 func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	n, err := h.readAt(c, dest, off)
-	if err != nil && !errors.Is(err, io.EOF) {
+	b, err := h.read(c, dest, off)
+	if err != nil {
 		return nil, openErrno(h.node.fs.fail("read", err, "image", h.node.id(), "offset", off))
 	}
-	return fuse.ReadResultData(dest[:n]), 0
+	return reply{b}, 0
 }
 
-func (h *handle) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+// read returns the bytes at off, as many as p would take or as there are.
+func (h *handle) read(ctx context.Context, p []byte, off int64) (Bytes, error) {
 	for {
 		img, d := h.node.now()
-		var n int
-		var err error
-		if d != nil {
-			n, err = d.bytes.ReadAt(ctx, p, off)
-		} else {
-			n, err = h.readImage(ctx, img, p, off)
-		}
-		if err == nil || errors.Is(err, io.EOF) || !h.node.replaced(img, d) {
-			return n, err
+		b, err := h.readNow(ctx, img, d, p, off)
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			return b, nil
+		case !h.node.replaced(img, d):
+			return nil, err
 		} // the draft or the image ended under the read: what it became has the answer
 	}
 }
 
-func (h *handle) readImage(ctx context.Context, img image.Image, p []byte, off int64) (int, error) {
+func (h *handle) readNow(ctx context.Context, img image.Image, d *draft, p []byte, off int64) (Bytes, error) {
+	if d != nil {
+		n, err := d.bytes.ReadAt(ctx, p, off)
+		return copied(p[:n]), err
+	}
 	if img.ID == "" {
-		return 0, &image.Error{Op: "read", Kind: image.Stale, Detail: "its draft was not committed"}
+		return nil, &image.Error{Op: "read", Kind: image.Stale, Detail: "its draft was not committed"}
 	}
 	r, err := h.readerOf(img)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n, err := r.ReadAt(ctx, p, off)
+	b, err := r.View(ctx, p, off)
 	if image.Is(err, image.NotFound) { // others have deleted or replaced it
 		h.node.fs.Catalog.Gone(img.ID)
 	}
-	return n, err
+	return b, err
 }
 
 // readerOf returns the handle's reader of the image behind the node, a new one

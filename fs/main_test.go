@@ -96,6 +96,9 @@ func (m *mounted) unmount() {
 	if m.readers != 0 {
 		m.t.Errorf("%d readers are open in the end", m.readers)
 	}
+	if n := m.views.Load(); n != 0 {
+		m.t.Errorf("%d reads have not given up their bytes", n)
+	}
 	if len(m.overlay) != 0 {
 		m.t.Errorf("drafts are shown in the end: %v", m.overlay)
 	}

@@ -72,7 +72,16 @@ type Catalog interface {
 // semantics of io.ReaderAt and ends with its ctx. Close is called once.
 type Reader interface {
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	// View reads as ReadAt does, without a copy where it can: p is only where the
+	// bytes may be put. An error but io.EOF comes without bytes.
+	View(ctx context.Context, p []byte, off int64) (Bytes, error)
 	Close() error
+}
+
+// Bytes are bytes of an image that stay in place until Release, which is called once.
+type Bytes interface {
+	Slices() [][]byte
+	Release()
 }
 
 // Engine opens readers. Open makes no request.

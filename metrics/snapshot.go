@@ -44,6 +44,7 @@ type Options struct {
 	UID              uint32  `json:"uid"`
 	GID              uint32  `json:"gid"`
 	Memory           int64   `json:"memory_bytes"`
+	CacheSize        int64   `json:"cache_size_bytes"`
 	Streams          int     `json:"streams"`
 	ListTTL          float64 `json:"list_ttl_seconds"`
 	StagingDir       string  `json:"staging_dir"`
@@ -58,12 +59,29 @@ type Listing struct {
 
 // Cache is the block cache.
 type Cache struct {
-	Bytes   int64 `json:"bytes"`
-	Limit   int64 `json:"limit_bytes"`
-	Blocks  int64 `json:"blocks"`
-	Hits    int64 `json:"hits"`
-	Misses  int64 `json:"misses"`
-	Fetched int64 `json:"fetched_bytes"` // taken from the service
+	Bytes   int64  `json:"bytes"`
+	Limit   int64  `json:"limit_bytes"`
+	Blocks  int64  `json:"blocks"`
+	Hits    int64  `json:"hits"`
+	Misses  int64  `json:"misses"`
+	Fetched int64  `json:"fetched_bytes"`     // taken from the service
+	Disk    *Disk  `json:"disk"`              // null where there is no cache on disk
+	Warning string `json:"warning,omitempty"` // why there is none, where it was asked for
+}
+
+// Disk is the cache on disk. The counts are since the mount.
+type Disk struct {
+	Dir        string `json:"dir"`
+	Bytes      int64  `json:"bytes"`
+	Limit      int64  `json:"limit_bytes"`
+	Images     int    `json:"images"`
+	Hits       int64  `json:"hits"`
+	Written    int64  `json:"written_bytes"`
+	Evicted    int64  `json:"evicted_blocks"`
+	Damaged    int64  `json:"damaged_blocks"`
+	Verified   int64  `json:"verified_images"`   // had their hash
+	Mismatched int64  `json:"mismatched_images"` // had not
+	Verifying  int    `json:"verifying_images"`  // wait for it, or are at it
 }
 
 // Upload is one commit under way.

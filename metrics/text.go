@@ -26,6 +26,9 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	}
 	line("listing", "%s", s.Listing.text(s.Options.ListTTL))
 	line("cache", "%s", s.Cache.text())
+	if s.Cache.Disk != nil || s.Cache.Warning != "" {
+		line("disk", "%s", s.Cache.diskText())
+	}
 	line("open", "%s", count(s.Handles, "handle", "handles"))
 	if len(s.Uploads) == 0 {
 		line("uploads", "none under way")
@@ -85,6 +88,27 @@ func (c Cache) text() string {
 		text += fmt.Sprintf(", %d%% hits of %d", c.Hits*100/asked, asked)
 	}
 	return text + ", " + bytes(c.Fetched) + " fetched"
+}
+
+func (c Cache) diskText() string {
+	d := c.Disk
+	if d == nil {
+		return "none: " + plain(c.Warning)
+	}
+	text := fmt.Sprintf("%s of %s in %s of %s, %s", bytes(d.Bytes), bytes(d.Limit), plain(d.Dir),
+		count(d.Images, "image", "images"), count(int(d.Hits), "hit", "hits"))
+	for _, n := range []struct {
+		count int64
+		what  string
+	}{
+		{d.Evicted, "evicted"}, {d.Damaged, "damaged"}, {d.Verified, "verified"},
+		{d.Mismatched, "with a wrong hash"}, {int64(d.Verifying), "being verified"},
+	} {
+		if n.count > 0 {
+			text += fmt.Sprintf(", %s %s", humanize.Comma(n.count), n.what)
+		}
+	}
+	return text
 }
 
 // phaseUploading is the phase that needs no word: its bytes move.

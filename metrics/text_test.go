@@ -23,7 +23,10 @@ func busy() Snapshot {
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
 		Options: Options{AllowOther: true, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging"},
 		Listing: Listing{Images: 1234, Age: ptr(12), Warning: "list: unavailable:\n503"},
-		Cache:   Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30},
+		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
+			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,
+			Evicted: 80, Damaged: 1, Verified: 3, Mismatched: 1, Verifying: 2,
+		}},
 		Handles: 3,
 		Uploads: []Upload{
 			{Name: "disk.qcow2", Draft: "d1", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
@@ -38,7 +41,7 @@ func idle() Snapshot {
 		Mountpoint: "/home/a/m", PID: 1, Version: "dev", State: StateEnding, Uptime: 61,
 		Service: Service{URL: "http://127.0.0.1:9292"},
 		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging"},
-		Cache:   Cache{Limit: 256 << 20}, Handles: 1,
+		Cache:   Cache{Limit: 256 << 20, Warning: "in use by another mount"}, Handles: 1,
 	}
 }
 

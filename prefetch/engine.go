@@ -72,8 +72,9 @@ func New(o Options) *Engine {
 	}
 	e := &Engine{
 		o: o, log: o.Logger,
-		// One request under way and one queued for each stream keep all busy.
-		window:  2 * int64(o.Streams) * cache.MaxSpan,
+		// Half of the streams are for prefetch: one request under way and one queued
+		// for each of them keep them busy.
+		window:  int64(o.Streams) * cache.MaxSpan,
 		places:  newPlaces(max(1, o.Streams-1)),
 		readers: map[*Reader]struct{}{},
 		spools:  map[image.Key]*spool{},

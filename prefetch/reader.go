@@ -2,6 +2,8 @@ package prefetch
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,26 +47,73 @@ func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	r.fetchMetadata(r.metadata.before(r.file, r.img.DiskFormat, off, int64(len(p))))
 	var store [mostSpans]image.Span
-	want := r.note(store[:0], off, int64(len(p)))
-	n, waited, err := r.file.ReadAt(ctx, p, off, want...)
-	switch {
-	case image.Is(err, image.NoRanges):
-		s := r.engine.attach(r)
-		if s == nil {
-			return n, &image.Error{Op: "read", Image: r.key.ID, Err: errClosed}
-		}
-		m, err := s.read(ctx, p[n:], off+int64(n))
+	n, waited, err := r.file.ReadAt(ctx, p, off, r.note(store[:0], off, int64(len(p)))...)
+	if image.Is(err, image.NoRanges) {
+		m, err := r.readSpool(ctx, p[n:], off+int64(n))
 		return n + m, err
-	case err == nil:
-		r.fetchMetadata(r.metadata.after(r.file, off))
-		if !waited {
-			break
-		}
-		if want = r.waited(store[:0], off, int64(n)); len(want) > 0 {
-			r.file.Prefetch(want...)
-		}
+	}
+	if err == nil {
+		r.made(store[:0], off, int64(n), waited)
 	}
 	return n, err
+}
+
+// Bytes are bytes of an image that stay in place until Release.
+type Bytes struct {
+	parts [][]byte
+	view  *cache.View // nil when they are in the caller's memory
+}
+
+// Slices returns the bytes in their order. They must not be changed, and not be read
+// after Release.
+func (b *Bytes) Slices() [][]byte { return b.parts }
+
+// Release gives the bytes up. A second call does nothing.
+func (b *Bytes) Release() {
+	if b.view != nil {
+		b.view.Release()
+	}
+}
+
+// View reads as ReadAt does, but without a copy where it can: the bytes are in the
+// cache, or in p where they come from a spool. It reads at most cache.MaxView bytes.
+// An error but io.EOF comes without bytes; otherwise the caller releases them.
+func (r *Reader) View(ctx context.Context, p []byte, off int64) (*Bytes, error) {
+	p = p[:min(len(p), cache.MaxView)]
+	if s := r.spool.Load(); s != nil {
+		n, err := s.read(ctx, p, off)
+		return inPlace(p[:n], err)
+	}
+	r.fetchMetadata(r.metadata.before(r.file, r.img.DiskFormat, off, int64(len(p))))
+	var store [mostSpans]image.Span
+	v, waited, err := r.file.View(ctx, off, int64(len(p)), r.note(store[:0], off, int64(len(p)))...)
+	switch {
+	case image.Is(err, image.NoRanges):
+		n, err := r.readSpool(ctx, p, off)
+		return inPlace(p[:n], err)
+	case v == nil:
+		return nil, err
+	case err == nil:
+		r.made(store[:0], off, int64(v.Len()), waited)
+	}
+	return &Bytes{parts: v.Slices(), view: v}, err
+}
+
+// inPlace are bytes in memory of the caller.
+func inPlace(p []byte, err error) (*Bytes, error) {
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return &Bytes{parts: [][]byte{p}}, err
+}
+
+// readSpool reads an image whose store has just turned out to serve no ranges.
+func (r *Reader) readSpool(ctx context.Context, p []byte, off int64) (int, error) {
+	s := r.engine.attach(r)
+	if s == nil {
+		return 0, &image.Error{Op: "read", Image: r.key.ID, Err: errClosed}
+	}
+	return s.read(ctx, p, off)
 }
 
 // note tells the window of a read and returns what to fetch ahead.
@@ -90,13 +139,20 @@ func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
 	return want
 }
 
-// waited tells the window that a read had to wait and returns what to fetch ahead
-// now.
-func (r *Reader) waited(want []image.Span, off, n int64) []image.Span {
+// made is told a read that has been made, and whether it had to wait, and fetches
+// what that is a reason to fetch.
+func (r *Reader) made(want []image.Span, off, n int64, waited bool) {
+	r.fetchMetadata(r.metadata.after(r.file, off))
+	if !waited {
+		return
+	}
 	limit := r.engine.limit(time.Now())
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.window.waited(want, off, n, limit)
+	want = r.window.waited(want, off, n, limit)
+	r.mu.Unlock()
+	if len(want) > 0 {
+		r.file.Prefetch(want...)
+	}
 }
 
 // streams reports whether the reader has used a window of late.

@@ -54,15 +54,16 @@ func (t *track) unread() image.Span {
 }
 
 // plan appends the spans that bring the run its window, of at most limit bytes.
-// They are whole chunks of a quarter of the window, but for the end of the image:
-// several requests are under way at once, and none is smaller than pays.
+// They are whole chunks, but for the end of the image: several requests are under way
+// at once, and none is smaller than pays.
 func (t *track) plan(want []image.Span, limit, size int64) []image.Span {
 	t.length = min(t.length, max(limit, cache.BlockSize))
 	length := min(t.length, limit) / cache.BlockSize * cache.BlockSize
 	if length <= 0 {
 		return want
 	}
-	chunk := min(max(length/4/cache.BlockSize*cache.BlockSize, smallChunk), length)
+	chunk := max(length/mostChunks, min(wideChunk, length/4))
+	chunk = min(max(chunk/cache.BlockSize*cache.BlockSize, smallChunk), length)
 	if t.isForward() {
 		return t.planForward(want, length, min(chunk, cache.MaxSpan), size)
 	}

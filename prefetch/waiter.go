@@ -91,22 +91,24 @@ func (s *spool) touched(index int64) {
 	}
 }
 
-// await reads all of p, which lies inside the image, and waits for what the cache
-// has not.
+// await reads p, which lies inside the image, up to the first block that the cache
+// has, and waits for the stream to bring it. n is 0 without an error where the cache
+// has the first block by now.
 func (s *spool) await(ctx context.Context, p []byte, off int64) (int, error) {
 	w := &waiter{p: p, off: off, done: make(chan struct{})}
 	s.mu.Lock()
 	// What a stream brings it brings under this lock: a block is either cached now
 	// or still to come.
-	for index := off / cache.BlockSize; index*cache.BlockSize < off+int64(len(p)); index++ {
-		if part, from := w.part(index); s.file.Cached(part, from) < len(part) {
-			w.need = append(w.need, index)
-		}
+	end := off
+	for index := off / cache.BlockSize; end < off+int64(len(p)) && !s.file.Has(index); index++ {
+		w.need = append(w.need, index)
+		end = (index + 1) * cache.BlockSize
 	}
 	if len(w.need) == 0 {
 		s.mu.Unlock()
-		return len(p), nil
+		return 0, nil
 	}
+	w.p = p[:min(int64(len(p)), end-off)]
 	if s.closed {
 		s.mu.Unlock()
 		return w.good(), &image.Error{Op: "read", Image: s.key.ID, Err: errClosed}

@@ -19,6 +19,15 @@ const (
 	// end of the image): two blocks, the most that a lone small read may cost.
 	smallChunk = 2 * cache.BlockSize
 
+	// wideChunk is the smallest request ahead of a reader whose window holds four of
+	// them, in bytes: behind 20 ms of round trip and 50 MB/s a connection works two
+	// thirds of its time at 2 MiB, so that 16 fill 400 MB/s.
+	wideChunk = 2 << 20
+
+	// mostChunks is how many requests a large window is divided into at most: more
+	// than fill a link only cost the service more.
+	mostChunks = 16
+
 	// backChunk is the largest request ahead of a backward reader, in bytes. A
 	// body comes in ascending order, so its end, which that reader needs first,
 	// comes last: 1 MiB is 20 ms at 50 MB/s, about a round trip.

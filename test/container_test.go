@@ -36,11 +36,11 @@ func contained(t *testing.T, s service) *mount {
 			t.Error(err)
 		}
 	})
-	m := &mount{t: t, service: s, dir: filepath.Join(shared, "images"), staging: filepath.Join(t.TempDir(), "staging"), log: &lockedBuffer{}, ended: make(chan struct{})}
+	m := &mount{t: t, service: s, dir: filepath.Join(shared, "images"), staging: filepath.Join(t.TempDir(), "staging"), cache: filepath.Join(t.TempDir(), "cache"), log: &lockedBuffer{}, ended: make(chan struct{})}
 	if err := os.Mkdir(m.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--mount", "--propagation", "unchanged", "--pid", "--fork", "--mount-proc", "--", binary, "mount", "--foreground", "--log-level", "debug", "--staging-dir", m.staging}
+	args := []string{"--mount", "--propagation", "unchanged", "--pid", "--fork", "--mount-proc", "--", binary, "mount", "--foreground", "--log-level", "debug", "--staging-dir", m.staging, "--cache-dir", m.cache}
 	m.daemon = exec.Command("unshare", append(append(args, s.args...), m.dir)...)
 	m.daemon.Stdout, m.daemon.Stderr = m.log, m.log
 	if err := m.daemon.Start(); err != nil {
@@ -133,7 +133,7 @@ func TestWithoutCapSysAdmin(t *testing.T) {
 	}
 	name := s.cleanName(t, "namespaced.img")
 	data := noise(92, 1<<20)
-	script := `"$1" mount --endpoint "$2" --staging-dir "$3/staging" "$4"; cp "$0" "$4"; cmp "$0" "$4/namespaced.img"; ls "$4"; "$1" unmount "$4"`
+	script := `"$1" mount --endpoint "$2" --staging-dir "$3/staging" --cache-dir "$3/cache" "$4"; cp "$0" "$4"; cmp "$0" "$4/namespaced.img"; ls "$4"; "$1" unmount "$4"`
 	out := run(t, "unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, file(t, name, data), binary, s.args[1], t.TempDir(), dir)
 	if !strings.Contains(out, name) {
 		t.Errorf("ls shows %q", out)
@@ -165,7 +165,7 @@ func TestStagingOnOverlay(t *testing.T) {
 	if err := syscall.Mount("overlay", merged, "overlay", 0, options); err != nil {
 		t.Fatal(err)
 	}
-	m := mountOn(t, s, "--staging-dir", filepath.Join(merged, "staging"))
+	m := mountOn(t, s, "--staging-dir", filepath.Join(merged, "staging"), "--cache-dir", filepath.Join(merged, "cache"))
 	name := s.cleanName(t, "overlay.img")
 	data := append(make([]byte, 1<<20), noise(93, 1<<20)...)
 	run(t, "cp", "--sparse=always", file(t, name, data), m.path(name))

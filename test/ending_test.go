@@ -135,7 +135,7 @@ func TestKilledDaemon(t *testing.T) {
 	if _, err := os.ReadDir(m.dir); !errors.Is(err, syscall.ENOTCONN) {
 		t.Errorf("the dead mount says %v", err)
 	}
-	failed := fails(t, binary, append(append([]string{"mount", "--staging-dir", m.staging}, s.args...), m.dir)...)
+	failed := fails(t, binary, append(append([]string{"mount", "--staging-dir", m.staging, "--cache-dir", m.cache}, s.args...), m.dir)...)
 	if failed.code != exitMountBusy || !strings.Contains(failed.stderr, "unmount") {
 		t.Errorf("mounting over a dead mount: exit code %d, %q", failed.code, failed.stderr)
 	}

@@ -33,6 +33,7 @@ type mount struct {
 	service service
 	dir     string
 	staging string
+	cache   string // the cache directory; gone with the test
 	log     *lockedBuffer
 	daemon  *exec.Cmd
 	ended   chan struct{}
@@ -43,8 +44,8 @@ type mount struct {
 // test it is unmounted, and the daemon must end well and leave nothing behind.
 func mountOn(t *testing.T, s service, args ...string) *mount {
 	t.Helper()
-	m := &mount{t: t, service: s, dir: t.TempDir(), staging: filepath.Join(t.TempDir(), "staging"), log: &lockedBuffer{}, ended: make(chan struct{})}
-	args = slices.Concat([]string{"mount", "--foreground", "--log-level", "debug", "--staging-dir", m.staging}, s.args, args, []string{m.dir})
+	m := &mount{t: t, service: s, dir: t.TempDir(), staging: filepath.Join(t.TempDir(), "staging"), cache: filepath.Join(t.TempDir(), "cache"), log: &lockedBuffer{}, ended: make(chan struct{})}
+	args = slices.Concat([]string{"mount", "--foreground", "--log-level", "debug", "--staging-dir", m.staging, "--cache-dir", m.cache}, s.args, args, []string{m.dir})
 	m.daemon = exec.Command(binary, args...)
 	m.daemon.Stdout, m.daemon.Stderr = m.log, m.log
 	if err := m.daemon.Start(); err != nil {

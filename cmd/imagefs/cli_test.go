@@ -26,7 +26,6 @@ func TestUsageErrors(t *testing.T) {
 		{"--verbose", "imagefs: unknown flag: --verbose: see imagefs --help"},
 		{"mount", "imagefs: the mountpoint is missing: see imagefs mount --help"},
 		{"mount a b", `imagefs: unexpected argument "b": see imagefs mount --help`},
-		{"mount --cache-dir /x a", "imagefs: unknown flag: --cache-dir: see imagefs mount --help"},
 		{"mount --memory lots a", `imagefs: --memory: "lots" is not a size: write for example 256MiB or 2GiB`},
 		{"mount --memory", "imagefs: flag needs an argument: --memory: see imagefs mount --help"},
 		{"mount --config /nonexistent a", "imagefs: /nonexistent: no such file or directory: name a file that can be read with --config"},

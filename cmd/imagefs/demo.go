@@ -91,7 +91,7 @@ func demoIn(ctx context.Context, interrupts interrupts, dir, mountpoint string, 
 		return errors.Join(interruptedOr(interrupts, err), server.stop(interrupts.second))
 	}
 	c := config.Defaults(configHost())
-	c.Endpoint, c.Foreground, c.StagingDir = server.url, true, filepath.Join(dir, "staging")
+	c.Endpoint, c.Foreground, c.StagingDir, c.CacheDir = server.url, true, filepath.Join(dir, "staging"), filepath.Join(dir, "cache")
 	err = liveMount(ctx, life{
 		mountpoint: mountpoint, config: c, log: log,
 		ready: func([]string) error {

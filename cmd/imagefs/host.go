@@ -28,7 +28,7 @@ func thisHost() fuseHost {
 
 // configHost is what the defaults of the configuration depend on.
 func configHost() config.Host {
-	return config.Host{UID: os.Geteuid(), GID: os.Getegid(), StateHome: xdg.StateHome}
+	return config.Host{UID: os.Geteuid(), GID: os.Getegid(), StateHome: xdg.StateHome, CacheHome: xdg.CacheHome}
 }
 
 // checkFUSE says before any request whether a mount can work here.

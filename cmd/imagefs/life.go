@@ -107,7 +107,11 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 		server.Wait()
 	}()
 	l.log.Info("mounted", "mountpoint", l.mountpoint, "service", r.client.Service(), "project", r.client.Project())
-	err = l.ready(r.noteKept(l.mountpoint, l.log))
+	notes := r.noteKept(l.mountpoint, l.log)
+	if r.diskNote != "" {
+		notes = append(notes, r.diskNote)
+	}
+	err = l.ready(notes)
 	if err != nil {
 		l.log.Error("nobody waits for the mount any more; it is unmounted", "error", err)
 	} else {

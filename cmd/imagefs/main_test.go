@@ -55,6 +55,7 @@ func newWorld(t *testing.T) *world {
 		actAsProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir,
 		"OS_CLIENT_CONFIG_FILE=" + filepath.Join(dir, "clouds.yaml"),
 		"XDG_STATE_HOME=" + filepath.Join(dir, "state"), "XDG_RUNTIME_DIR=" + dir,
+		"IMAGEFS_CACHE_DIR=" + filepath.Join(dir, "cache"),
 		"GORACE=atexit_sleep_ms=0", // else each program under -race takes a second to end
 	}
 	return w

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imagefs/imagefs/cache"
+	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/catalog"
 	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/commit"
@@ -27,6 +28,9 @@ import (
 type rooms struct {
 	client    *client.Client
 	staging   *staging.Store
+	disk      *disk.Store // nil: no cache on disk
+	diskDir   string      // where it is
+	diskNote  string      // why there is none, where it was asked for
 	cache     *cache.Cache
 	engine    *prefetch.Engine
 	catalog   *catalog.Catalog
@@ -65,7 +69,11 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		return nil, stagingFailure(err)
 	}
 	r := &rooms{client: service, staging: drafts, log: log}
-	r.cache = cache.New(cache.Options{Memory: c.Memory, Streams: c.Streams, Source: service, Logger: log})
+	if err := r.openDisk(c); err != nil {
+		service.Close()
+		return nil, errors.Join(err, drafts.Close())
+	}
+	r.cache = cache.New(cache.Options{Memory: c.Memory, Streams: c.Streams, Source: service, Disk: r.disk, Logger: log})
 	r.engine = prefetch.New(prefetch.Options{
 		Cache: r.cache, Whole: service, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
 	})
@@ -106,7 +114,7 @@ func checkStore(ctx context.Context, service *client.Client, name string) error 
 func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (served, error) {
 	server, err := fs.Mount(ctx, mountpoint, fs.Rooms{
 		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: drafts{r.staging, &r.liveDrafts},
-		Committer: committer{r.committer}, Usage: usage{r.client},
+		Committer: committer{r.committer}, Usage: usage{r.client}, Copies: r.copies(),
 	}, fs.Options{
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log,
@@ -144,6 +152,9 @@ func (r *rooms) close() error {
 	r.cache.Close()
 	r.catalog.Close()
 	err := r.staging.Close()
+	if r.disk != nil {
+		err = errors.Join(err, r.disk.Close())
+	}
 	r.client.Close()
 	return err
 }

@@ -29,7 +29,7 @@ func (a *about) snapshot() metrics.Snapshot {
 		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User()},
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
-			UID: c.UID, GID: c.GID, Memory: c.Memory, Streams: c.Streams,
+			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
 			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir,
 		},
 		Listing: a.listing(),
@@ -61,10 +61,19 @@ func (a *about) listing() metrics.Listing {
 
 func (a *about) cache() metrics.Cache {
 	stats := a.rooms.cache.Stats()
-	return metrics.Cache{
+	c := metrics.Cache{
 		Bytes: stats.Memory, Limit: stats.Budget, Blocks: int64(stats.Blocks),
-		Hits: stats.Hits, Misses: stats.Misses, Fetched: stats.Fetched,
+		Hits: stats.Hits, Misses: stats.Misses, Fetched: stats.Fetched, Warning: a.rooms.diskNote,
 	}
+	if store := a.rooms.disk; store != nil {
+		d := store.Stats()
+		c.Disk = &metrics.Disk{
+			Dir: a.rooms.diskDir, Bytes: d.Bytes, Limit: d.Limit, Images: d.Images, Hits: stats.DiskHits,
+			Written: d.Written, Evicted: d.Evicted, Damaged: d.Damaged,
+			Verified: d.Verified, Mismatched: d.Mismatched, Verifying: d.Queued,
+		}
+	}
+	return c
 }
 
 func (a *about) uploads() []metrics.Upload {

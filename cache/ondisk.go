@@ -1,0 +1,70 @@
+package cache
+
+import "github.com/imagefs/imagefs/image"
+
+// useOfDisk says whether a read may take blocks from the disk.
+type useOfDisk bool
+
+const (
+	withDisk    useOfDisk = true
+	withoutDisk useOfDisk = false // the disk has just turned out not to have the block
+)
+
+// onDisk reports whether the disk has the block.
+func (e *contents) onDisk(index int64) bool { return e.disk != nil && e.disk.Has(index) }
+
+// toDisk keeps the block on the disk where there is one. It takes a system call or
+// two: Cache.mu must not be held.
+func (e *contents) toDisk(index int64, data []byte) {
+	if e.disk != nil {
+		e.disk.Write(index, data)
+	}
+}
+
+// readDisk reads the whole block from the disk into p; false when the disk has not
+// got it, or not as it was written.
+func (f *File) readDisk(index int64, p []byte) bool {
+	if !f.of.onDisk(index) || !f.of.disk.Read(index, p) {
+		return false
+	}
+	f.cache.mu.Lock()
+	f.cache.counts.diskHits++
+	f.cache.unlock()
+	return true
+}
+
+// blockFromDisk reads the block from the disk and returns it pinned; nil when the
+// disk has not got it. With keep it becomes resident.
+func (f *File) blockFromDisk(index int64, keep bool) *block {
+	if !f.of.onDisk(index) {
+		return nil
+	}
+	c := f.cache
+	c.mu.Lock()
+	b := &block{data: c.memory.buffer(BlockSpan(index, f.size).Len), refs: 1}
+	c.unlock()
+	ok := f.of.disk.Read(index, b.data)
+	c.mu.Lock()
+	defer c.unlock()
+	if !ok {
+		c.memory.unpin(b)
+		return nil
+	}
+	c.counts.diskHits++
+	if id := (blockID{f.of, index}); keep && !c.closed && !f.closed && !c.memory.touch(id) {
+		c.memory.put(id, b)
+	}
+	return b
+}
+
+// Drop forgets the blocks of an image that are in memory: its bytes have turned out
+// to be wrong. Reads under way may still get them.
+func (c *Cache) Drop(key image.Key) {
+	c.mu.Lock()
+	defer c.unlock()
+	for id, e := range c.images {
+		if id.key == key {
+			c.memory.drop(e)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// MaxView is the most bytes of one View: all of them stay in memory, beyond the
+// budget if need be, until it is released.
+const MaxView = (pieceBlocks - 1) * BlockSize
+
+// slot is one block of a read: pinned when it is resident, awaited when it is on
+// its way. One that is neither is on the disk.
+type slot struct {
+	block *block
+	await *pending
+}
+
+// View is a part of an image held in memory, to be handed on without a copy.
+type View struct {
+	file  *File
+	off   int64
+	slots []slot
+	parts [][]byte
+	len   int
+}
+
+// View returns the bytes [off, off+n) of the image, fewer at its end and then with
+// io.EOF, as ReadAt reads them. n is at most MaxView. The caller releases the View,
+// which is not nil where the error is nil or io.EOF.
+func (f *File) View(ctx context.Context, off, n int64, ahead ...image.Span) (v *View, waited bool, err error) {
+	if off < 0 || n > MaxView {
+		return nil, false, readError(f.of.id.key.ID, fmt.Errorf("a view of %d bytes at %d", n, off))
+	}
+	span := image.Span{Off: off, Len: n}.Clip(f.size)
+	v = &View{file: f, off: off}
+	if span.Len > 0 {
+		if err := v.acquire(span.Len, ahead); err != nil {
+			return nil, false, err
+		}
+		for at := span.Off; at < span.End(); at += BlockSize - at%BlockSize {
+			w, err := v.hold(ctx, at, min(span.End()-at, BlockSize-at%BlockSize))
+			waited = waited || w
+			if err != nil {
+				v.Release()
+				return nil, waited, err
+			}
+		}
+	}
+	if span.Len < n {
+		err = io.EOF
+	}
+	return v, waited, err
+}
+
+// Slices returns the bytes, block by block. They must not be changed, and not be
+// read after Release.
+func (v *View) Slices() [][]byte { return v.parts }
+
+// Len is the number of bytes.
+func (v *View) Len() int { return v.len }
+
+// Release gives the bytes up. A second call does nothing.
+func (v *View) Release() {
+	if v.slots == nil {
+		return
+	}
+	c := v.file.cache
+	c.mu.Lock()
+	for i := range v.slots {
+		c.release(&v.slots[i])
+	}
+	c.unlock()
+	v.slots, v.parts = nil, nil
+}
+
+// acquire pins the blocks of the n bytes from the view's offset on, or begins to
+// wait for them, and begins what the reader wants ahead.
+func (v *View) acquire(n int64, ahead []image.Span) error {
+	first, end := blockRange(image.Span{Off: v.off, Len: n})
+	slots := make([]slot, end-first)
+	f := v.file
+	f.cache.mu.Lock()
+	defer f.cache.unlock()
+	if err := f.usable(); err != nil {
+		return readError(f.of.id.key.ID, err)
+	}
+	v.slots = slots
+	f.cache.acquire(f.of, first, slots, withDisk)
+	f.want(ahead)
+	return nil
+}
+
+// slot returns the slot of the block that holds off.
+func (v *View) slot(off int64) *slot { return &v.slots[off/BlockSize-v.off/BlockSize] }
+
+// hold adds n bytes at off, of one block, to the view.
+func (v *View) hold(ctx context.Context, off, n int64) (waited bool, err error) {
+	s := v.slot(off)
+	if s.block == nil && s.await == nil {
+		// Of a block that is read in part, the next part is likely to be read soon.
+		// The whole ones would only push others out of memory.
+		s.block = v.file.blockFromDisk(off/BlockSize, n < BlockSpan(off/BlockSize, v.file.size).Len)
+	}
+	b, waited, err := v.file.ready(ctx, s, off/BlockSize)
+	if err != nil {
+		return waited, err
+	}
+	at := off % BlockSize
+	v.parts = append(v.parts, b.data[at:at+n])
+	v.len += int(n)
+	return waited, nil
+}
+
+// fill copies what the block at off has into p, as much as fits. A block that p takes
+// whole comes from the disk without a detour.
+func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, waited bool, err error) {
+	s, index := v.slot(off), off/BlockSize
+	if s.block == nil && s.await == nil {
+		if whole := BlockSpan(index, v.file.size); off == whole.Off && int64(len(p)) >= whole.Len {
+			if v.file.readDisk(index, p[:whole.Len]) {
+				return int(whole.Len), false, nil
+			}
+		} else {
+			s.block = v.file.blockFromDisk(index, true)
+		}
+	}
+	b, waited, err := v.file.ready(ctx, s, index)
+	if err != nil {
+		return 0, waited, err
+	}
+	return copy(p, b.data[off%BlockSize:]), waited, nil
+}
+
+// ready returns the slot's block when it is there. One that the disk turned out not
+// to have is fetched.
+func (f *File) ready(ctx context.Context, s *slot, index int64) (b *block, waited bool, err error) {
+	if s.block == nil && s.await == nil {
+		if err := f.fetch(s, index); err != nil {
+			return nil, false, readError(f.of.id.key.ID, err)
+		}
+	}
+	if s.block != nil {
+		return s.block, false, nil
+	}
+	b, waited, err = s.await.wait(ctx)
+	if err != nil {
+		return nil, waited, readError(f.of.id.key.ID, err)
+	}
+	return b, waited, nil
+}
+
+// fetch makes the slot wait for a block that the disk turned out not to have.
+func (f *File) fetch(s *slot, index int64) error {
+	c := f.cache
+	c.mu.Lock()
+	defer c.unlock()
+	if err := f.usable(); err != nil {
+		return err
+	}
+	one := [1]slot{}
+	c.acquire(f.of, index, one[:], withoutDisk)
+	*s = one[0]
+	return nil
+}

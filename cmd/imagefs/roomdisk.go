@@ -1,0 +1,99 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/imagefs/imagefs/cache"
+	"github.com/imagefs/imagefs/cache/disk"
+	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/fs"
+	"github.com/imagefs/imagefs/image"
+)
+
+// openDisk opens the cache on disk, where there is to be one. A second mount of the
+// same service works without it, and says so.
+func (r *rooms) openDisk(c config.Config) error {
+	if c.CacheSize == 0 {
+		return nil
+	}
+	r.diskDir = serviceDir(c.CacheDir, r.client.Service())
+	store, err := disk.Open(disk.Options{
+		Dir: r.diskDir, Limit: c.CacheSize, BlockSize: cache.BlockSize,
+		OnMismatch: r.wrongBytes, Logger: r.log,
+	})
+	switch {
+	case errors.Is(err, disk.ErrInUse):
+		r.diskNote = oneLine(err) + ": this mount caches in memory only (a --cache-dir of its own would give it a disk cache)"
+		r.log.Warn("no cache on disk", "reason", r.diskNote)
+		return nil
+	case err != nil:
+		return &failure{code: exitLocalDir, err: err}
+	}
+	r.disk = store
+	return nil
+}
+
+// serviceDir is the directory of one service's blocks below the cache directory. Its
+// name begins with the host, for people, and tells services apart by a hash.
+func serviceDir(dir, service string) string {
+	const digits = 8 // of the hash: 32 bits, for the few services of one host
+	sum := sha256.Sum256([]byte(service))
+	host := "service"
+	if u, err := url.Parse(service); err == nil && u.Hostname() != "" {
+		host = strings.Map(plainRune, u.Hostname())
+	}
+	return filepath.Join(dir, host+"-"+hex.EncodeToString(sum[:])[:digits])
+}
+
+// plainRune keeps a host's name one plain part of a path: an IPv6 address has colons.
+func plainRune(r rune) rune {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
+		return r
+	}
+	return '_'
+}
+
+// wrongBytes forgets everything that an image's readers could still get of bytes that
+// do not have its hash.
+func (r *rooms) wrongBytes(key image.Key) {
+	r.cache.Drop(key)
+	if server := r.server.Load(); server != nil {
+		server.BytesChanged(key.ID)
+	}
+}
+
+// copies hands out whole images that lie on the disk; nil where there is no cache on
+// disk.
+func (r *rooms) copies() fs.Copies {
+	if r.disk == nil {
+		return nil
+	}
+	return copies{store: r.disk, dir: r.diskDir, service: r.client.Service()}
+}
+
+type copies struct {
+	store   *disk.Store
+	dir     string
+	service string
+}
+
+// Copy returns the image's file on disk if it is whole and has its hash.
+func (c copies) Copy(img image.Image) (*os.File, func()) {
+	i := c.store.Image(img.Key(c.service), img)
+	defer i.Close()
+	f, release, ok := i.Pin()
+	if !ok {
+		return nil, nil
+	}
+	return f, release
+}
+
+// Directory is where the files lie.
+func (c copies) Directory() string { return c.dir }
