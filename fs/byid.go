@@ -31,6 +31,8 @@ var (
 	_ gofs.NodeGetattrer      = (*byIDNode)(nil)
 	_ gofs.NodeStatxer        = (*byIDNode)(nil)
 	_ gofs.NodeSetattrer      = (*byIDNode)(nil)
+	_ gofs.NodeSetxattrer     = (*byIDNode)(nil)
+	_ gofs.NodeRemovexattrer  = (*byIDNode)(nil)
 	_ gofs.NodeStatfser       = (*byIDNode)(nil)
 )
 

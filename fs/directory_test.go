@@ -204,6 +204,22 @@ func TestByID(t *testing.T) {
 	m.eventually("the replaced image to go", func() bool { return os.IsNotExist(second(os.Stat(path))) })
 }
 
+// The directories' own attributes are the mount's.
+func TestDirectoryAttributes(t *testing.T) {
+	m := mountHouse(t, newHouse())
+	for _, dir := range []string{m.dir, m.path(byIDName)} {
+		for what, err := range map[string]error{
+			"chmod": os.Chmod(dir, 0o700), "chown": os.Chown(dir, 1, 1), "utimes": os.Chtimes(dir, time.Now(), time.Now()),
+			"set xattr":    unix.Setxattr(dir, "user.image.tags", []byte("x"), 0),
+			"remove xattr": unix.Removexattr(dir, "user.image.property.x"),
+		} {
+			t.Log(what)
+			wantErr(t, err, syscall.EPERM)
+		}
+		wantErr(t, second(unix.Getxattr(dir, "user.image.id", nil)), syscall.ENODATA)
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestReadOnlyMount(t *testing.T) {

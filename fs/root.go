@@ -27,6 +27,8 @@ var (
 	_ gofs.NodeGetattrer      = (*rootNode)(nil)
 	_ gofs.NodeStatxer        = (*rootNode)(nil)
 	_ gofs.NodeSetattrer      = (*rootNode)(nil)
+	_ gofs.NodeSetxattrer     = (*rootNode)(nil)
+	_ gofs.NodeRemovexattrer  = (*rootNode)(nil)
 	_ gofs.NodeStatfser       = (*rootNode)(nil)
 )
 

@@ -204,3 +204,21 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 	n.attributesChanged()
 	return 0
 }
+
+// The directories are not images: they have no attributes, and get none.
+
+// Setxattr refuses.
+func (r *rootNode) Setxattr(context.Context, string, []byte, uint32) syscall.Errno {
+	return syscall.EPERM
+}
+
+// Removexattr refuses.
+func (r *rootNode) Removexattr(context.Context, string) syscall.Errno { return syscall.EPERM }
+
+// Setxattr refuses.
+func (b *byIDNode) Setxattr(context.Context, string, []byte, uint32) syscall.Errno {
+	return syscall.EPERM
+}
+
+// Removexattr refuses.
+func (b *byIDNode) Removexattr(context.Context, string) syscall.Errno { return syscall.EPERM }

@@ -194,7 +194,7 @@ func checkDir(dir string, info fs.FileInfo) error {
 	case !ok || int(stat.Uid) != os.Geteuid():
 		return refused(dir, fmt.Sprintf("it does not belong to uid %d; chown it or name another with --staging-dir", os.Geteuid()))
 	case info.Mode().Perm()&0o022 != 0:
-		return refused(dir, fmt.Sprintf("others may write to it (mode %04o); chmod 0700 it", info.Mode().Perm()))
+		return refused(dir, fmt.Sprintf("others may write to it (mode %04o); name a directory that is yours alone, or chmod 0700 this one if it is", info.Mode().Perm()))
 	default:
 		return nil
 	}

@@ -57,7 +57,7 @@ func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger)
 	path := filepath.Join(dir, socketName(mountpoint))
 	switch taken, err := removeDead(path); {
 	case taken:
-		return nil, fail(exitMountBusy, "the imagefs daemon of the mount before on %s still finishes its uploads: wait for it with imagefs unmount %s",
+		return nil, fail(exitMountBusy, "another imagefs daemon has %s, which mounts there just now or finishes the uploads of the mount before: see imagefs status %s",
 			mountpoint, mountpoint)
 	case err != nil:
 		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)

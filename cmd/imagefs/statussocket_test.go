@@ -41,7 +41,7 @@ func TestStatusSocket(t *testing.T) {
 		t.Errorf("told to end %d times, %v", told, err)
 	}
 	// Another daemon cannot take the mountpoint, and can take another one.
-	if _, err := listenStatus("/m", []string{dir}, answers{}, quiet); codeOf(err) != exitMountBusy || !strings.Contains(err.Error(), "wait for it with imagefs unmount /m") {
+	if _, err := listenStatus("/m", []string{dir}, answers{}, quiet); codeOf(err) != exitMountBusy || !strings.Contains(err.Error(), "see imagefs status /m") {
 		t.Errorf("a second daemon: %v", err)
 	}
 	other, err := listenStatus("/n", []string{dir}, answers{}, quiet)
