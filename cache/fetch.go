@@ -174,6 +174,7 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 		want := BlockSpan(index, span.End())
 		c.mu.Lock()
 		if last != nil {
+			c.leaveToDisk(blockID{f.of, index - 1}, last)
 			c.memory.unpin(last)
 		}
 		if f.over {

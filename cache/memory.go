@@ -15,7 +15,8 @@ const blockOverhead = 512
 // last unpin; then the buffer is used again.
 type block struct {
 	data []byte
-	refs int // 1 for the memory tier that holds it, 1 for each reader about to copy
+	refs int  // 1 for the memory tier that holds it, 1 for each reader about to copy
+	read bool // up to its end
 }
 
 // cost is what the block takes of the memory budget.
@@ -85,6 +86,13 @@ func (m *memory) drop(e *contents) {
 		if id.of == e {
 			m.order.Remove(id)
 		}
+	}
+}
+
+// leave makes a block leave memory, if it is still the one there.
+func (m *memory) leave(id blockID, b *block) {
+	if now, ok := m.order.Peek(id); ok && now == b {
+		m.order.Remove(id)
 	}
 }
 

@@ -21,6 +21,17 @@ func (e *contents) toDisk(index int64, data []byte) {
 	}
 }
 
+// leaveToDisk drops a block that was read to its end from memory, if the disk has it:
+// who reads on does not come back for it, who comes later finds it there, and its
+// buffer serves the next one while it is still in the processor's cache. So memory
+// holds what lies ahead of sequential readers and what is read in parts. Cache.mu is
+// held.
+func (c *Cache) leaveToDisk(id blockID, b *block) {
+	if b.read && id.of.onDisk(id.index) {
+		c.memory.leave(id, b)
+	}
+}
+
 // readDisk reads the whole block from the disk into p; false when the disk has not
 // got it, or not as it was written.
 func (f *File) readDisk(index int64, p []byte) bool {

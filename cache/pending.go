@@ -17,7 +17,8 @@ type pending struct {
 	waiters int     // reads that wait for it
 	owners  []*File // Files that want it ahead of their reader
 
-	done  chan struct{} // closed when block or err is set
+	over  bool          // block or err is set
+	done  chan struct{} // closed then
 	block *block        // pinned once for each waiter
 	err   error
 }
@@ -79,23 +80,21 @@ func (c *Cache) acquire(e *contents, first int64, slots []slot, disk useOfDisk) 
 	c.begin(run, demand)
 }
 
+// pinned returns the block that the slot holds, nil while it waits for one or where
+// none has come. Cache.mu is held.
+func (s *slot) pinned() *block {
+	if s.await != nil && s.await.over {
+		return s.await.block
+	}
+	return s.block
+}
+
 // release ends a read's use of a slot: it no longer needs the block, or gives up
 // waiting for it. Cache.mu is held.
 func (c *Cache) release(s *slot) {
-	if s.block != nil {
-		c.memory.unpin(s.block)
-		return
-	}
-	p := s.await
-	if p == nil {
-		return
-	}
-	select {
-	case <-p.done:
-		if p.block != nil {
-			c.memory.unpin(p.block)
-		}
-	default:
+	if b := s.pinned(); b != nil {
+		c.memory.unpin(b)
+	} else if p := s.await; p != nil && !p.over {
 		p.waiters--
 		c.lose(p.fetch)
 	}
@@ -164,7 +163,7 @@ func (p *pending) forget() {
 // settle hands the outcome to the waiters. Cache.mu is held.
 func (p *pending) settle(b *block, err error) {
 	p.forget()
-	p.block, p.err = b, err
+	p.block, p.err, p.over = b, err, true
 	if b != nil {
 		b.refs += p.waiters
 	}

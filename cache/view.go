@@ -25,7 +25,7 @@ type View struct {
 	off   int64
 	slots []slot
 	parts [][]byte
-	len   int
+	len   int64 // bytes that were read
 }
 
 // View returns the bytes [off, off+n) of the image, fewer at its end and then with
@@ -61,16 +61,21 @@ func (f *File) View(ctx context.Context, off, n int64, ahead ...image.Span) (v *
 func (v *View) Slices() [][]byte { return v.parts }
 
 // Len is the number of bytes.
-func (v *View) Len() int { return v.len }
+func (v *View) Len() int64 { return v.len }
 
 // Release gives the bytes up. A second call does nothing.
 func (v *View) Release() {
 	if v.slots == nil {
 		return
 	}
-	c := v.file.cache
+	c, first := v.file.cache, v.off/BlockSize
 	c.mu.Lock()
 	for i := range v.slots {
+		index := first + int64(i)
+		if b := v.slots[i].pinned(); b != nil && v.off+v.len >= BlockSpan(index, v.file.size).End() {
+			b.read = true
+			c.leaveToDisk(blockID{v.file.of, index}, b)
+		}
 		c.release(&v.slots[i])
 	}
 	c.unlock()
@@ -111,7 +116,7 @@ func (v *View) hold(ctx context.Context, off, n int64) (waited bool, err error) 
 	}
 	at := off % BlockSize
 	v.parts = append(v.parts, b.data[at:at+n])
-	v.len += int(n)
+	v.len += n
 	return waited, nil
 }
 
@@ -122,6 +127,7 @@ func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, waited boo
 	if s.block == nil && s.await == nil {
 		if whole := BlockSpan(index, v.file.size); off == whole.Off && int64(len(p)) >= whole.Len {
 			if v.file.readDisk(index, p[:whole.Len]) {
+				v.len += whole.Len
 				return int(whole.Len), false, nil
 			}
 		} else {
@@ -132,7 +138,9 @@ func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, waited boo
 	if err != nil {
 		return 0, waited, err
 	}
-	return copy(p, b.data[off%BlockSize:]), waited, nil
+	n = copy(p, b.data[off%BlockSize:])
+	v.len += int64(n)
+	return n, waited, nil
 }
 
 // ready returns the slot's block when it is there. One that the disk turned out not

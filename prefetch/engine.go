@@ -72,9 +72,8 @@ func New(o Options) *Engine {
 	}
 	e := &Engine{
 		o: o, log: o.Logger,
-		// Half of the streams are for prefetch: one request under way and one queued
-		// for each of them keep them busy.
-		window:  int64(o.Streams) * cache.MaxSpan,
+		// Half of the streams are for prefetch: one request for each keeps them busy.
+		window:  max(1, int64(o.Streams)/2) * cache.MaxSpan,
 		places:  newPlaces(max(1, o.Streams-1)),
 		readers: map[*Reader]struct{}{},
 		spools:  map[image.Key]*spool{},

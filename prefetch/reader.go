@@ -94,7 +94,7 @@ func (r *Reader) View(ctx context.Context, p []byte, off int64) (*Bytes, error) 
 	case v == nil:
 		return nil, err
 	case err == nil:
-		r.made(store[:0], off, int64(v.Len()), waited)
+		r.made(store[:0], off, v.Len(), waited)
 	}
 	return &Bytes{parts: v.Slices(), view: v}, err
 }

@@ -58,7 +58,7 @@ func TestKernelReadAhead(t *testing.T) {
 		}
 		close(next)
 		wg.Wait()
-		if n := len(v.spans); n > 40 {
+		if n := len(v.spans); n > 48 { // 16 of 2 MiB, and the smaller ones of the first windows
 			t.Errorf("%d requests for 32 MiB", n)
 		}
 		if v.bytes != r.Size() {
@@ -131,7 +131,7 @@ func TestReadersShareTheMemory(t *testing.T) {
 			t.Errorf("limit %d when all are idle", got)
 		}
 		small := newEngine(t, &service{}, gib, 1)
-		if got := small.limit(time.Now()); got != 8*mib {
+		if got := small.limit(time.Now()); got != 4*mib {
 			t.Errorf("limit %d with one stream", got)
 		}
 	})
