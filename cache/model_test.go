@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -43,7 +45,20 @@ func TestModel(t *testing.T) {
 			open:  func(image.Span) error { return fails() },
 			read:  func(context.Context, int64) error { return fails() },
 		}
-		c := New(Options{Memory: budget, Streams: streams, Source: v})
+		var store *disk.Store
+		if rapid.Bool().Draw(t, "disk") {
+			dir, err := os.MkdirTemp("", "cache")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			limit := rapid.Int64Range(unit, 100*unit).Draw(t, "limit of the disk")
+			if store, err = disk.Open(disk.Options{Dir: dir, Limit: limit, BlockSize: BlockSize}); err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+		}
+		c := New(Options{Memory: budget, Streams: streams, Source: v, Disk: store})
 		var wg sync.WaitGroup
 		for w := range workers {
 			wg.Go(func() { work(t, c, rand.New(rand.NewPCG(seed, uint64(w)+1)), size, failures) })
@@ -83,7 +98,7 @@ func work(t *rapid.T, c *Cache, r *rand.Rand, size int64, failures int) {
 			go cancel()
 		}
 		p := make([]byte, 1+r.Int64N([]int64{100, unit, 20 * unit}[r.IntN(3)]))
-		n, _, err := f.ReadAt(ctx, p, off, span)
+		n, err := readSomehow(ctx, r, f, p, off, span)
 		cancel()
 		if !bytes.Equal(p[:n], content(id, off, int64(n))) {
 			t.Errorf("wrong bytes: %d at %d of %d", n, off, size)
@@ -97,6 +112,20 @@ func work(t *rapid.T, c *Cache, r *rand.Rand, size int64, failures int) {
 			t.Errorf("read of %d at %d of %d: %d, %v", len(p), off, size, n, err)
 		}
 	}
+}
+
+// readSomehow copies into p or reads in place.
+func readSomehow(ctx context.Context, r *rand.Rand, f *File, p []byte, off int64, ahead image.Span) (int, error) {
+	if r.IntN(2) == 0 {
+		n, _, err := f.ReadAt(ctx, p, off, ahead)
+		return n, err
+	}
+	v, _, err := f.View(ctx, off, int64(len(p)), ahead)
+	if v == nil {
+		return 0, err
+	}
+	defer v.Release()
+	return copy(p, bytes.Join(v.Slices(), nil)), err
 }
 
 // check looks for references that nobody gave back.
