@@ -51,7 +51,7 @@ func TestModel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer os.RemoveAll(dir)
+			defer os.RemoveAll(dir) //nolint:errcheck // the temporary directory goes anyway
 			limit := rapid.Int64Range(unit, 100*unit).Draw(t, "limit of the disk")
 			if store, err = disk.Open(disk.Options{Dir: dir, Limit: limit, BlockSize: BlockSize}); err != nil {
 				t.Fatal(err)

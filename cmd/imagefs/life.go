@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -21,10 +20,6 @@ const (
 	// dialLimit bounds the requests that a mount begins with: a service that
 	// needs longer would make the mount useless.
 	dialLimit = 90 * time.Second
-	// heapBeyondCache, in bytes, is what the process may need beside its memory
-	// cache: the listing of a cloud of 50,000 images, as many inodes, and the
-	// buffers of all streams.
-	heapBeyondCache = 256 << 20
 	// cleanUpLimit is how long commits that were given up may take to remove what
 	// they made at the service.
 	cleanUpLimit = 5 * time.Second
@@ -54,8 +49,9 @@ type served interface {
 // liveMount is the life of a mount: from its first request until it is unmounted
 // and the last commit has ended.
 func liveMount(ctx context.Context, l life) error {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(l.config.Memory + heapBeyondCache)
+	if granted := limitMemory(l.config.Memory); granted != l.config.Memory {
+		l.log.Warn("GOMEMLIMIT leaves less for the cache in memory", "asked", l.config.Memory, "granted", granted)
+		l.config.Memory = granted
 	}
 	signal.Ignore(unix.SIGPIPE) // a reader of the log that goes must not leave a dead mount
 	interrupts := watchInterrupts(ctx, endSignals(l.logFile == "")...)
