@@ -43,14 +43,18 @@ func (c *contents) write(index int64, p []byte) {
 		return
 	}
 	s := c.store
-	n := c.charge(index)
-	if !s.reserve(n) {
+	n, files := c.charge(index), int64(0)
+	if !c.onDisk.Load() {
+		files = fileCharge // room for them; they are counted when they are made
+	}
+	if !s.reserve(n + files) {
 		return
 	}
 	stored, err := c.put(index, p)
 	if !stored {
-		s.room.used.Add(-n)
+		files += n
 	}
+	s.room.used.Add(-files)
 	if err != nil {
 		s.failed(c, err)
 	}
@@ -101,8 +105,10 @@ func (s *Store) failed(c *contents, err error) {
 				"image", c.id.key.ID, "size", c.id.size)
 		}
 	case isFull(err):
-		s.shrink()
-		s.pause("disk is full; the cache gets smaller and takes nothing for a while", err)
+		// The first of those who find it so makes the cache smaller.
+		if s.pause("disk is full; the cache gets smaller and takes nothing for a while", err) {
+			s.shrink()
+		}
 	default:
 		s.pause("disk cache cannot be written; it takes nothing for a while", err)
 	}
@@ -194,10 +200,10 @@ func (c *contents) unverify() bool {
 // clear removes the files and forgets all blocks, and returns what they counted.
 // Files that are pinned count until they are released. io is held exclusively.
 func (c *contents) clear() (freed int64) {
-	if !c.onDisk.Load() {
+	s := c.store
+	if !c.onDisk.Load() || s.closed.Load() {
 		return 0
 	}
-	s := c.store
 	c.removals++
 	c.mu.Lock()
 	pages := c.pages

@@ -76,14 +76,17 @@ func (c *contents) charge(index int64) int64 {
 	return (c.blockLen(index) + chargeUnit - 1) / chargeUnit * chargeUnit
 }
 
-// slot returns the place of a block in the index, nil when its page has no block.
-func (c *contents) slot(index int64) (*page, *atomic.Uint64) {
-	if index < 0 {
-		return nil, nil
-	}
+// page returns the page with the slot of a block; nil when none of its blocks is
+// present.
+func (c *contents) page(index int64) *page {
 	c.mu.RLock()
-	p := c.pages[index/pageBlocks]
-	c.mu.RUnlock()
+	defer c.mu.RUnlock()
+	return c.pages[index/pageBlocks]
+}
+
+// slot returns the place of a block in the index, nil when there is none yet.
+func (c *contents) slot(index int64) (*page, *atomic.Uint64) {
+	p := c.page(index)
 	if p == nil {
 		return nil, nil
 	}
@@ -93,14 +96,16 @@ func (c *contents) slot(index int64) (*page, *atomic.Uint64) {
 // makeSlot returns the place of a block in the index. io is held, so that the page
 // stays.
 func (c *contents) makeSlot(index int64) (*page, *atomic.Uint64) {
-	n := index / pageBlocks
-	c.mu.Lock()
-	p := c.pages[n]
+	p := c.page(index)
 	if p == nil {
-		p = &page{}
-		c.pages[n] = p
+		n := index / pageBlocks
+		c.mu.Lock()
+		if p = c.pages[n]; p == nil {
+			p = &page{}
+			c.pages[n] = p
+		}
+		c.mu.Unlock()
 	}
-	c.mu.Unlock()
 	return p, &p.slots[index%pageBlocks]
 }
 

@@ -42,8 +42,8 @@
 //
 // # Goroutines
 //
-// One that verifies, from Open to Close, which waits for it. Its thread has the
-// lowest priority and ends with it.
+// One that verifies, from Open to Close, which waits for it. It has a thread of its
+// own, which asks for the disk last, and rests while the cache is in use (pace.go).
 //
 // # Locks
 //

@@ -77,21 +77,34 @@ func (c *contents) openFiles(create bool) error {
 	return nil
 }
 
-// errSpoiled: somebody else removed or changed the files of an image.
-var errSpoiled = errors.New("the files were removed or cut")
+// errSpoiled: the files of an image are not the ones that were made for it.
+var errSpoiled = errors.New("its files were removed, replaced or cut")
 
+// openFile opens a file that should be there; errSpoiled when it is not, or is
+// something else.
+func (s *Store) openFile(name string, flag int) (*os.File, error) {
+	f, err := s.root.OpenFile(name, flag|openFlags, 0)
+	if err == nil {
+		return f, nil
+	}
+	info, statErr := s.root.Lstat(name)
+	if errors.Is(statErr, fs.ErrNotExist) || statErr == nil && !info.Mode().IsRegular() {
+		return nil, errors.Join(errSpoiled, err)
+	}
+	return nil, err
+}
+
+// openFlags: what may have been put in the place of a file neither leads away nor
+// keeps us waiting.
 const openFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
 func (c *contents) openExisting() (*files, error) {
 	f := &files{}
 	var err error
-	if f.data, err = c.store.root.OpenFile(c.name+dataSuffix, os.O_RDWR|openFlags, 0); err == nil {
-		f.index, err = c.store.root.OpenFile(c.name+indexSuffix, os.O_RDWR|openFlags, 0)
+	if f.data, err = c.store.openFile(c.name+dataSuffix, os.O_RDWR); err == nil {
+		f.index, err = c.store.openFile(c.name+indexSuffix, os.O_RDWR)
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ELOOP):
-		err = errors.Join(errSpoiled, err)
-	case err == nil:
+	if err == nil {
 		err = c.check(f)
 	}
 	if err != nil {

@@ -28,27 +28,30 @@ func (s *Store) load() error {
 			continue
 		}
 		if err := s.loadImage(name, now); err != nil {
-			s.log.Warn("cached image is of no use and was removed", "file", file, "err", err)
-			if err := s.remove(file); err != nil {
-				return err
-			}
+			s.log.Warn("cached image is of no use; removed", "file", file, "err", err)
+			s.discard(file)
 			continue
 		}
 		indexed[name] = true
 	}
 	for _, file := range names {
 		if name, isData := strings.CutSuffix(file, dataSuffix); isData && !indexed[name] {
-			if err := s.remove(file); err != nil {
-				return err
-			}
+			s.discard(file)
 		}
 	}
 	return nil
 }
 
+// discard removes a file of no use. One that stays takes room, and nothing else.
+func (s *Store) discard(file string) {
+	if err := s.remove(file); err != nil {
+		s.log.Warn("file in the disk cache could not be removed", "file", file, "err", err)
+	}
+}
+
 // loadImage takes over one image; an error says why it cannot.
 func (s *Store) loadImage(name string, now uint32) error {
-	index, err := s.root.OpenFile(name+indexSuffix, os.O_RDONLY|openFlags, 0)
+	index, err := s.openFile(name+indexSuffix, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func readHeader(index *os.File) (*header, error) {
 
 // checkSizes holds the lengths of both files against the image's.
 func (c *contents) checkSizes(index *os.File) error {
-	data, err := c.store.root.OpenFile(c.name+dataSuffix, os.O_RDONLY|openFlags, 0)
+	data, err := c.store.openFile(c.name+dataSuffix, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

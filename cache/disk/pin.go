@@ -16,7 +16,14 @@ type pins struct {
 func (c *contents) pin() (*os.File, func(), bool) {
 	c.io.Lock()
 	defer c.io.Unlock()
-	if c.verified == nil || !c.complete() || c.openFiles(false) != nil {
+	if !c.complete() {
+		return nil, nil, false
+	}
+	if c.verified == nil {
+		c.store.enqueue(c) // should an error have kept it from being verified
+		return nil, nil, false
+	}
+	if c.openFiles(false) != nil {
 		return nil, nil, false
 	}
 	if err := c.check(c.files); err != nil {
@@ -84,7 +91,7 @@ func (c *contents) unchanged() bool {
 
 // reopen opens the data file once more, read-only. io is held, the files are open.
 func (c *contents) reopen() (*os.File, error) {
-	f, err := c.store.root.OpenFile(c.name+dataSuffix, os.O_RDONLY|openFlags, 0)
+	f, err := c.store.openFile(c.name+dataSuffix, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,11 +76,14 @@ func (s *Store) measure() {
 	s.room.ceiling.Store(max(0, ceiling))
 }
 
-// pause stops writing for a while.
-func (s *Store) pause(why string, err error) {
+// pause stops writing for a while. It reports false when somebody else just did.
+func (s *Store) pause(why string, err error) bool {
 	now := s.sys.now()
-	s.room.paused.Store(now.Add(pauseTime).UnixNano())
-	s.room.since.Store(math.MaxInt64 / 2) // measure first when it goes on
+	until := s.room.paused.Load()
+	if now.UnixNano() < until || !s.room.paused.CompareAndSwap(until, now.Add(pauseTime).UnixNano()) {
+		return false
+	}
+	s.room.since.Store(measureEvery) // when it goes on, the free space is measured first
 	s.room.mu.Lock()
 	say := s.room.said.IsZero() || now.Sub(s.room.said) >= sayAgain
 	if say {
@@ -89,13 +91,14 @@ func (s *Store) pause(why string, err error) {
 	}
 	s.room.mu.Unlock()
 	if !say {
-		return
+		return true
 	}
 	args := []any{"used", s.room.used.Load(), "limit", s.limit}
 	if err != nil {
 		args = append(args, "err", err)
 	}
 	s.log.Warn(why, args...)
+	return true
 }
 
 // makeRoom evicts what was not used for the longest time until n more bytes fit,
@@ -104,10 +107,14 @@ func (s *Store) makeRoom(n int64) bool {
 	s.room.sweep.Lock()
 	defer s.room.sweep.Unlock()
 	ceiling := s.room.ceiling.Load()
-	if need := s.room.used.Load() + n - ceiling; need > 0 && n <= ceiling {
+	fits := n <= ceiling
+	if !fits {
+		n = 0 // in vain, but what is too much goes
+	}
+	if need := s.room.used.Load() + n - ceiling; need > 0 {
 		s.evict(need + s.slack())
 	}
-	return s.room.used.Load()+n <= ceiling
+	return fits && s.room.used.Load()+n <= ceiling
 }
 
 // shrink evicts as much as a sweep does, because the disk is full.

@@ -40,10 +40,11 @@ type Store struct {
 	wg     sync.WaitGroup     // the verifier
 	wake   chan struct{}      // something was added to queue; holds one
 
-	mu     sync.Mutex // guards the fields below, contents.refs and contents.queued
-	images map[identity]*contents
-	open   map[*contents]struct{} // have open files
-	queue  []*contents            // to be verified
+	mu        sync.Mutex // guards the fields below, contents.refs and contents.queued
+	images    map[identity]*contents
+	open      map[*contents]struct{} // have open files
+	queue     []*contents            // to be verified
+	verifying bool                   // one that has left queue
 
 	counts counts
 }
@@ -147,13 +148,16 @@ type Stats struct {
 	Damaged    int64 // blocks found damaged and dropped
 	Verified   int64 // images whose hash was right
 	Mismatched int64 // images whose hash was wrong
-	Queued     int   // images to be verified, without the one being verified
+	Queued     int   // images to be verified, with the one being verified
 }
 
 // Stats returns the current figures; the totals are since Open.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	images, queued := len(s.images), len(s.queue)
+	if s.verifying {
+		queued++
+	}
 	s.mu.Unlock()
 	n := &s.counts
 	return Stats{

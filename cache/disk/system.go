@@ -15,13 +15,14 @@ type system struct {
 	now   func() time.Time
 	write func(f *os.File, p []byte, off int64) error
 	punch func(f *os.File, off, n int64) error
+	sync  func(f *os.File) error
 	// free returns the bytes that this user may still write on the filesystem of
 	// f, and its size.
 	free func(f *os.File) (avail, total int64, err error)
 }
 
 func realSystem() system {
-	return system{now: time.Now, write: pwrite, punch: punch, free: free}
+	return system{now: time.Now, write: pwrite, punch: punch, sync: (*os.File).Sync, free: free}
 }
 
 func pwrite(f *os.File, p []byte, off int64) error {

@@ -23,10 +23,12 @@ func (s *Store) enqueue(c *contents) {
 	}
 }
 
-// next takes an image from the queue; nil when there is none.
+// next takes an image from the queue; nil when there is none. What it returned
+// before is done.
 func (s *Store) next() *contents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.verifying = len(s.queue) > 0
 	if len(s.queue) == 0 {
 		return nil
 	}
@@ -37,10 +39,10 @@ func (s *Store) next() *contents {
 }
 
 // verifyAll verifies images one by one until ctx ends. It is a goroutine whose
-// thread has low priority, and is not given back: it ends with the goroutine.
+// thread asks for the disk last, and is not given back: it ends with the goroutine.
 func (s *Store) verifyAll(ctx context.Context) {
 	runtime.LockOSThread()
-	lowerPriority()
+	yieldDisk()
 	buf := make([]byte, s.blockSize)
 	for ctx.Err() == nil {
 		if c := s.next(); c != nil {
@@ -55,8 +57,8 @@ func (s *Store) verifyAll(ctx context.Context) {
 }
 
 // verify computes the hash of an image that is complete and acts on it. It reads
-// through a file of its own and without io, so that nobody waits for a thread of
-// low priority; when blocks are taken away meanwhile there is no verdict.
+// through a file of its own and without io, so that nobody waits for a thread that
+// gets the disk last; when blocks are taken away meanwhile there is no verdict.
 func (c *contents) verify(ctx context.Context, buf []byte) {
 	f, removals := c.beginVerify()
 	if f == nil {
@@ -64,15 +66,19 @@ func (c *contents) verify(ctx context.Context, buf []byte) {
 	}
 	defer f.Close() // it was only read
 	sum := c.hash.new()
+	pace := pace{store: c.store}
+	var page *page
 	for index := range c.blocks {
-		if ctx.Err() != nil {
+		if !pace.wait(ctx) {
 			return
 		}
-		_, slot := c.slot(index)
-		if slot == nil {
+		if index%pageBlocks == 0 {
+			page = c.page(index)
+		}
+		if page == nil {
 			return
 		}
-		v := slot.Load()
+		v := page.slots[index%pageBlocks].Load()
 		if !isPresent(v) {
 			return
 		}
@@ -93,7 +99,7 @@ func (c *contents) verify(ctx context.Context, buf []byte) {
 		return
 	}
 	// What the header is about to say must not reach the disk before the bytes.
-	if f.Sync() == nil {
+	if c.store.sys.sync(f) == nil {
 		c.match(f, removals)
 	}
 }

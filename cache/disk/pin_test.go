@@ -1,0 +1,190 @@
+package disk
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+)
+
+// wholeImage writes a verified image.
+func wholeImage(t *testing.T, s *Store, n byte, blocks int64) (picture, *Image) {
+	t.Helper()
+	p := draw(n, blocks*unit)
+	i := p.in(s)
+	p.write(i, 0, blocks)
+	settle(t, s)
+	return p, i
+}
+
+// What is pinned keeps its bytes, whatever needs room.
+func TestPinnedIsNotEvicted(t *testing.T) {
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	o.Limit = 64 * unit
+	s := openStore(t, o, d)
+	p, i := wholeImage(t, s, 1, 40)
+	f, release, ok := i.Pin()
+	if !ok {
+		t.Fatal("not pinned")
+	}
+	i.Close()
+	d.pass(time.Minute)
+	other := draw(2, 200*unit)
+	j := other.in(s)
+	defer j.Close()
+	for range 3 {
+		other.write(j, 0, 200)
+		d.pass(pauseTime)
+	}
+	if got := s.Stats(); got.Bytes > o.Limit || got.Pinned != 1 {
+		t.Errorf("%+v", got)
+	}
+	if n := other.read(t, j); n < 18 {
+		t.Errorf("%d blocks found room beside what is pinned", n)
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, p.img.Size))
+	must(t, err)
+	if !bytes.Equal(data, p.bytes) {
+		t.Fatal("a pinned file has lost bytes")
+	}
+	i = p.in(s)
+	p.want(t, i, 40)
+	i.Close()
+
+	release()
+	release()
+	if _, err := f.Stat(); err == nil {
+		t.Error("released, and open")
+	}
+	d.pass(time.Minute)
+	for n := range int64(200) {
+		d.pass(time.Second)
+		other.write(j, n, n+1)
+	}
+	i = p.in(s)
+	defer i.Close()
+	p.want(t, i, 0)
+	if got := s.Stats(); got.Pinned != 0 || got.Bytes > o.Limit {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Who has mapped a pinned file has it also when this process is gone: it never
+// gets a hole, also not after a restart.
+func TestPinnedOnceGoesWhole(t *testing.T) {
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	o.Limit = 64 * unit
+	s := openStore(t, o, d)
+	p, i := wholeImage(t, s, 1, 40)
+	f, release, _ := i.Pin()
+	mapping, err := s.root.Open(p.name() + dataSuffix) // stands for it
+	must(t, err)
+	defer mapping.Close()
+	must(t, f.Sync())
+	release()
+	i.Close()
+	for range 2 {
+		must(t, s.Close())
+		d.pass(time.Minute)
+		s = openStore(t, o, d)
+		other := draw(2, 60*unit)
+		j := other.in(s)
+		other.write(j, 0, 60)
+		other.read(t, j)
+		j.Close()
+		data, err := io.ReadAll(io.NewSectionReader(mapping, 0, p.img.Size))
+		must(t, err)
+		if !bytes.Equal(data, p.bytes) {
+			t.Fatal("a file that was handed out has a hole")
+		}
+	}
+	i = p.in(s)
+	defer i.Close()
+	p.want(t, i, 0)
+}
+
+// Dropping a pinned image takes the files away; their bytes count until they are
+// released.
+func TestDropPinned(t *testing.T) {
+	s := openStore(t, options(t.TempDir()), nil)
+	p, i := wholeImage(t, s, 1, 10)
+	defer i.Close()
+	a, releaseA, _ := i.Pin()
+	b, releaseB, _ := i.Pin()
+	i.Drop()
+	p.want(t, i, 0)
+	const whole = 10*unit + fileCharge
+	if got := s.Stats(); got.Bytes != whole || got.Pinned != 2 || got.Blocks != 0 {
+		t.Errorf("%+v", got)
+	}
+	p.write(i, 0, 10)
+	settle(t, s)
+	c, releaseC, ok := i.Pin()
+	if !ok {
+		t.Fatal("not pinned anew")
+	}
+	if got := s.Stats(); got.Bytes != 2*whole || got.Pinned != 3 {
+		t.Errorf("%+v", got)
+	}
+	for _, f := range []io.ReaderAt{a, b, c} {
+		data, err := io.ReadAll(io.NewSectionReader(f, 0, p.img.Size))
+		must(t, err)
+		if !bytes.Equal(data, p.bytes) {
+			t.Error("a pinned file has lost bytes")
+		}
+	}
+	releaseA()
+	if got := s.Stats().Bytes; got != 2*whole {
+		t.Errorf("%d bytes while one file is pinned", got)
+	}
+	releaseB()
+	if got := s.Stats().Bytes; got != whole {
+		t.Errorf("%d bytes after the release", got)
+	}
+	releaseC()
+	p.want(t, i, 10)
+}
+
+// A block that is found damaged under a pin is repaired in its place.
+func TestDamageUnderPin(t *testing.T) {
+	o := options(t.TempDir())
+	s := openStore(t, o, nil)
+	p, i := wholeImage(t, s, 1, 10)
+	defer i.Close()
+	f, release, _ := i.Pin()
+	defer release()
+	flip(t, path(o, p, dataSuffix), 3*unit)
+	p.want(t, i, 9)
+	if pinned(t, i) != nil {
+		t.Error("pinned though a block is missing")
+	}
+	p.write(i, 3, 4)
+	settle(t, s)
+	if !bytes.Equal(pinned(t, i), p.bytes) {
+		t.Error("not repaired")
+	}
+	data, err := io.ReadAll(f)
+	must(t, err)
+	if !bytes.Equal(data, p.bytes) {
+		t.Error("not repaired for who has it pinned")
+	}
+}
+
+// Files that were removed under us are not handed out.
+func TestPinOfRemovedFile(t *testing.T) {
+	o := options(t.TempDir())
+	s := openStore(t, o, nil)
+	p, i := wholeImage(t, s, 1, 10)
+	defer i.Close()
+	must(t, i.of.removeFiles())
+	if pinned(t, i) != nil {
+		t.Fatal("pinned without a name")
+	}
+	p.write(i, 0, 10)
+	settle(t, s)
+	if !bytes.Equal(pinned(t, i), p.bytes) {
+		t.Error("not begun anew")
+	}
+}

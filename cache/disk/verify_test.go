@@ -1,0 +1,273 @@
+package disk
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// pinned returns the bytes of a pinned image and releases it; nil when it cannot
+// be pinned.
+func pinned(t tester, i *Image) []byte {
+	t.Helper()
+	f, release, ok := i.Pin()
+	if !ok {
+		if f != nil || release != nil {
+			t.Fatal("something was pinned, and is not")
+		}
+		return nil
+	}
+	defer release()
+	data, err := io.ReadAll(f)
+	must(t, err)
+	return data
+}
+
+func TestMatch(t *testing.T) {
+	o := options(t.TempDir())
+	o.OnMismatch = func(k image.Key) { t.Errorf("%+v does not match", k) }
+	s := openStore(t, o, nil)
+	p := draw(1, 20*unit+1)
+	i := p.in(s)
+	p.write(i, 1, 21)
+	settle(t, s)
+	if pinned(t, i) != nil || s.Stats().Verified != 0 {
+		t.Fatal("an image is verified that is not complete")
+	}
+	p.write(i, 0, 1)
+	settle(t, s)
+	if !bytes.Equal(pinned(t, i), p.bytes) || s.Stats().Verified != 1 || i.Bad() {
+		t.Fatalf("not verified: %+v", s.Stats())
+	}
+	i.Close()
+	must(t, s.Close())
+
+	// A restart trusts what was found, without another look.
+	s = openStore(t, o, nil)
+	i = p.in(s)
+	if got := s.Stats(); got.Queued != 0 || !bytes.Equal(pinned(t, i), p.bytes) {
+		t.Fatalf("not trusted: %+v", got)
+	}
+	settle(t, s)
+	if s.Stats().Verified != 0 {
+		t.Error("verified twice")
+	}
+	i.Close()
+	must(t, s.Close())
+
+	// Unless somebody touched the file.
+	must(t, os.Chtimes(path(o, p, dataSuffix), time.Now(), time.Now()))
+	s = openStore(t, o, nil)
+	i = p.in(s)
+	if pinned(t, i) != nil {
+		t.Fatal("a file that was touched is trusted")
+	}
+	settle(t, s)
+	if !bytes.Equal(pinned(t, i), p.bytes) {
+		t.Fatal("not verified again")
+	}
+	i.Close()
+}
+
+// Complete, and not verified before the end: the next run does it.
+func TestVerifiedAfterRestart(t *testing.T) {
+	o := options(t.TempDir())
+	s := openStore(t, o, nil)
+	p := draw(1, 5*unit)
+	i := p.in(s)
+	p.write(i, 0, 5)
+	settle(t, s)
+	i.Close()
+	must(t, s.Close())
+	// As it was before the verdict.
+	h := &header{BlockSize: unit, Service: service, ID: p.img.ID, Version: p.key().Version, Size: p.img.Size, Hash: digestOf(p.img)}
+	head, err := h.encode()
+	must(t, err)
+	index := path(o, p, indexSuffix)
+	data, err := os.ReadFile(index)
+	must(t, err)
+	must(t, os.WriteFile(index, append(head, data[headerSize:]...), 0o600))
+	s = openStore(t, o, nil)
+	settle(t, s)
+	i = p.in(s)
+	defer i.Close()
+	if got := s.Stats(); got.Verified != 1 || pinned(t, i) == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestMismatch(t *testing.T) {
+	var log journal
+	o := options(t.TempDir())
+	o.Logger = log.logger()
+	var mu sync.Mutex
+	var keys []image.Key
+	o.OnMismatch = func(k image.Key) {
+		mu.Lock()
+		defer mu.Unlock()
+		keys = append(keys, k)
+	}
+	s := openStore(t, o, nil)
+	p := draw(1, 7*unit)
+	p.img.HashValue = strings.Repeat("0", 64)
+	a, b := p.in(s), p.in(s)
+	p.write(a, 0, 7)
+	settle(t, s)
+	mu.Lock()
+	if len(keys) != 1 || keys[0] != p.key() {
+		t.Errorf("told of %v", keys)
+	}
+	mu.Unlock()
+	if log.count("level=ERROR") != 1 || log.count(p.img.ID) != 1 {
+		t.Errorf("the log has %s", log.text.String())
+	}
+	for _, i := range []*Image{a, b} {
+		if !i.Bad() {
+			t.Error("not bad")
+		}
+		p.write(i, 0, 7)
+		p.want(t, i, 0)
+	}
+	if got := s.Stats(); got.Mismatched != 1 || got.Bytes != 0 || got.Blocks != 0 {
+		t.Errorf("%+v", got)
+	}
+	// It stays so for new references until the last one is closed.
+	a.Close()
+	c := p.in(s)
+	b.Close()
+	if !c.Bad() {
+		t.Error("forgotten while it is open")
+	}
+	c.Close()
+	a = p.in(s)
+	if a.Bad() {
+		t.Error("not forgotten")
+	}
+	p.write(a, 0, 6)
+	p.want(t, a, 6)
+	p.write(a, 6, 7)
+	a.Close() // nobody to be bad for
+	settle(t, s)
+	a = p.in(s)
+	defer a.Close()
+	p.want(t, a, 0)
+	if a.Bad() {
+		t.Error("bad for somebody who comes later")
+	}
+}
+
+func TestWithoutHash(t *testing.T) {
+	s := openStore(t, options(t.TempDir()), nil)
+	p := draw(1, 3*unit)
+	p.img.HashAlgo, p.img.HashValue = "blake2b", strings.Repeat("0", 128)
+	i := p.in(s)
+	defer i.Close()
+	p.write(i, 0, 3)
+	settle(t, s)
+	p.want(t, i, 3)
+	if pinned(t, i) != nil || i.Bad() {
+		t.Error("an image whose hash cannot be computed has a verdict")
+	}
+}
+
+// A block that is found damaged on the way is dropped; there is no verdict on the
+// image until it came again.
+func TestDamageUnderVerification(t *testing.T) {
+	var log journal
+	o := options(t.TempDir())
+	o.Logger = log.logger()
+	s := openStore(t, o, nil)
+	p := draw(1, 9*unit)
+	i := p.in(s)
+	defer i.Close()
+	p.write(i, 0, 8)
+	flip(t, path(o, p, dataSuffix), 4*unit)
+	p.write(i, 8, 9)
+	settle(t, s)
+	if i.Has(4) || i.Bad() || pinned(t, i) != nil || log.count("damaged; fetched again") != 1 {
+		t.Fatalf("%+v: %s", s.Stats(), log.text.String())
+	}
+	p.write(i, 4, 5)
+	settle(t, s)
+	if !bytes.Equal(pinned(t, i), p.bytes) {
+		t.Error("not verified after the damage was repaired")
+	}
+}
+
+// Whatever happens to the blocks while they are hashed, there is no wrong verdict.
+func TestChangesUnderVerification(t *testing.T) {
+	for name, change := range map[string]func(s *Store, p picture, i *Image){
+		"evicted":         func(s *Store, _ picture, _ *Image) { s.shrink() },
+		"dropped":         func(_ *Store, _ picture, i *Image) { i.Drop() },
+		"dropped, anew":   func(_ *Store, p picture, i *Image) { i.Drop(); p.write(i, 0, p.blocks()) },
+		"evicted, anew":   func(s *Store, p picture, i *Image) { s.shrink(); p.write(i, 0, p.blocks()) },
+		"closed":          func(_ *Store, _ picture, i *Image) { i.Close() },
+		"files were lost": func(_ *Store, _ picture, i *Image) { must(t, i.of.removeFiles()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t.TempDir())
+			o.Limit = 320 * unit
+			o.OnMismatch = func(image.Key) { t.Error("a wrong verdict") }
+			s := openStore(t, o, nil)
+			p := draw(1, 30*unit)
+			i := p.in(s)
+			p.write(i, 0, 30)
+			settle(t, s)
+			i.of.io.Lock()
+			i.of.unverify()
+			i.of.io.Unlock()
+			f, removals := i.of.beginVerify()
+			if f == nil {
+				t.Fatal("nothing to verify")
+			}
+			change(s, p, i)
+			i.of.match(f, removals) // as if all of it had been hashed before
+			must(t, f.Close())
+			settle(t, s)
+			i.Close()
+			i = p.in(s)
+			defer i.Close()
+			if data := pinned(t, i); data != nil && !bytes.Equal(data, p.bytes) {
+				t.Error("a pinned image has wrong bytes")
+			}
+			if complete := p.read(t, i) == 30; strings.Contains(name, "anew") && !complete {
+				t.Error("blocks that came anew are lost")
+			}
+		})
+	}
+}
+
+// Close does not wait for a hash to be finished.
+func TestCloseEndsVerification(t *testing.T) {
+	reached, release := make(chan struct{}), make(chan struct{})
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	s := openStore(t, o, d)
+	first := draw(1, unit)
+	first.img.HashValue = strings.Repeat("0", 64)
+	s.onMismatch = func(image.Key) { close(reached); <-release }
+	i := first.in(s)
+	defer i.Close()
+	first.write(i, 0, 1)
+	<-reached
+	p := draw(2, 100*unit)
+	j := p.in(s)
+	defer j.Close()
+	p.write(j, 0, 100)
+	done := make(chan error)
+	go func() { done <- s.Close() }()
+	for !s.closed.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	must(t, <-done)
+	if s.Stats().Verified != 0 {
+		t.Error("verified after Close had begun")
+	}
+}
