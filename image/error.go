@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 )
 
@@ -109,8 +110,20 @@ func noLineBreak(r rune) rune {
 	return r
 }
 
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns the cause. A failure is never the end of a file: where a connection
+// ended too early, so that the cause is io.EOF, it cannot be taken for one.
+func (e *Error) Unwrap() error {
+	if errors.Is(e.Err, io.EOF) {
+		return early{e.Err}
+	}
+	return e.Err
+}
+
+// early is a cause with io.EOF in its chain, which does not show.
+type early struct{ error }
+
+func (c early) Is(target error) bool { return target != io.EOF && errors.Is(c.error, target) }
+func (c early) As(target any) bool   { return errors.As(c.error, target) }
 
 // KindOf returns the kind of the outermost Error in err's chain. A cancelled or
 // expired context without an Error around it is Interrupted or Stalled.

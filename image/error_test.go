@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -54,6 +56,29 @@ func TestKindOf(t *testing.T) {
 	}
 	if cause := errors.New("x"); !errors.Is(&Error{Err: cause}, cause) {
 		t.Error("the cause is not unwrapped")
+	}
+}
+
+// A connection that ends too early must not look like the end of a file to whoever
+// reads it: the reader would take what came so far for all there is.
+func TestFailureIsNoEndOfFile(t *testing.T) {
+	inner := &url.Error{Op: "Get", URL: "http://service/", Err: io.EOF}
+	err := error(&Error{Op: "commit", Err: fmt.Errorf("read: %w", &Error{Op: "open span", Kind: Unavailable, Err: inner})})
+	if errors.Is(err, io.EOF) {
+		t.Error("a failure is the end of a file")
+	}
+	if !errors.Is(err, inner) {
+		t.Error("the cause is gone")
+	}
+	var transport *url.Error
+	if !errors.As(err, &transport) || transport != inner {
+		t.Error("the cause's type is gone")
+	}
+	if !strings.Contains(err.Error(), "EOF") {
+		t.Errorf("the text does not name the cause: %v", err)
+	}
+	if !Is(errors.Unwrap(err), Unavailable) {
+		t.Error("the kind of the cause is gone")
 	}
 }
 

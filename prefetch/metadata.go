@@ -34,13 +34,25 @@ const (
 // header: it decides where a bounded number of bytes is fetched, once for each
 // reader, and nothing else.
 type metadata struct {
-	over atomic.Bool // nothing is left to do: most reads look no further
+	over   atomic.Bool                   // nothing is left to do: most reads look no further
+	tables atomic.Pointer[[]format.Span] // as far as they are known
 
 	mu    sync.Mutex // guards the fields below
 	begun bool       // the first block has been asked for
 	looks int        // times that the header was looked at
-	known []format.Span
-	asked []int64 // indexes of the blocks asked for, ascending
+	asked []int64    // indexes of the blocks asked for, ascending
+}
+
+// overlaps reports whether any part of a table lies in s.
+func (m *metadata) overlaps(s image.Span) bool {
+	known := m.tables.Load()
+	return known != nil && slices.ContainsFunc(*known, func(t format.Span) bool { return t.Off < s.End() && s.Off < t.Off+t.Len })
+}
+
+// holds reports whether s lies in one table.
+func (m *metadata) holds(s image.Span) bool {
+	known := m.tables.Load()
+	return known != nil && slices.ContainsFunc(*known, func(t format.Span) bool { return t.Off <= s.Off && s.End() <= t.Off+t.Len })
 }
 
 // before is told a read of n bytes at off and returns what to fetch with it.
@@ -52,8 +64,7 @@ func (m *metadata) before(f *cache.File, disk string, off, n int64) []image.Span
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.begun {
-		reads := func(s format.Span) bool { return s.Off < read.End() && read.Off < s.Off+s.Len }
-		if !slices.ContainsFunc(m.known, reads) {
+		if !m.overlaps(read) {
 			return nil
 		}
 		m.take(read, metadataMost)
@@ -96,7 +107,7 @@ func (m *metadata) look(f *cache.File, most int64) (fresh []int64) {
 	if err != nil || len(known) == 0 || m.looks == mostLooks {
 		m.over.Store(true)
 	}
-	m.known = known
+	m.tables.Store(&known)
 	for _, s := range known {
 		fresh = append(fresh, m.take(image.Span(s), most)...)
 	}

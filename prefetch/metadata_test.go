@@ -35,7 +35,7 @@ func TestMetadataOfFormats(t *testing.T) {
 		want   []image.Span
 	}{
 		"qcow2": {"qcow2", qcow2At(192<<10, 64<<10),
-			[]image.Span{{Len: 4096}, {Off: 192 << 10, Len: 160}, {Off: 64 << 10, Len: 4096}},
+			[]image.Span{{Len: 16 << 10}, {Off: 192 << 10, Len: 160}, {Off: 64 << 10, Len: 64 << 10}},
 			[]image.Span{{Len: 2 * unit}}},
 		"qcow2, lone read": {"qcow2", qcow2At(192<<10, 64<<10),
 			[]image.Span{{Len: 4096}},

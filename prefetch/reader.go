@@ -125,6 +125,11 @@ func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
 	now := time.Now()
 	limit := r.engine.limit(now)
 	r.mu.Lock()
+	if !r.window.streaming() && r.metadata.holds(image.Span{Off: off, Len: n}) {
+		// Whoever reads the tables of a disk goes elsewhere next.
+		r.mu.Unlock()
+		return want
+	}
 	want, drop := r.window.note(want, off, n, limit)
 	streaming := r.window.streaming()
 	r.mu.Unlock()
