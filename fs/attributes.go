@@ -61,7 +61,7 @@ func (f *FS) fillAttr(out *fuse.Attr, img image.Image, d *draft) {
 	out.Owner = fuse.Owner{Uid: uid, Gid: gid}
 	out.Size = uint64(max(size, 0))
 	out.Blocks = (out.Size + statBlock - 1) / statBlock
-	out.Blksize = blockSize
+	out.Blksize = uint32(f.tuning.request) // one kernel request
 	out.SetTimes(&mtime, &mtime, &ctime)
 }
 

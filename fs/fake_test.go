@@ -24,6 +24,8 @@ type house struct {
 	hook func(ctx context.Context, op, what string) error
 	// copies are local copies of images; nil: none. Set it before the mount.
 	copies Copies
+	// engine reads the images; nil: the house itself. Set it before the mount.
+	engine Engine
 
 	mu      sync.Mutex // guards the fields below
 	images  map[string]image.Image
@@ -44,7 +46,11 @@ func newHouse() *house {
 }
 
 func (h *house) rooms() Rooms {
-	return Rooms{Catalog: h, Engine: h, Drafts: h, Committer: h, Usage: h, Copies: h.copies}
+	rooms := Rooms{Catalog: h, Engine: h, Drafts: h, Committer: h, Usage: h, Copies: h.copies}
+	if h.engine != nil {
+		rooms.Engine = h.engine
+	}
+	return rooms
 }
 
 func (h *house) ask(ctx context.Context, op, what string) error {

@@ -32,6 +32,7 @@ type Options struct {
 type FS struct {
 	Rooms
 	opts        Options
+	tuning      tuning
 	policy      policy
 	log         *slog.Logger
 	life        context.Context // ends with Server.Abort: never by an unmount
@@ -53,16 +54,12 @@ type FS struct {
 	open     int // open handles
 }
 
-// blockSize is what stat recommends for a read or write, in bytes: one kernel
-// request.
-const blockSize = maxRequest
-
-func newFS(life context.Context, rooms Rooms, opts Options) *FS {
+func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	f := &FS{
-		Rooms: rooms, opts: opts, log: opts.Log, life: life, began: time.Now(),
+		Rooms: rooms, opts: opts, tuning: how, log: opts.Log, life: life, began: time.Now(),
 		policy:   policy{readOnly: opts.ReadOnly, project: opts.Project, all: opts.WriteAllProjects},
 		nodes:    make(map[string]*node),
 		inodes:   make(map[uint64]*node),

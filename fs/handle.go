@@ -46,7 +46,12 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 	if err != nil {
 		return nil, openErrno(h.node.fs.fail("read", err, "image", h.node.id(), "offset", off))
 	}
-	return reply{b}, 0
+	r := reply{b}
+	if r.Size() == 0 { // behind the end: go-fuse would not call Done
+		r.Done()
+		return fuse.ReadResultData(nil), 0
+	}
+	return r, 0
 }
 
 // read returns the bytes at off, as many as p would take or as there are.

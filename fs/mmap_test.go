@@ -2,6 +2,7 @@ package fs
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
@@ -31,6 +32,29 @@ func mapAndWrite(path string) error {
 		return err
 	}
 	copy(p[2:], "CD") // a mapping outlives close
+	return unix.Munmap(p)
+}
+
+// toucherEnv makes this binary the child that touches one byte in the middle of the
+// named file through a mapping.
+const toucherEnv = "IMAGEFS_TEST_TOUCHER"
+
+func touchMapping(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	p, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	if p[len(p)/2+54321] == 0xff { // never; but the page is read
+		return io.EOF
+	}
 	return unix.Munmap(p)
 }
 

@@ -11,20 +11,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-const (
-	// maxRequest is the largest read or write the kernel sends, in bytes. At 1 MiB
-	// each reply exceeds the pipe that go-fuse splices through, and its buffers
-	// double; below it the kernel needs more requests for the same bytes.
-	maxRequest = 512 << 10
-
-	// maxBackground is how many requests of the kernel's read-ahead may wait at
-	// once. go-fuse's own 12 is few for readers of several images.
-	maxBackground = 64
-
-	// typeName is the filesystem's type: fuse.imagefs in /proc/mounts, by which
-	// updatedb and df leave it out or find it.
-	typeName = "imagefs"
-)
+// typeName is the filesystem's type: fuse.imagefs in /proc/mounts, by which
+// updatedb and df leave it out or find it.
+const typeName = "imagefs"
 
 // Server is a mount that answers.
 type Server struct {
@@ -38,11 +27,15 @@ type Server struct {
 // caller then calls Wait, which ends after an unmount by whomever. ctx bounds only
 // the mounting.
 func Mount(ctx context.Context, mountpoint string, rooms Rooms, opts Options) (*Server, error) {
+	return mountTuned(ctx, mountpoint, rooms, opts, defaultTuning)
+}
+
+func mountTuned(ctx context.Context, mountpoint string, rooms Rooms, opts Options, how tuning) (*Server, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
 	life, abort := context.WithCancel(context.WithoutCancel(ctx))
-	f := newFS(life, rooms, opts)
+	f := newFS(life, rooms, opts, how)
 	served, err := serve(mountpoint, f)
 	if err != nil {
 		abort()
@@ -53,6 +46,7 @@ func Mount(ctx context.Context, mountpoint string, rooms Rooms, opts Options) (*
 	} else {
 		f.log.Info("files that lie whole in the cache are read directly (passthrough)")
 	}
+	f.raiseReadAhead(mountpoint)
 	go f.notifier.run(f.root.EmbeddedInode())
 	return &Server{fs: f, fuse: served, abort: abort}, nil
 }
@@ -105,8 +99,11 @@ func mountOptions(f *FS) *gofs.Options {
 			Options:       []string{"default_permissions"},
 			FsName:        f.opts.Source,
 			Name:          typeName,
-			MaxWrite:      maxRequest,
-			MaxBackground: maxBackground,
+			MaxWrite:      f.tuning.request,
+			MaxBackground: f.tuning.background,
+			// Our replies are bytes in memory: go-fuse would fill a pipe with the
+			// reply's head, find that there is no file to splice from, and begin again.
+			DisableSplice: true,
 			// touch(1) would drop a file's pages under CAP_AUTO_INVAL_DATA; data of
 			// an image never changes, and a draft changes through the kernel only.
 			ExplicitDataCacheControl: true,

@@ -63,7 +63,7 @@ func TestLookupMeetsForget(t *testing.T) {
 
 // A commit that ends after its node was forgotten leaves nothing behind.
 func TestCommitAfterForget(t *testing.T) {
-	f := newFS(t.Context(), newHouse().rooms(), Options{})
+	f := newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)
 	f.mu.Lock()
 	n := f.newNodeLocked("draft", "")
 	f.mu.Unlock()
@@ -103,7 +103,7 @@ func TestStaleRecord(t *testing.T) {
 }
 
 func TestInodeNumbers(t *testing.T) {
-	f := newFS(t.Context(), newHouse().rooms(), Options{})
+	f := newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := f.newNodeLocked("id", "")

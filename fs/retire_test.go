@@ -358,7 +358,7 @@ func TestRenameOverAnUpload(t *testing.T) {
 
 // What waits too long for another one's upload is busy, and not an I/O error.
 func TestTurnRunsOutOfTime(t *testing.T) {
-	n := &node{fs: newFS(t.Context(), newHouse().rooms(), Options{})}
+	n := &node{fs: newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)}
 	if err := n.take(t.Context()); err != nil {
 		t.Fatal(err)
 	}

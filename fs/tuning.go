@@ -1,0 +1,18 @@
+package fs
+
+// tuning is how the kernel is to send reads and writes. The default rests on
+// readahead_bench_test.go; docs/BENCHMARKS.md has the figures.
+type tuning struct {
+	request    int // the largest read or write, bytes
+	background int // how many requests of the kernel's read-ahead may wait for us at once
+	readAhead  int // how far the kernel reads ahead, bytes
+}
+
+// defaultTuning reads from memory as fast as any other that was tried.
+//
+// A request of 1 MiB costs hardly less for each byte than one of 512 KiB, but with
+// 64 readers go-fuse's buffers then take 100 MiB and not 58. go-fuse's own 12
+// requests in the background are few for readers of several images. Reading ahead by
+// 1 MiB saves half of the processor time that the kernel's 128 KiB take; 4 MiB save
+// no more, and a page fault of a mapping fetches as much as is read ahead.
+var defaultTuning = tuning{request: 512 << 10, background: 64, readAhead: 1 << 20}
