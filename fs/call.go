@@ -32,19 +32,19 @@ type call struct {
 	deadline time.Time // zero: none
 	// interrupted is closed by go-fuse when the kernel interrupts the request.
 	interrupted <-chan struct{}
-	over        chan struct{} // closed by end
-	done        chan struct{}
-	watching    sync.WaitGroup
-	start       sync.Once
 
-	mu  sync.Mutex // guards the fields below
-	err error
+	mu    sync.Mutex // guards the fields below
+	err   error
+	ended bool          // end was called: nobody watches any more
+	done  chan struct{} // made by the first Done, closed when the context ends
+	over  chan struct{} // made with it, closed by end
+	left  chan struct{} // made with it, closed when the watcher has ended
 }
 
 // begin returns the context of the request that go-fuse handed us as ctx. The
 // handler calls end before it answers.
 func (f *FS) begin(ctx context.Context) *call {
-	c := &call{mount: f.life, over: make(chan struct{}), done: make(chan struct{})}
+	c := &call{mount: f.life}
 	if k, ok := ctx.(*fuse.Context); ok {
 		c.tid, c.interrupted = k.Pid, k.Cancel
 	}
@@ -81,10 +81,16 @@ func (f *FS) withCaller(ctx context.Context, c *call) context.Context {
 	return image.WithCaller(c, caller)
 }
 
-// end ends the request's context and waits for its watcher.
+// end ends the request and waits for its watcher.
 func (c *call) end() {
-	close(c.over)
-	c.watching.Wait()
+	c.mu.Lock()
+	c.ended = true
+	over, left := c.over, c.left
+	c.mu.Unlock()
+	if over != nil {
+		close(over)
+		<-left
+	}
 }
 
 // Deadline implements context.Context.
@@ -95,10 +101,15 @@ func (c *call) Value(key any) any { return c.mount.Value(key) }
 
 // Done implements context.Context.
 func (c *call) Done() <-chan struct{} {
-	c.start.Do(func() {
-		c.watching.Add(1)
-		go c.watch()
-	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if !c.ended {
+			c.over, c.left = make(chan struct{}), make(chan struct{})
+			go c.watch(c.over)
+		}
+	}
 	return c.done
 }
 
@@ -110,8 +121,8 @@ func (c *call) Err() error {
 }
 
 // watch ends the context when the caller has been told to stop.
-func (c *call) watch() {
-	defer c.watching.Done()
+func (c *call) watch(over <-chan struct{}) {
+	defer close(c.left)
 	var late <-chan time.Time
 	if !c.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(c.deadline))
@@ -122,7 +133,7 @@ func (c *call) watch() {
 	var again <-chan time.Time // runs once the kernel has interrupted the request
 	for {
 		select {
-		case <-c.over:
+		case <-over:
 			return
 		case <-c.mount.Done():
 			c.cancel(c.mount.Err())
@@ -146,7 +157,7 @@ func (c *call) watch() {
 
 func (c *call) cancel(err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.err = err
-	c.mu.Unlock()
 	close(c.done)
 }
