@@ -155,24 +155,33 @@ func TestFullStagingDisk(t *testing.T) {
 	}
 }
 
-// A refusal for size keeps the draft, says where, and leaves no image.
+// A refusal of the content for its size keeps the draft, says where, and leaves no
+// image. The caller can tell a quota from an image that is too large for the service.
 func TestQuotaRefusal(t *testing.T) {
-	s := startGlance(t, "GLANCE_SIZE_CAP=1048576")
-	m := mountOn(t, s)
-	name := "capped.img"
-	source := file(t, name, noise(51, 3<<20))
-	failed := fails(t, "cp", source, m.path(name))
-	if !strings.Contains(failed.stderr, "No space left") && !strings.Contains(failed.stderr, "quota") {
-		t.Errorf("cp over the cap: %s", failed.stderr)
-	}
-	if left := s.images(t, name); len(left) != 0 {
-		t.Errorf("a refused upload left %v", left)
-	}
-	m.until("the draft to be kept", func() bool { return len(m.drafts()) == 1 })
-	data := strings.TrimSuffix(m.drafts()[0], ".json") + ".data"
-	run(t, "cmp", source, data)
-	if !strings.Contains(m.log.String(), data) {
-		t.Error("the log does not say where the draft is")
+	extra := file(t, "extra", []byte("[DEFAULT]\nuser_storage_quota = 4194304\n"))
+	s := startGlance(t, "GLANCE_SIZE_CAP=2097152", "GLANCE_EXTRA="+extra)
+	s.upload(t, image.New{Name: "filler.img"}, noise(52, 3<<19))
+	for name, c := range map[string]struct {
+		size int
+		says string
+	}{ // 2.5 MiB are left of the quota
+		"over-cap.img": {9 << 18, "No space left"}, "over-quota.img": {3 << 20, "quota exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mountOn(t, s)
+			source := file(t, name, noise(51, c.size))
+			failed := fails(t, "cp", source, m.path(name))
+			if !strings.Contains(failed.stderr, c.says) {
+				t.Errorf("cp says %s, want %q", failed.stderr, c.says)
+			}
+			if left := s.images(t, name); len(left) != 0 {
+				t.Errorf("a refused upload left %v", left)
+			}
+			m.until("the draft to be kept", func() bool { return len(m.drafts()) == 1 })
+			data := strings.TrimSuffix(m.drafts()[0], ".json") + ".data"
+			run(t, "cmp", source, data)
+			m.until("the log to say where the draft is", func() bool { return strings.Contains(m.log.String(), data) })
+		})
 	}
 }
 
