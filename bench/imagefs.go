@@ -2,45 +2,96 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
-// hasFlag reports whether this imagefs knows a flag of mount.
-func (l *lab) hasFlag(ctx context.Context, flag string) (bool, error) {
-	help, err := l.command(ctx, l.options.imagefs, "mount", "--help").Output()
+// imagefs is the name of the contender that everything is about.
+const imagefs = "imagefs"
+
+// version is what this imagefs calls itself.
+func (l *lab) version(ctx context.Context) (string, error) {
+	said, err := l.command(ctx, l.options.imagefs, "version").Output()
 	if err != nil {
-		return false, fmt.Errorf("imagefs mount --help: %w", err)
+		return "", fmt.Errorf("imagefs version: %w", err)
 	}
-	return strings.Contains(string(help), "--"+flag+" "), nil
+	line, _, _ := strings.Cut(string(said), "\n")
+	return strings.TrimPrefix(line, "imagefs "), nil
 }
 
-// mountImagefs mounts a site with nothing cached. The mount's directories are
-// below private, or a new one that ends with the mount where that is "".
-func (l *lab) mountImagefs(ctx context.Context, s *site, private string, args ...string) (*mount, error) {
-	return l.mountService(ctx, private, append([]string{"--endpoint", s.endpoint()}, args...)...)
-}
-
-func (l *lab) mountService(ctx context.Context, private string, args ...string) (m *mount, err error) {
+// mountImagefs mounts a site. Its caches and its staging directory are below
+// private; "" is a new directory, with nothing cached, that ends with the mount.
+func (l *lab) mountImagefs(ctx context.Context, s *site, private string, args ...string) (m *mount, err error) {
 	own := ""
 	if private == "" {
-		if private, err = l.temp("imagefs"); err != nil {
+		if private, err = l.temp(imagefs); err != nil {
 			return nil, err
 		}
 		own = private
 	}
-	args = append([]string{"mount", "--foreground", "--staging-dir", filepath.Join(private, "staging")}, args...)
-	cached, err := l.hasFlag(ctx, "cache-dir")
-	if err != nil {
-		return nil, err
+	all := []string{
+		"mount", "--foreground", "--endpoint", s.endpoint(),
+		"--cache-dir", filepath.Join(private, "cache"), "--staging-dir", filepath.Join(private, "staging"),
 	}
-	if cached {
-		args = append(args, "--cache-dir", filepath.Join(private, "cache"))
+	if s.token != "" {
+		all = append(all, "--token", s.token)
 	}
-	m, err = l.mountProgram(ctx, l.options.imagefs, append(args, "MOUNTPOINT")...)
+	m, err = l.mountProgram(ctx, l.options.imagefs, append(append(all, args...), "MOUNTPOINT")...)
 	if m != nil {
 		m.private = own
 	}
 	return m, err
+}
+
+// onImagefs is a contender that does work on a fresh mount with empty caches.
+func (l *lab) onImagefs(s *site, work func(ctx context.Context, m *mount) (values, error), args ...string) contender {
+	return contender{
+		name: strings.Join(append([]string{imagefs}, args...), " "),
+		how:  fmt.Sprintf("`imagefs mount%s`, fresh caches on disk and in memory", strings.Join(append([]string{""}, args...), " ")),
+		measure: func(ctx context.Context) (values, error) {
+			m, err := l.mountImagefs(ctx, s, "", args...)
+			return with(m, err, func(m *mount) (values, error) { return work(ctx, m) })
+		},
+	}
+}
+
+// verified waits until the mount has found all bytes of an image right.
+func (l *lab) verified(ctx context.Context, m *mount) error {
+	var status struct {
+		Cache struct {
+			Disk struct {
+				Verified int `json:"verified_images"`
+			} `json:"disk"`
+		} `json:"cache"`
+	}
+	limit := time.Now().Add(10 * patience)
+	for status.Cache.Disk.Verified == 0 {
+		out, err := l.command(ctx, l.options.imagefs, "status", "--json", m.dir).Output()
+		if err != nil {
+			return fmt.Errorf("imagefs status: %w", err)
+		}
+		if err := json.Unmarshal(out, &status); err != nil {
+			return fmt.Errorf("imagefs status: %w", err)
+		}
+		if time.Now().After(limit) {
+			return errors.New("the image was read whole, and is not verified")
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

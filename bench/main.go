@@ -58,14 +58,11 @@ func run(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	results, err := measureAll(ctx, o, rows)
+	err = measureAll(ctx, o, rows)
 	if ctx.Err() != nil {
-		return errors.New("interrupted; everything is cleaned up")
+		return errors.Join(errors.New("interrupted"), err)
 	}
-	if err != nil || !o.write {
-		return err
-	}
-	return update("docs", results)
+	return err
 }
 
 func parse(args []string) (options, error) {

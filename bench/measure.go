@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -22,22 +23,36 @@ type contenderResult struct {
 	runs      []values
 }
 
-// measureAll measures rows in a lab of their own.
-func measureAll(ctx context.Context, o options, rows []row) (results []result, err error) {
+// measureAll measures rows in a lab of their own, and writes each into the document
+// if that is wanted. A row that fails does not keep the others from being measured.
+func measureAll(ctx context.Context, o options, rows []row) (err error) {
 	l, err := openLab(ctx, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	for _, r := range rows {
-		result, err := measureRow(ctx, l, r)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.name, err)
-		}
-		fmt.Printf("\n%s\n", result.text())
-		results = append(results, result)
+	version, err := l.version(ctx)
+	if err != nil {
+		return err
 	}
-	return results, nil
+	for _, r := range rows {
+		result, failed := measureRow(ctx, l, r)
+		if failed == nil {
+			fmt.Printf("\n%s\n", result.text())
+			if o.write {
+				failed = update("docs", []stored{result.store(version, machine())})
+			}
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if failed != nil {
+			failed = fmt.Errorf("%s: %w", r.name, failed)
+			fmt.Fprintln(os.Stderr, "bench:", failed)
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
 }
 
 func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
@@ -56,13 +71,23 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 	for _, c := range contenders {
 		res.rows = append(res.rows, contenderResult{name: c.name, how: c.how})
 	}
+	hung := map[string]bool{}
 	for turn := range l.options.runs {
 		for i, c := range contenders {
+			if hung[c.name] {
+				continue
+			}
 			if err := l.warm(ctx); err != nil {
 				return res, err
 			}
-			v, err := c.measure(ctx)
-			if err != nil {
+			v, err := bounded(ctx, c)
+			switch {
+			case errors.Is(err, errTooLong) && !strings.HasPrefix(c.name, imagefs):
+				// A peer that hangs has no figure, and does not take the others'.
+				hung[c.name] = true
+				fmt.Printf("  %d  %-40s %v\n", turn+1, c.name, err)
+				continue
+			case err != nil:
 				return res, fmt.Errorf("%s: %w", c.name, err)
 			}
 			fmt.Printf("  %d  %-40s %s\n", turn+1, c.name, line(r.metrics, v))
@@ -70,6 +95,22 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 		}
 	}
 	return res, nil
+}
+
+// longest is how long one measurement may take. The longest that works takes half a
+// minute.
+const longest = 90 * time.Second
+
+var errTooLong = fmt.Errorf("not done after %v", longest)
+
+func bounded(ctx context.Context, c contender) (values, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, errTooLong)
+	defer cancel()
+	v, err := c.measure(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	return v, err
 }
 
 // wanted reports whether a name begins as one of the names does; all do as none.

@@ -3,124 +3,103 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
+	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
-// streams is how many connections the peers get that can use several.
-const streams = 16
-
-// curl reads an image whole over one connection.
-func (l *lab) curl(ctx context.Context, url string, size int64, args ...string) (values, error) {
-	// curl's own clock: a process costs 10 ms to start.
-	out, err := l.command(ctx, "curl", append([]string{"-sSf", "-o", "/dev/null", "-w", "%{size_download} %{time_total}", url}, args...)...).Output()
-	if err != nil {
-		return nil, fmt.Errorf("curl %s: %w", url, err)
-	}
-	words := strings.Fields(string(out))
-	if len(words) != 2 || words[0] != strconv.FormatInt(size, 10) {
-		return nil, fmt.Errorf("curl %s: %s instead of %d bytes", url, out, size)
-	}
-	taken, err := strconv.ParseFloat(words[1], 64)
-	return values{speed.key: float64(size) / taken / 1e6}, err
+// curl reads an image whole over one connection from the Image service.
+func (l *lab) curl(s *site, p published) contender {
+	return contender{name: "curl", how: "`curl -o /dev/null`, one connection to the Image service", measure: func(ctx context.Context) (values, error) {
+		args := []string{"-sSf", "-o", "/dev/null", "-w", "%{size_download} %{time_total}"}
+		if s.token != "" {
+			args = append(args, "-H", "X-Auth-Token: "+s.token)
+		}
+		// curl's own clock: a process costs 10 ms to start.
+		out, err := l.command(ctx, "curl", append(args, s.image(p))...).Output()
+		if err != nil {
+			return nil, fmt.Errorf("curl: %w", err)
+		}
+		words := strings.Fields(string(out))
+		if len(words) != 2 || words[0] != strconv.FormatInt(p.size, 10) {
+			return nil, fmt.Errorf("curl: %s instead of %d bytes", out, p.size)
+		}
+		taken, err := strconv.ParseFloat(words[1], 64)
+		return values{speed.key: float64(p.size) / taken / 1e6}, err
+	}}
 }
 
-// ranged reads a file whole over connections of its own, each with an equal part of
-// it, and throws the bytes away: as fast as a client can be.
-func ranged(ctx context.Context, url string, size int64, connections int) (values, error) {
-	errs := make([]error, connections)
-	var group sync.WaitGroup
-	begun := time.Now()
-	for i := range connections {
-		group.Go(func() {
-			from, to := size*int64(i)/int64(connections), size*int64(i+1)/int64(connections)
-			errs[i] = rangedPart(ctx, url, from, to)
-		})
+// curls is one curl with 16 ranged connections.
+func (l *lab) curls(s *site, p published) contender {
+	return contender{name: "curl, 16 ranges", how: "`curl --parallel` with 16 ranges, to `/dev/null`, from `imagefs serve`", measure: func(ctx context.Context) (values, error) {
+		args := []string{"-sSf", "--no-progress-meter", "--parallel", "--parallel-immediate"}
+		for i := range int64(streams) {
+			if i > 0 {
+				args = append(args, "--next", "-sSf")
+			}
+			args = append(args, "-o", "/dev/null", "-r", fmt.Sprintf("%d-%d", p.size*i/streams, p.size*(i+1)/streams-1), s.image(p))
+		}
+		return l.whole(ctx, p, "curl", args...)
+	}}
+}
+
+// nbdcopy reads an image whole through nbdkit's curl plugin, which has one
+// connection to the server for each of nbdcopy's.
+func (l *lab) nbdcopy(s *site, p published, connections int) contender {
+	command := fmt.Sprintf(`nbdcopy --connections=%d --requests=%d --request-size=4194304 "$uri" null:`, connections, connections)
+	return contender{
+		name: "nbdkit, nbdcopy", how: "`nbdkit -r --filter=multi-conn curl url=… multi-conn-mode=unsafe --run '" + command + "'`",
+		measure: func(ctx context.Context) (values, error) {
+			return l.whole(ctx, p, "nbdkit", "-r", "-U", "-", "--filter=multi-conn", "curl", "url="+s.file(p), "multi-conn-mode=unsafe", "--run", command)
+		},
 	}
-	group.Wait()
-	taken := time.Since(begun)
-	for _, err := range errs {
+}
+
+// qemuHTTP reads an image whole with qemu's own http driver.
+func (l *lab) qemuHTTP(s *site, p published) contender {
+	return contender{name: "qemu-img over http", how: "`qemu-img convert -n -m 2` of the URL to `null-co`; with 4 coroutines or more qemu 7.2 hangs behind a distance", measure: func(ctx context.Context) (values, error) {
+		source := fmt.Sprintf(`json:{"driver":"raw","file":%s}`, qemuURL(s.file(p)))
+		target := fmt.Sprintf("driver=null-co,size=%d", p.size)
+		return l.whole(ctx, p, "qemu-img", "convert", "-n", "-m", "2", "--target-image-opts", source, target)
+	}}
+}
+
+// qemuURL is a file that qemu's http driver reads.
+func qemuURL(url string) string {
+	return fmt.Sprintf(`{"driver":"http","url":%q,"timeout":60}`, url)
+}
+
+// aria2 downloads an image whole to a local file.
+func (l *lab) aria2(s *site, p published) contender {
+	return contender{name: "aria2c", how: "`" + aria2How + "`, to a local file", measure: func(ctx context.Context) (values, error) {
+		dir, err := l.temp("aria2c")
 		if err != nil {
 			return nil, err
 		}
-	}
-	return values{speed.key: mbs(size, taken)}, nil
+		defer os.RemoveAll(dir) //nolint:errcheck // the lab's end removes what this does not
+		taken, err := l.download(ctx, s, p, dir)
+		return values{speed.key: mbs(p.size, taken)}, err
+	}}
 }
 
-func rangedPart(ctx context.Context, url string, from, to int64) error {
-	transport := &http.Transport{DialContext: (&net.Dialer{}).DialContext, ReadBufferSize: 64 << 10}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close() // only read
-	if response.StatusCode != http.StatusPartialContent {
-		return fmt.Errorf("%s: %s", url, response.Status)
-	}
-	// A buffer of our own: io.Discard reads 8 KiB at a time.
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, response.Body, make([]byte, readSize))
-	if err == nil && n != to-from {
-		err = fmt.Errorf("%s: %d of %d bytes", url, n, to-from)
-	}
-	return err
+const aria2How = "aria2c -x16 -s16 -k1M --file-allocation=none"
+
+// download gets an image into a directory by aria2c.
+func (l *lab) download(ctx context.Context, s *site, p published, dir string) (time.Duration, error) {
+	words := strings.Fields(aria2How)
+	return l.run(ctx, words[0], append(words[1:], "-q", "--no-conf", "-d", dir, "-o", p.name, s.file(p))...)
 }
 
-// rclone is one version of it with its settings.
-type rclone struct {
-	name    string // of the contender
-	program string
-	args    []string
-	cached  bool // with --vfs-cache-mode full, in a fresh directory
+// whole runs a program that reads an image whole.
+func (l *lab) whole(ctx context.Context, p published, name string, args ...string) (values, error) {
+	taken, err := l.run(ctx, name, args...)
+	return values{speed.key: mbs(p.size, taken)}, err
 }
 
-// rclones are those that are here.
-func (l *lab) rclones() []rclone {
-	all := []rclone{
-		{name: "rclone 1.60 mount", program: "rclone", args: []string{"--vfs-read-chunk-size", "64M", "--buffer-size", "64M"}},
-		{name: "rclone 1.60 mount, disk cache", program: "rclone", args: []string{"--vfs-read-chunk-size", "64M", "--buffer-size", "64M"}, cached: true},
-	}
-	if l.options.rclone != "" {
-		streams := []string{"--vfs-read-chunk-streams", strconv.Itoa(streams), "--vfs-read-chunk-size", "4M", "--buffer-size", "0"}
-		all = append(all,
-			rclone{name: "rclone current mount", program: l.options.rclone, args: streams},
-			rclone{name: "rclone current mount, disk cache", program: l.options.rclone, args: streams, cached: true},
-		)
-	}
-	return all
-}
-
-func (r rclone) how() string {
-	how := append([]string{"rclone mount --read-only"}, r.args...)
-	if r.cached {
-		how = append(how, "--vfs-cache-mode full")
-	}
-	return strings.Join(how, " ")
-}
-
-// mountRclone mounts a site's static server with nothing cached.
-func (l *lab) mountRclone(ctx context.Context, s *site, r rclone) (*mount, error) {
-	private, err := l.temp("rclone")
-	if err != nil {
-		return nil, err
-	}
-	args := append([]string{"mount", ":http:", "MOUNTPOINT", "--http-url", "http://" + s.static + "/", "--read-only", "--config", "/dev/null", "--cache-dir", private}, r.args...)
-	if r.cached {
-		args = append(args, "--vfs-cache-mode", "full")
-	}
-	m, err := l.mountProgram(ctx, r.program, args...)
-	if m != nil {
-		m.private = private
-	}
-	return m, err
+// localFile is what reading costs at least.
+func (l *lab) localFile(p published) contender {
+	return contender{name: "local file", how: "`dd bs=1M` of a local file in the page cache", measure: func(ctx context.Context) (values, error) {
+		return l.sequential(ctx, p.path, p.size)
+	}}
 }

@@ -35,7 +35,7 @@ func (l *lab) publish(ctx context.Context, s *site, name, format string, size in
 	var created struct {
 		ID string `json:"id"`
 	}
-	answer, err := call(ctx, http.MethodPost, s.endpoint()+"/v2/images", "application/json", int64(len(record)), bytes.NewReader(record))
+	answer, err := s.call(ctx, http.MethodPost, s.endpoint()+"/v2/images", "application/json", int64(len(record)), bytes.NewReader(record))
 	if err != nil {
 		return p, err
 	}
@@ -44,21 +44,21 @@ func (l *lab) publish(ctx context.Context, s *site, name, format string, size in
 	}
 	p.id = created.ID
 	l.atEnd(func() error {
-		_, err := call(context.WithoutCancel(ctx), http.MethodDelete, s.endpoint()+"/v2/images/"+p.id, "", 0, nil)
+		_, err := s.call(context.WithoutCancel(ctx), http.MethodDelete, s.endpoint()+"/v2/images/"+p.id, "", 0, nil)
 		return errors.Join(err, os.RemoveAll(p.path))
 	})
-	if _, err := call(ctx, http.MethodPut, s.image(p), "application/octet-stream", size, content); err != nil {
+	if _, err := s.call(ctx, http.MethodPut, s.image(p), "application/octet-stream", size, content); err != nil {
 		return p, err
 	}
 	p.path = filepath.Join(s.files, name)
-	if err := os.Link(filepath.Join(s.dir, "data", p.id), p.path); err != nil {
+	if err := os.Link(filepath.Join(s.dir, s.data, p.id), p.path); err != nil {
 		return p, err
 	}
 	l.hot = append(l.hot, p.path)
 	return p, nil
 }
 
-func call(ctx context.Context, method, url, kind string, size int64, body io.Reader) ([]byte, error) {
+func (s *site) call(ctx context.Context, method, url, kind string, size int64, body io.Reader) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, err
@@ -66,6 +66,9 @@ func call(ctx context.Context, method, url, kind string, size int64, body io.Rea
 	request.ContentLength = size
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
+	}
+	if s.token != "" {
+		request.Header.Set("X-Auth-Token", s.token)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

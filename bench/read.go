@@ -1,25 +1,28 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"regexp"
+	"strconv"
 	"sync"
 	"time"
 )
 
 const (
-	readSize  = 1 << 20 // as dd bs=1M
+	readSize  = 1 << 20 // as dd bs=1M and qemu-img convert
 	smallRead = 4 << 10
 	// apart is how far random reads are from each other: as much as imagefs may
 	// fetch for one, so that none is answered by another.
 	apart = 256 << 10
 )
 
-// readFile reads a file from start to end, as dd does.
+// readFile reads a file from start to end.
 func readFile(ctx context.Context, path string) (int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -49,14 +52,27 @@ func readPart(ctx context.Context, f *os.File, off, length int64) (int64, error)
 	return total, nil
 }
 
-// sequential measures the speed of readFile.
-func sequential(ctx context.Context, path string, size int64) (values, error) {
-	begun := time.Now()
-	n, err := readFile(ctx, path)
-	if err == nil && n != size {
-		err = fmt.Errorf("read %d of %d bytes", n, size)
+// copied is how dd says how long it took, in seconds.
+var copied = regexp.MustCompile(`^(\d+) bytes .* copied, ([0-9.e+-]+) s,`)
+
+// sequential measures `dd bs=1M` of a file.
+func (l *lab) sequential(ctx context.Context, path string, size int64) (values, error) {
+	cmd := l.command(ctx, "dd", "if="+path, "of=/dev/null", "bs=1M")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
-	return values{speed.key: mbs(n, time.Since(begun))}, err
+	found := copied.FindSubmatch(lastLine(out))
+	if found == nil || string(found[1]) != strconv.FormatInt(size, 10) {
+		return nil, fmt.Errorf("%s did not read %d bytes: %s", cmd, size, out)
+	}
+	taken, err := strconv.ParseFloat(string(found[2]), 64)
+	return values{speed.key: float64(size) / taken / 1e6}, err
+}
+
+func lastLine(text []byte) []byte {
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return lines[len(lines)-1]
 }
 
 func mbs(n int64, taken time.Duration) float64 { return float64(n) / taken.Seconds() / 1e6 }

@@ -10,14 +10,16 @@ type metric struct {
 
 // The metrics, and the units of their figures.
 var (
-	speed      = metric{"speed", "MB/s", "%.0f"}            // 1e6 bytes a second
-	seconds    = metric{"seconds", "seconds", "%.2f"}       //
-	latency    = metric{"latency", "round trips", "%.2f"}   // median latency of a read
-	rate       = metric{"rate", "reads/s", "%.0f"}          //
-	perRead    = metric{"per-read", "KiB per read", "%.0f"} // carried by the link
-	fetched    = metric{"fetched", "KiB carried", "%.0f"}   // the same, of all
-	requests   = metric{"requests", "requests", "%.0f"}     //
-	roundTrips = metric{"trips", "round trips", "%.0f"}     // see link.Counts
+	speed      = metric{"speed", "MB/s", "%.0f"}             // 1e6 bytes a second
+	seconds    = metric{"seconds", "seconds", "%.2f"}        //
+	latency    = metric{"latency", "round trips", "%.2f"}    // median latency of a read
+	rate       = metric{"rate", "reads/s", "%.0f"}           //
+	perRead    = metric{"per-read", "KiB per read", "%.0f"}  // carried by the link
+	fetched    = metric{"fetched", "KiB carried", "%.0f"}    // the same, of all
+	requests   = metric{"requests", "requests", "%.0f"}      //
+	roundTrips = metric{"trips", "round trips", "%.0f"}      // see link.Counts
+	spread     = metric{"spread", "slowest/fastest", "%.2f"} // of several readers
+	above      = metric{"above", "MiB above --memory", "%.0f"}
 )
 
 // values are the figures of one measurement by metric key.
@@ -50,6 +52,7 @@ type target struct {
 type row struct {
 	name    string // of -only
 	title   string
+	about   string   // what is measured and from which state, for the document
 	metrics []metric // the first is drawn
 	targets []target
 	// prepare makes what all its measurements share. It may use l until the row is
@@ -60,10 +63,19 @@ type row struct {
 // allRows are the rows in the order of the document.
 func allRows() []row {
 	return []row{
+		linkRow(),
 		coldShaped(),
 		coldLoopback(),
+		again(),
 		randomAlone(),
 		randomMany(),
 		info(),
+		convert(),
+		convertPacked(),
+		eight(),
+		withoutRanges(),
+		glance(),
+		memory(),
+		streamsRow(),
 	}
 }

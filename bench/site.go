@@ -17,12 +17,14 @@ import (
 // HEAD. Both are behind links of the same shape, or behind none.
 type site struct {
 	api, static         string // HOST:PORT
-	dir                 string // of the embedded server
+	token               string // "" where none is asked for
+	dir, data           string // the service's, and where in it the bytes are, by id
 	files               string // directory of the static one: hard links into dir
 	apiLink, staticLink *link.Link
 }
 
 func (s *site) endpoint() string         { return "http://" + s.api }
+func (s *site) file(p published) string  { return "http://" + s.static + "/" + p.name }
 func (s *site) image(p published) string { return s.endpoint() + "/v2/images/" + p.id + "/file" }
 
 // carried is what both links have carried so far.
@@ -37,7 +39,7 @@ var listening = regexp.MustCompile(`listening on http://([^;\s]+)`)
 
 // newSite starts both servers without a link, for the rest of the scope.
 func (l *lab) newSite(ctx context.Context, name string, args ...string) (*site, error) {
-	s := &site{dir: filepath.Join(l.dir, name), files: filepath.Join(l.dir, name+"-files")}
+	s := &site{dir: filepath.Join(l.dir, name), data: "data", files: filepath.Join(l.dir, name+"-files")}
 	if err := os.Mkdir(s.files, 0o700); err != nil {
 		return nil, err
 	}
