@@ -163,6 +163,34 @@ func TestReferencesShareBlocks(t *testing.T) {
 	}
 }
 
+// What was under way when the end came does no harm.
+func TestLateCalls(t *testing.T) {
+	var log journal
+	o := options(t.TempDir())
+	o.Logger = log.logger()
+	s := openStore(t, o, nil)
+	p, q := draw(1, 4*unit), draw(2, unit)
+	i, j := p.in(s), q.in(s)
+	j.Close()
+	j.of.write(0, q.block(0))
+	if j.of.onDisk.Load() {
+		t.Error("files of an image that the store has forgotten")
+	}
+	p.write(i, 0, 4)
+	settle(t, s)
+	must(t, s.Close())
+	i.of.evictWhole(1<<32 - 1)
+	i.of.write(0, p.block(0))
+	i.Close()
+	if log.count("level=ERROR") > 0 {
+		t.Errorf("the log has %s", log.text.String())
+	}
+	s = openStore(t, o, nil)
+	i = p.in(s)
+	defer i.Close()
+	p.want(t, i, 4)
+}
+
 // Has does not wait for the disk, whatever holds it up.
 func TestHasDoesNotWait(t *testing.T) {
 	for _, what := range []string{"write", "punch"} {

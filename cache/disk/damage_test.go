@@ -145,6 +145,7 @@ func TestForeignIndex(t *testing.T) {
 		"service":    func(h *header, _ []byte) []byte { h.Service += "/"; return nil },
 		"size":       func(h *header, _ []byte) []byte { h.Size--; return nil },
 		"huge size":  func(h *header, _ []byte) []byte { h.Size = 1 << 62; return nil },
+		"length":     nil, // of the data file
 	} {
 		o := options(t.TempDir())
 		s := openStore(t, o, nil)
@@ -158,7 +159,12 @@ func TestForeignIndex(t *testing.T) {
 		must(t, err)
 		h, err := decode(data[:headerSize])
 		must(t, err)
-		head := change(h, append([]byte(nil), data[:headerSize]...))
+		var head []byte
+		if change != nil {
+			head = change(h, append([]byte(nil), data[:headerSize]...))
+		} else {
+			must(t, os.Truncate(path(o, p, dataSuffix), p.img.Size-1))
+		}
 		if head == nil {
 			head, err = h.encode()
 			must(t, err)

@@ -92,6 +92,9 @@ func TestDebris(t *testing.T) {
 			}
 		}()
 	}
+	index, err := os.ReadFile(path(o, p, indexSuffix))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(o.Dir, "copy.index"), index, 0o600))
 	must(t, os.Symlink(outside, filepath.Join(o.Dir, "link.index")))
 	must(t, os.MkdirAll(filepath.Join(o.Dir, "full.index", "x"), 0o700)) // cannot be removed
 	var log journal
@@ -100,6 +103,9 @@ func TestDebris(t *testing.T) {
 	i = p.in(s)
 	defer i.Close()
 	p.want(t, i, 2)
+	if got := s.Stats(); got.Blocks != 2 || got.Bytes != 2*unit+fileCharge {
+		t.Errorf("%+v", got)
+	}
 	if _, err := os.Stat(outside); err != nil {
 		t.Errorf("a file outside: %v", err)
 	}

@@ -115,6 +115,7 @@ func (p picture) want(t tester, i *Image, n int64) {
 type fakeDisk struct {
 	write func(f *os.File, p []byte, off int64) error
 	punch func(f *os.File, off, n int64) error
+	sync  func() error
 
 	mu    sync.Mutex // guards the fields below
 	now   time.Time
@@ -150,7 +151,12 @@ func (d *fakeDisk) system() system {
 			}
 			return real.punch(f, off, n)
 		},
-		sync: func(*os.File) error { return nil }, // no test turns the power off
+		sync: func(*os.File) error { // no test turns the power off
+			if d.sync != nil {
+				return d.sync()
+			}
+			return nil
+		},
 		free: func(f *os.File) (int64, int64, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()

@@ -3,8 +3,11 @@ package disk
 import (
 	"bytes"
 	"io"
+	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // wholeImage writes a verified image.
@@ -42,6 +45,13 @@ func TestPinnedIsNotEvicted(t *testing.T) {
 	}
 	if n := other.read(t, j); n < 18 {
 		t.Errorf("%d blocks found room beside what is pinned", n)
+	}
+	for n := range int64(100) { // and new ones find it instead of old ones
+		other.write(j, n, n+1)
+		if !j.Has(n) {
+			t.Fatalf("block %d found no room", n)
+		}
+		d.pass(time.Second)
 	}
 	data, err := io.ReadAll(io.NewSectionReader(f, 0, p.img.Size))
 	must(t, err)
@@ -103,6 +113,83 @@ func TestPinnedOnceGoesWhole(t *testing.T) {
 	i = p.in(s)
 	defer i.Close()
 	p.want(t, i, 0)
+}
+
+// Not even a block that is found damaged becomes a hole there, and its image is
+// noted as not verified at once, should the next run not see it.
+func TestDamageAfterPin(t *testing.T) {
+	o := options(t.TempDir())
+	s := openStore(t, o, nil)
+	p, i := wholeImage(t, s, 1, 10)
+	defer i.Close()
+	if pinned(t, i) == nil {
+		t.Fatal("not pinned")
+	}
+	data := path(o, p, dataSuffix)
+	flip(t, data, 3*unit)
+	p.want(t, i, 9)
+	got, err := os.ReadFile(data)
+	must(t, err)
+	if bytes.Equal(got[3*unit:4*unit], make([]byte, unit)) {
+		t.Error("a file that was handed out has a hole")
+	}
+	head, err := os.ReadFile(path(o, p, indexSuffix))
+	must(t, err)
+	if h, err := decode(head[:headerSize]); err != nil || h.Verified != nil || !h.Whole {
+		t.Errorf("the header says %+v, %v", h, err)
+	}
+}
+
+// Where the header cannot take back that the image has its hash, all of it goes.
+func TestVerdictThatStays(t *testing.T) {
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	s := openStore(t, o, d)
+	p, i := wholeImage(t, s, 1, 10)
+	defer i.Close()
+	d.write = func(_ *os.File, b []byte, _ int64) error {
+		if len(b) == headerSize {
+			return unix.EIO
+		}
+		return nil
+	}
+	flip(t, path(o, p, dataSuffix), 0)
+	p.want(t, i, 0)
+	if got := s.Stats(); got.Bytes != 0 || got.Blocks != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Reading a pinned file passes the cache by: being pinned, and released, is a use.
+func TestPinIsUse(t *testing.T) {
+	for _, when := range []string{"pin", "release"} {
+		d := newFakeDisk()
+		o := options(t.TempDir())
+		o.Limit = 320 * unit
+		s := openStore(t, o, d)
+		p, i := wholeImage(t, s, 1, 40)
+		_, release, _ := i.Pin()
+		if when == "pin" {
+			release()
+		}
+		d.pass(time.Minute)
+		other, j := wholeImage(t, s, 2, 40)
+		d.pass(time.Minute)
+		if when == "pin" {
+			_, release, _ = i.Pin()
+			before := i.of.pages[0].slots[0].Load()
+			if stampOf(before) != uint32(d.now.Unix()) {
+				t.Error("pinned, and not used")
+			}
+		}
+		d.pass(time.Minute)
+		release()
+		s.evict(10 * unit)
+		p.want(t, i, 40)
+		other.want(t, j, 30)
+		i.Close()
+		j.Close()
+	}
 }
 
 // Dropping a pinned image takes the files away; their bytes count until they are

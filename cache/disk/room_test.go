@@ -50,6 +50,28 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// The oldest go first, also where it takes some of the next.
+func TestOldestFirst(t *testing.T) {
+	for range 8 { // images come in random order
+		d := newFakeDisk()
+		s := openStore(t, options(t.TempDir()), d)
+		old, young := draw(1, 10*unit), draw(2, 10*unit)
+		a, b := old.in(s), young.in(s)
+		old.write(a, 0, 9)
+		d.pass(time.Second)
+		young.write(b, 0, 9)
+		c := b.of
+		if freed := c.evictRun(numbered{c.pages[0], 0}, 0, uint32(d.now.Unix())-1, 5*unit); freed != 0 {
+			t.Errorf("%d bytes went that were used meanwhile", freed)
+		}
+		s.evict(12 * unit)
+		old.want(t, a, 0)
+		young.want(t, b, 8) // and the files of the old one
+		a.Close()
+		b.Close()
+	}
+}
+
 // An image that is evicted altogether leaves nothing behind.
 func TestEvictedImageIsForgotten(t *testing.T) {
 	d := newFakeDisk()
@@ -212,6 +234,9 @@ func TestFailingSteps(t *testing.T) {
 			return nil
 		}
 		p.write(i, 0, 3)
+		if got, counted := stored(t, o.Dir), s.Stats().Bytes+chargeUnit; got > counted { // the lock is not counted
+			t.Errorf("write %d failed: %d bytes are on disk, %d count", step, got, counted)
+		}
 		d.pass(pauseTime)
 		p.write(i, 0, 3)
 		p.want(t, i, 3)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -200,46 +202,78 @@ func TestDamageUnderVerification(t *testing.T) {
 	}
 }
 
-// Whatever happens to the blocks while they are hashed, there is no wrong verdict.
+// A verdict on blocks that are not the same any more counts for nothing.
 func TestChangesUnderVerification(t *testing.T) {
-	for name, change := range map[string]func(s *Store, p picture, i *Image){
-		"evicted":         func(s *Store, _ picture, _ *Image) { s.shrink() },
-		"dropped":         func(_ *Store, _ picture, i *Image) { i.Drop() },
-		"dropped, anew":   func(_ *Store, p picture, i *Image) { i.Drop(); p.write(i, 0, p.blocks()) },
-		"evicted, anew":   func(s *Store, p picture, i *Image) { s.shrink(); p.write(i, 0, p.blocks()) },
-		"closed":          func(_ *Store, _ picture, i *Image) { i.Close() },
-		"files were lost": func(_ *Store, _ picture, i *Image) { must(t, i.of.removeFiles()) },
+	for name, c := range map[string]struct {
+		change func(s *Store, p picture, i *Image)
+		counts bool
+	}{
+		"none":            {func(*Store, picture, *Image) {}, true},
+		"closed":          {func(_ *Store, _ picture, i *Image) { i.Close() }, true},
+		"evicted":         {func(s *Store, _ picture, _ *Image) { s.shrink() }, false},
+		"dropped":         {func(_ *Store, _ picture, i *Image) { i.Drop() }, false},
+		"dropped, anew":   {func(_ *Store, p picture, i *Image) { i.Drop(); p.write(i, 0, 30) }, false},
+		"evicted, anew":   {func(s *Store, p picture, i *Image) { s.shrink(); p.write(i, 0, 30) }, false},
+		"files were lost": {func(_ *Store, _ picture, i *Image) { must(t, i.of.removeFiles()) }, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		for _, right := range []bool{true, false} {
 			o := options(t.TempDir())
 			o.Limit = 320 * unit
-			o.OnMismatch = func(image.Key) { t.Error("a wrong verdict") }
-			s := openStore(t, o, nil)
+			told := false
+			o.OnMismatch = func(image.Key) { told = true }
+			s := openStore(t, o, newFakeDisk())
 			p := draw(1, 30*unit)
+			p.img.HashValue = "" // so that nobody else verifies it
 			i := p.in(s)
 			p.write(i, 0, 30)
-			settle(t, s)
-			i.of.io.Lock()
-			i.of.unverify()
-			i.of.io.Unlock()
 			f, removals := i.of.beginVerify()
 			if f == nil {
 				t.Fatal("nothing to verify")
 			}
-			change(s, p, i)
-			i.of.match(f, removals) // as if all of it had been hashed before
+			c.change(s, p, i)
+			before := p.read(t, i)
+			if right {
+				i.of.match(f, removals)
+			} else {
+				i.of.mismatch(removals)
+			}
 			must(t, f.Close())
-			settle(t, s)
+			j := p.in(s)
+			switch {
+			case right && (pinned(t, j) != nil) != c.counts:
+				t.Errorf("%s: a match counts: %v", name, !c.counts)
+			case !right && told != c.counts && name != "files were lost":
+				t.Errorf("%s: a mismatch counts: %v", name, !c.counts)
+			case strings.Contains(name, "anew") && (before != 30 || p.read(t, j) != 30):
+				t.Errorf("%s: blocks that came anew are lost", name)
+			}
+			j.Close()
 			i.Close()
-			i = p.in(s)
-			defer i.Close()
-			if data := pinned(t, i); data != nil && !bytes.Equal(data, p.bytes) {
-				t.Error("a pinned image has wrong bytes")
+		}
+	}
+}
+
+// No verdict is noted before the bytes are on the disk.
+func TestVerdictAfterSync(t *testing.T) {
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	s := openStore(t, o, d)
+	p := draw(1, 5*unit)
+	i := p.in(s)
+	defer i.Close()
+	d.sync = func() error {
+		head, err := os.ReadFile(path(o, p, indexSuffix))
+		if err == nil {
+			if h, err := decode(head[:headerSize]); err != nil || h.Verified != nil {
+				t.Errorf("before the bytes are on the disk the header says %+v, %v", h, err)
 			}
-			if complete := p.read(t, i) == 30; strings.Contains(name, "anew") && !complete {
-				t.Error("blocks that came anew are lost")
-			}
-		})
+		}
+		return unix.EIO
+	}
+	p.write(i, 0, 5)
+	settle(t, s)
+	if pinned(t, i) != nil || s.Stats().Verified != 0 {
+		t.Error("verified though the bytes may not be on the disk")
 	}
 }
 
