@@ -257,7 +257,7 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 		req.header = map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", r.off, r.end-1)}
 	}
 	var body io.ReadCloser
-	err := r.c.retries.do(r.ctx, idempotent, func() error {
+	try := func() error {
 		resp, err := r.c.send(r.ctx, req)
 		if err != nil {
 			return err
@@ -268,6 +268,16 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 		}
 		body = resp.Body
 		return nil
+	}
+	err := r.c.retries.do(r.ctx, idempotent, func() error {
+		err := try()
+		if image.Is(err, image.Corrupt) && r.ctx.Err() == nil {
+			// A proxy may have mixed up two answers. A service that is wrong is
+			// wrong again.
+			r.c.log.Warn("other data came than was asked for, asking once more", "error", err)
+			err = try()
+		}
+		return err
 	}, r.c.retrying(req))
 	if statusOf(err) == http.StatusBadRequest {
 		if plain {

@@ -91,6 +91,35 @@ func TestSpanAnswers(t *testing.T) {
 	}
 }
 
+// TestWrongAnswerOnce: an answer with other data than was asked for is asked for once
+// more.
+func TestWrongAnswerOnce(t *testing.T) {
+	data := randomBytes(1000)
+	for wrong, want := range map[int32]image.Kind{1: image.Other, 2: image.Corrupt} {
+		var asked atomic.Int32
+		c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+			from := 10
+			if asked.Add(1) <= wrong {
+				from = 9
+			}
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/1000", from, from+19))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(data[from : from+20])
+		})
+		body, err := c.OpenSpan(t.Context(), active(1000), image.Span{Off: 10, Len: 20})
+		if want != image.Other {
+			wantKind(t, err, want)
+		} else if err != nil {
+			t.Error(err)
+		} else if got := readAll(t, body); !bytes.Equal(got, data[10:30]) {
+			t.Errorf("%d other bytes", len(got))
+		}
+		if n := asked.Load(); n != 2 {
+			t.Errorf("%d requests", n)
+		}
+	}
+}
+
 // TestRangelessForgotten: a plain request that is refused with 400, too, says
 // that the range was not the reason.
 func TestRangelessForgotten(t *testing.T) {

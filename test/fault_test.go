@@ -20,7 +20,6 @@ type outcome int
 const (
 	right  outcome = iota // the right bytes
 	broken                // EIO, and no wrong byte before it
-	either                // EIO for who waited; the right bytes where the answer was to a fetch ahead
 )
 
 // faults are ways in which a service, a store or a proxy answers wrongly: once, as
@@ -34,7 +33,7 @@ var faults = []struct {
 		a.status, a.header = "200 OK", nil
 		a.body, a.length = data, int64(len(data))
 	}},
-	{"another start", either, broken, func(a *answer, data []byte, off, end int64) {
+	{"another start", right, broken, func(a *answer, data []byte, off, end int64) {
 		if off == 0 {
 			a.header = []string{contentRange(1, end, int64(len(data)))}
 			a.body, a.length = data[1:end], end-1
@@ -43,24 +42,24 @@ var faults = []struct {
 		a.header = []string{contentRange(off-1, end, int64(len(data)))}
 		a.body, a.length = data[off-1:end], end-off+1
 	}},
-	{"another end", either, broken, func(a *answer, data []byte, off, end int64) {
+	{"another end", right, broken, func(a *answer, data []byte, off, end int64) {
 		a.header = []string{contentRange(off, end-1, int64(len(data)))}
 		a.body, a.length = data[off:end-1], end-off-1
 	}},
-	{"another total", either, broken, func(a *answer, data []byte, off, end int64) {
+	{"another total", right, broken, func(a *answer, data []byte, off, end int64) {
 		a.header = []string{contentRange(off, end, int64(len(data))+1)}
 	}},
-	{"no Content-Range", either, broken, func(a *answer, _ []byte, _, _ int64) {
+	{"no Content-Range", right, broken, func(a *answer, _ []byte, _, _ int64) {
 		a.header = nil
 	}},
-	{"another range as asked for", either, broken, func(a *answer, data []byte, off, end int64) {
+	{"another range as asked for", right, broken, func(a *answer, data []byte, off, end int64) {
 		if off == 0 {
 			off = 512
 		}
 		a.body = data[off-512 : off-512+a.length]
 		a.header = []string{contentRange(off-512, off-512+a.length, int64(len(data)))}
 	}},
-	{"too few bytes, and says so", either, broken, func(a *answer, _ []byte, _, _ int64) {
+	{"too few bytes, and says so", right, broken, func(a *answer, _ []byte, _, _ int64) {
 		a.length /= 2
 		a.body = a.body[:a.length]
 	}},
@@ -73,7 +72,7 @@ var faults = []struct {
 	{"no bytes", right, broken, func(a *answer, _ []byte, _, _ int64) {
 		a.body = nil
 	}},
-	{"too many bytes, and says so", either, broken, func(a *answer, _ []byte, _, _ int64) {
+	{"too many bytes, and says so", right, broken, func(a *answer, _ []byte, _, _ int64) {
 		a.length += 100
 		a.body = append(bytes.Clone(a.body), make([]byte, 100)...)
 	}},
