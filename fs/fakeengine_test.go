@@ -14,6 +14,7 @@ import (
 type memoryEngine struct {
 	data  []byte        // of every image, over and over
 	delay time.Duration // of each read
+	fills bool          // copies the bytes to where it is told, as a spool does
 
 	asked   atomic.Int64 // bytes
 	running atomic.Int64 // reads
@@ -55,7 +56,14 @@ func (r memoryReader) View(_ context.Context, p []byte, off int64) (Bytes, error
 		b = append(b, r.data[at:at+n])
 		off += n
 	}
-	return b, nil
+	if !r.fills {
+		return b, nil
+	}
+	n := 0
+	for _, part := range b {
+		n += copy(p[n:], part)
+	}
+	return copied(p[:n]), nil
 }
 
 // ReadAt is not used: only drafts over an image read so.
