@@ -68,15 +68,16 @@ var damages = []struct {
 		run(t, "fallocate", "--punch-hole", "--offset", "1M", "--length", "1M", path)
 	}},
 	{"cut", ".data", func(t *testing.T, path string) { run(t, "truncate", "-s", "2500000", path) }},
-	{"emptied", "", func(t *testing.T, path string) { run(t, "truncate", "-s", "0", path) }},
-	{"deleted", "", func(t *testing.T, path string) { run(t, "rm", path) }},
-	{"data deleted", ".data", func(t *testing.T, path string) { run(t, "rm", path) }},
-	{"index deleted", ".index", func(t *testing.T, path string) { run(t, "rm", path) }},
+	{"emptied", "", func(t *testing.T, path string) { run(t, "truncate", "-c", "-s", "0", path) }},
+	{"deleted", "", func(t *testing.T, path string) { run(t, "rm", "-f", path) }},
+	{"data deleted", ".data", func(t *testing.T, path string) { run(t, "rm", "-f", path) }},
+	{"index deleted", ".index", func(t *testing.T, path string) { run(t, "rm", "-f", path) }},
 	{"index changed", ".index", func(t *testing.T, path string) { overwrite(t, path, 0, noise(148, 8192)) }},
 	{"checksums changed", ".index", func(t *testing.T, path string) { overwrite(t, path, 4096, noise(147, 200)) }},
 }
 
-// eachCached does it to an image's files that are in the cache.
+// eachCached does it to an image's files that are in the cache. The daemon may notice
+// the first, and remove the second.
 func (m *mount) eachCached(id, suffix string, do func(t *testing.T, path string)) {
 	m.t.Helper()
 	found, err := filepath.Glob(filepath.Join(m.cache, "*", id+"-*"+suffix))
