@@ -51,7 +51,8 @@ func (p *player) take(want []image.Span) {
 		last := want[len(want)-1]
 		for i := range p.w.tracks {
 			t := &p.w.tracks[i]
-			if !t.isForward() || t.ahead != last.End() {
+			// Another run may end at the same block, with a window that has shrunk since.
+			if !t.isForward() || t.ahead != last.End() || t.used != p.w.clock {
 				continue
 			}
 			if ahead := t.unread().Len; ahead > t.length || ahead > p.limit {
