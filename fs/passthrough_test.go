@@ -295,7 +295,10 @@ func TestChangedWhilePassed(t *testing.T) {
 			return os.Rename(p.path("other"), p.path("disk"))
 		}, "other"},
 		"unlink": {func(p *passable) error { return os.Remove(p.path("disk")) }, ""},
-		"chmod":  {func(p *passable) error { return os.Chmod(p.path("disk"), 0o600) }, remoteBytes},
+		"rename and back": {func(p *passable) error {
+			return errors.Join(os.Rename(p.path("disk"), p.path("away")), os.Rename(p.path("away"), p.path("disk")))
+		}, remoteBytes},
+		"chmod": {func(p *passable) error { return os.Chmod(p.path("disk"), 0o600) }, remoteBytes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := mountPassable(t, newHouse())
@@ -469,7 +472,14 @@ func TestPassedAndAborted(t *testing.T) {
 	m := mountHouseFor(t, h)
 	f := must(os.Open(m.path("disk")))
 	defer f.Close()
-	if err := errors.Join(unix.Unmount(m.dir, unix.MNT_FORCE|unix.MNT_DETACH)); err != nil {
+	switch err := unix.Unmount(m.dir, unix.MNT_FORCE|unix.MNT_DETACH); {
+	case errors.Is(err, unix.EPERM): // and who may not do that has nothing passed through
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		m.unmount()
+		return
+	case err != nil:
 		t.Fatal(err)
 	}
 	ended := soon(func() error { m.server.Wait(); return nil })
