@@ -13,13 +13,14 @@ type Snapshot struct {
 	State      string    `json:"state"` // StateMounted or StateEnding
 	LogFile    string    `json:"log_file,omitempty"`
 
-	Service Service  `json:"service"`
-	Options Options  `json:"options"`
-	Listing Listing  `json:"listing"`
-	Cache   Cache    `json:"cache"`
-	Handles int      `json:"open_handles"`
-	Uploads []Upload `json:"uploads"`
-	Drafts  []Draft  `json:"kept_drafts"`
+	Service     Service     `json:"service"`
+	Options     Options     `json:"options"`
+	Listing     Listing     `json:"listing"`
+	Cache       Cache       `json:"cache"`
+	Passthrough Passthrough `json:"passthrough"`
+	Handles     int         `json:"open_handles"`
+	Uploads     []Upload    `json:"uploads"`
+	Drafts      []Draft     `json:"kept_drafts"`
 }
 
 // The states of a mount.
@@ -82,6 +83,13 @@ type Disk struct {
 	Verified   int64  `json:"verified_images"`   // had their hash
 	Mismatched int64  `json:"mismatched_images"` // had not
 	Verifying  int    `json:"verifying_images"`  // wait for it, or are at it
+}
+
+// Passthrough is how far the kernel reads by itself what lies whole on disk.
+type Passthrough struct {
+	On      bool   `json:"on"`
+	Reason  string `json:"reason,omitempty"` // why it is not
+	Handles int    `json:"open_handles"`     // those of all that the kernel reads
 }
 
 // Upload is one commit under way.

@@ -29,6 +29,7 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	if s.Cache.Disk != nil || s.Cache.Warning != "" {
 		line("disk", "%s", s.Cache.diskText())
 	}
+	line("direct", "%s", s.Passthrough.text())
 	line("open", "%s", count(s.Handles, "handle", "handles"))
 	if len(s.Uploads) == 0 {
 		line("uploads", "none under way")
@@ -109,6 +110,13 @@ func (c Cache) diskText() string {
 		}
 	}
 	return text
+}
+
+func (p Passthrough) text() string {
+	if !p.On {
+		return "no passthrough: " + plain(p.Reason)
+	}
+	return "passthrough of images that lie whole on disk, " + count(p.Handles, "handle", "handles")
 }
 
 // phaseUploading is the phase that needs no word: its bytes move.

@@ -27,7 +27,7 @@ func busy() Snapshot {
 			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,
 			Evicted: 80, Damaged: 1, Verified: 3, Mismatched: 1, Verifying: 2,
 		}},
-		Handles: 3,
+		Passthrough: Passthrough{On: true, Handles: 2}, Handles: 3,
 		Uploads: []Upload{
 			{Name: "disk.qcow2", Draft: "d1", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
 			{Name: "evil\x1b[2J\u202e", Draft: "d2", Phase: "checking", Sent: 0, Size: 0},
@@ -42,6 +42,7 @@ func idle() Snapshot {
 		Service: Service{URL: "http://127.0.0.1:9292"},
 		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging"},
 		Cache:   Cache{Limit: 256 << 20, Warning: "in use by another mount"}, Handles: 1,
+		Passthrough: Passthrough{Reason: "there is no cache on disk"},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/fs"
 )
 
 const (
@@ -42,6 +43,7 @@ type served interface {
 	// Wait returns when it is unmounted and every commit has ended.
 	Wait()
 	OpenHandles() int
+	Passthrough() fs.Passthrough
 	// Abort ends the commits: their drafts stay.
 	Abort()
 }

@@ -110,6 +110,7 @@ func TestMountLife(t *testing.T) {
 			if text := w.mustRun("status", m); !strings.Contains(text, "1 image") {
 				t.Errorf("status: %s", text)
 			}
+			w.tellsPassthrough(m, "a.txt")
 			cwd, err := os.Readlink("/proc/" + strconv.Itoa(s.PID) + "/cwd")
 			if err != nil || cwd != "/" {
 				t.Errorf("the daemon's directory is %q, %v", cwd, err)
@@ -132,6 +133,36 @@ func TestMountLife(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tellsPassthrough checks that status says of passthrough what the log says, and
+// counts the handles. The file must be one that was just written.
+func (w *world) tellsPassthrough(m, file string) {
+	w.t.Helper()
+	s := w.mustAsk(m)
+	log, err := os.ReadFile(s.LogFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	says := s.Passthrough.Reason
+	if s.Passthrough.On {
+		says = "read directly (passthrough)"
+	}
+	if says == "" || !strings.Contains(string(log), says) || s.Passthrough.On && s.Passthrough.Reason != "" {
+		w.t.Errorf("status says %+v, the log:\n%s", s.Passthrough, log)
+	}
+	if !s.Passthrough.On {
+		return
+	}
+	eventually(w.t, "the file is passed through", func() bool {
+		f, err := os.Open(filepath.Join(m, file))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer f.Close()
+		return w.mustAsk(m).Passthrough.Handles == 1
+	})
+	eventually(w.t, "no handle is passed through", func() bool { return w.mustAsk(m).Passthrough.Handles == 0 })
 }
 
 // Each cause has its code and one line, and leaves nothing mounted.

@@ -36,12 +36,16 @@ func (a *about) snapshot() metrics.Snapshot {
 		Cache:   a.cache(),
 		Uploads: a.uploads(),
 		Drafts:  []metrics.Draft{},
+
+		Passthrough: metrics.Passthrough{Reason: "not mounted yet"},
 	}
 	if a.ending.Load() {
 		s.State = metrics.StateEnding
 	}
 	if server := a.serving.Load(); server != nil {
 		s.Handles = (*server).OpenHandles()
+		p := (*server).Passthrough()
+		s.Passthrough = metrics.Passthrough{On: p.Off == "", Reason: p.Off, Handles: p.Handles}
 	}
 	if kept, err := a.rooms.keptDrafts(); err == nil { // an unreadable staging directory is in the log since the mount
 		s.Drafts = append(s.Drafts, kept...)
