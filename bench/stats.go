@@ -74,5 +74,6 @@ func (r result) judge(t target) verdict {
 	if t.most > 0 {
 		worst = slices.Max(figures)
 	}
-	return verdict{figure: worst, measured: true, met: worst >= t.least && (t.most == 0 || worst <= t.most)}
+	met := (t.least == 0 || worst >= t.least) && (t.most == 0 || worst <= t.most)
+	return verdict{figure: worst, measured: true, met: met}
 }
