@@ -1,0 +1,179 @@
+package fs
+
+import (
+	"context"
+	"strings"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Lookup finds an entry.
+func (h *house) Lookup(ctx context.Context, entry string) (Entry, error) {
+	if err := h.ask(ctx, "lookup", entry); err != nil {
+		return Entry{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.entriesLocked() {
+		if e.Name == entry {
+			return e, nil
+		}
+	}
+	return Entry{}, missing("lookup", entry)
+}
+
+// List lists the entries.
+func (h *house) List(ctx context.Context) ([]Entry, error) {
+	if err := h.ask(ctx, "list", ""); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.entriesLocked(), nil
+}
+
+// ByID finds an image.
+func (h *house) ByID(ctx context.Context, id string) (image.Image, error) {
+	if err := h.ask(ctx, "by id", id); err != nil {
+		return image.Image{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	img, ok := h.images[id]
+	if !ok {
+		return image.Image{}, missing("lookup by id", id)
+	}
+	return img, nil
+}
+
+// Gone has nothing to do: the house forgets nothing and remembers nothing.
+func (h *house) Gone(string) {}
+
+// IDs lists the images.
+func (h *house) IDs(context.Context) ([]image.Image, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []image.Image
+	for _, e := range h.entriesLocked() {
+		if e.Image.ID != "" {
+			all = append(all, e.Image)
+		}
+	}
+	return all, nil
+}
+
+// Remove deletes an image.
+func (h *house) Remove(ctx context.Context, id string) error {
+	if err := h.ask(ctx, "remove", id); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.images[id]; !ok {
+		return missing("delete", id)
+	}
+	delete(h.images, id)
+	delete(h.data, id)
+	h.noteLocked("remove", id)
+	return nil
+}
+
+// Rename names an image and deletes the other.
+func (h *house) Rename(ctx context.Context, img image.Image, entry string, over *image.Image) (image.Image, error) {
+	if err := h.ask(ctx, "rename", entry); err != nil {
+		return image.Image{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now, ok := h.images[img.ID]
+	if !ok {
+		return image.Image{}, missing("rename", img.ID)
+	}
+	now.Name, now.UpdatedAt = entry, h.nowLocked()
+	h.images[img.ID] = now
+	if over != nil {
+		delete(h.images, over.ID)
+		delete(h.data, over.ID)
+	}
+	h.noteLocked("rename", entry)
+	return now, nil
+}
+
+// Update changes a record: only properties and what the tests change.
+func (h *house) Update(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
+	if err := h.ask(ctx, "update", id); err != nil {
+		return image.Image{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	img, ok := h.images[id]
+	if !ok {
+		return image.Image{}, missing("update", id)
+	}
+	img = img.Clone()
+	for _, c := range changes {
+		switch {
+		case c.Property && c.Value == nil:
+			delete(img.Properties, c.Field)
+		case c.Property:
+			img.Properties[c.Field], _ = c.Value.(string) // fs sends strings only
+		case c.Field == "tags":
+			img.Tags, _ = c.Value.([]string)
+		case c.Field == "protected":
+			img.Protected, _ = c.Value.(bool)
+		case c.Field == "min_disk":
+			img.MinDisk, _ = c.Value.(int64)
+		}
+	}
+	img.UpdatedAt = h.nowLocked()
+	h.images[id] = img
+	h.noteLocked("update", id)
+	return img, nil
+}
+
+// AddDraft shows a draft.
+func (h *house) AddDraft(entry, draft string) error {
+	if err := h.ask(context.Background(), "add draft", entry); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.overlay[entry] != "" {
+		return &image.Error{Op: "add draft", Image: entry, Kind: image.Exists}
+	}
+	h.overlay[entry] = draft
+	return nil
+}
+
+// MoveDraft shows it elsewhere.
+func (h *house) MoveDraft(draft, entry string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.liftLocked(draft)
+	h.overlay[entry] = draft
+}
+
+// RemoveDraft shows it no longer.
+func (h *house) RemoveDraft(draft string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.liftLocked(draft)
+}
+
+func (h *house) liftLocked(draft string) {
+	for entry, id := range h.overlay {
+		if id == draft {
+			delete(h.overlay, entry)
+		}
+	}
+}
+
+// ImageName takes every entry but those with a "!".
+func (h *house) ImageName(entry string) (string, error) {
+	if strings.Contains(entry, "!") {
+		return "", &image.Error{Op: "name", Image: entry, Kind: image.InvalidName}
+	}
+	return entry, nil
+}
+
+func missing(op, what string) error { return &image.Error{Op: op, Image: what, Kind: image.NotFound} }
