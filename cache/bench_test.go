@@ -19,7 +19,7 @@ func BenchmarkCachedRead(b *testing.B) {
 			b.ReportAllocs()
 			off := int64(0)
 			for b.Loop() {
-				if _, _, err := f.ReadAt(b.Context(), p, off); err != nil {
+				if _, err := f.ReadAt(b.Context(), p, off); err != nil {
 					b.Fatal(err)
 				}
 				off = (off + n) % size
@@ -38,7 +38,7 @@ func BenchmarkMissingRead(b *testing.B) {
 	b.ReportAllocs()
 	off := int64(0)
 	for b.Loop() {
-		if _, _, err := f.ReadAt(b.Context(), p, off); err != nil {
+		if _, err := f.ReadAt(b.Context(), p, off); err != nil {
 			b.Fatal(err)
 		}
 		off += 1 << 20

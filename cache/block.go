@@ -10,13 +10,18 @@ import "github.com/imagefs/imagefs/image"
 // size, so that smaller blocks would save it nothing.
 const BlockSize = 128 << 10
 
-// MaxSpan is the most bytes that one request asks for. 4 MiB: at 50 MB/s a request
-// of this size lasts 80 ms, so that a round trip of 20 ms and 4 ms of Glance's CPU
-// are the smaller part, and 16 of them in parallel still fit a window of 64 MiB.
+// MaxSpan is the most bytes that one request asks for because a reader waits; what is
+// prefetched comes in requests as long as the caller wants them. 4 MiB: at 50 MB/s
+// such a request lasts 80 ms, so that a round trip of 20 ms is the smaller part.
 const MaxSpan = 4 << 20
 
 // spanBlocks is MaxSpan in blocks.
 const spanBlocks = MaxSpan / BlockSize
+
+// farBehind is how many blocks a request under way may be behind a block that a
+// reader waits for, before that reader gets a request of its own. 16 MiB: what the
+// eight coroutines of qemu-img convert are apart, which all wait for one request.
+const farBehind int64 = 16 << 20 / BlockSize
 
 // pieceBlocks is the most blocks that one read holds or waits for at a time: a
 // longer read goes piece by piece. As long as a span, so that pieces do not cut

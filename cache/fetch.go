@@ -67,31 +67,44 @@ func (c *Cache) neighbour(run []*pending, k class) *fetch {
 	return nil
 }
 
-// promote makes a block's queued prefetch a demand fetch, from that block on: what
-// lies before it stays behind. A reader waits for the block. Cache.mu is held.
+// promote makes a demand fetch of what a reader waits for, from the block p on, if a
+// prefetch was to bring it: one that is still queued, or one under way that is so far
+// behind p that a request of its own is sooner. What lies before p stays with the
+// prefetch, and what is longer than MaxSpan becomes another. Cache.mu is held.
 func (c *Cache) promote(p *pending) {
 	f := p.fetch
-	if f.running || f.class == demand {
+	at := p.index - f.blocks[0].index
+	switch {
+	case f.running && at <= farBehind, !f.running && f.class == demand:
 		return
+	case at == 0:
+		c.prefetch.remove(f)
+	default:
+		before := f
+		f = before.cut(at)
+		if before.interest == 0 {
+			c.end(before, nil)
+		}
 	}
-	c.prefetch.remove(f)
-	at := slices.Index(f.blocks, p)
-	if at > 0 {
-		left := &fetch{of: f.of, class: ahead, blocks: slices.Clone(f.blocks[:at])}
-		for _, q := range left.blocks {
-			q.fetch = left
-			left.interest += q.interest()
-		}
-		c.prefetch.push(left)
-		f.blocks = slices.Clone(f.blocks[at:])
-		f.interest -= left.interest
-		if left.interest == 0 {
-			c.end(left, nil)
-		}
+	if len(f.blocks) > spanBlocks {
+		c.prefetch.push(f.cut(spanBlocks))
 	}
 	f.class = demand
 	c.demand.push(f)
 	c.schedule()
+}
+
+// cut takes the blocks from the given one on away from the fetch and returns a
+// prefetch of them, which is in no queue yet. Cache.mu is held.
+func (f *fetch) cut(at int64) *fetch {
+	rest := &fetch{of: f.of, class: ahead, blocks: slices.Clone(f.blocks[at:])}
+	f.blocks = f.blocks[:at:at]
+	for _, p := range rest.blocks {
+		p.fetch = rest
+		rest.interest += p.interest()
+	}
+	f.interest -= rest.interest
+	return rest
 }
 
 // queue returns where fetches of the class wait.

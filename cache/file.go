@@ -26,53 +26,50 @@ var errFileClosed = errors.New("the file is closed")
 // Size returns the image's size in bytes.
 func (f *File) Size() int64 { return f.size }
 
-// ReadAt reads len(p) bytes at off, as io.ReaderAt does, and reports whether it
-// had to wait. The spans of ahead are prefetched as by Prefetch, behind what the
+// ReadAt reads len(p) bytes at off, as io.ReaderAt does. The spans of ahead are prefetched as by Prefetch, behind what the
 // read itself needs. When ctx ends, the waiting ends with kind Interrupted (or
 // Stalled for a deadline); the fetch goes on if others want it. n bytes of p are
 // good also beside an error.
-func (f *File) ReadAt(ctx context.Context, p []byte, off int64, ahead ...image.Span) (n int, waited bool, err error) {
+func (f *File) ReadAt(ctx context.Context, p []byte, off int64, ahead ...image.Span) (n int, err error) {
 	if off < 0 {
-		return 0, false, readError(f.of.id.key.ID, errors.New("negative offset"))
+		return 0, readError(f.of.id.key.ID, errors.New("negative offset"))
 	}
 	end := min(f.size, off+int64(len(p)))
 	for off+int64(n) < end {
 		at := off + int64(n)
 		stop := min(end, (at/BlockSize+f.cache.piece)*BlockSize)
-		m, w, err := f.readPiece(ctx, p[n:stop-off], at, ahead)
+		m, err := f.readPiece(ctx, p[n:stop-off], at, ahead)
 		ahead = nil
 		n += m
-		waited = waited || w
 		if err != nil {
-			return n, waited, err
+			return n, err
 		}
 	}
 	if len(ahead) > 0 {
 		f.Prefetch(ahead...)
 	}
 	if n < len(p) {
-		return n, waited, io.EOF
+		return n, io.EOF
 	}
-	return n, waited, nil
+	return n, nil
 }
 
 // readPiece reads all of p, which lies inside the image and covers at most
 // pieceBlocks blocks.
-func (f *File) readPiece(ctx context.Context, p []byte, off int64, ahead []image.Span) (n int, waited bool, err error) {
+func (f *File) readPiece(ctx context.Context, p []byte, off int64, ahead []image.Span) (n int, err error) {
 	v := &View{file: f, off: off}
 	defer v.Release()
 	if err := v.acquire(int64(len(p)), ahead); err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	for n < len(p) {
-		m, w, err := v.fill(ctx, p[n:], off+int64(n))
+		m, err := v.fill(ctx, p[n:], off+int64(n))
 		n += m
-		waited = waited || w
 		if err != nil {
-			return n, waited, err
+			return n, err
 		}
 	}
-	return n, waited, nil
+	return n, nil
 }
 
 // usable returns the cause when neither File nor Cache can be read any more.
@@ -116,11 +113,18 @@ func (f *File) Cached(p []byte, off int64) (n int) {
 	return n
 }
 
-// Has reports whether the block is in memory or on the disk.
-func (f *File) Has(index int64) bool {
+// Has reports whether all bytes of s, which lies inside the image, are in memory or on
+// the disk.
+func (f *File) Has(s image.Span) bool {
 	f.cache.mu.Lock()
 	defer f.cache.unlock()
-	return f.cache.memory.touch(blockID{f.of, index}) || f.of.onDisk(index)
+	first, end := blockRange(s)
+	for index := first; index < end; index++ {
+		if !f.cache.memory.touch(blockID{f.of, index}) && !f.of.onDisk(index) {
+			return false
+		}
+	}
+	return true
 }
 
 // Add keeps a block whose bytes came another way than by a fetch: from the whole
@@ -150,8 +154,8 @@ func (f *File) Add(index int64, data []byte) bool {
 	return true
 }
 
-// Prefetch fetches the blocks of the spans that are missing, behind all demand,
-// one request for each span unless it is longer than MaxSpan. The interest in a
+// Prefetch fetches the blocks of the spans that are missing, behind all demand, one
+// request for each run of them in a span, however long. The interest in a
 // block ends when it has arrived, by Abandon, or by Close. It never waits.
 func (f *File) Prefetch(spans ...image.Span) {
 	f.cache.mu.Lock()

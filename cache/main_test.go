@@ -176,7 +176,7 @@ func newCache(t testing.TB, v *service, memory int64, streams int) *Cache {
 func expect(t testing.TB, f *File, off, n int64) {
 	t.Helper()
 	p := make([]byte, n)
-	m, _, err := f.ReadAt(t.Context(), p, off)
+	m, err := f.ReadAt(t.Context(), p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.Fatalf("read of %d at %d: %v", n, off, err)
 	}

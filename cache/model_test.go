@@ -117,10 +117,10 @@ func work(t *rapid.T, c *Cache, r *rand.Rand, size int64, failures int) {
 // readSomehow copies into p or reads in place.
 func readSomehow(ctx context.Context, r *rand.Rand, f *File, p []byte, off int64, ahead image.Span) (int, error) {
 	if r.IntN(2) == 0 {
-		n, _, err := f.ReadAt(ctx, p, off, ahead)
+		n, err := f.ReadAt(ctx, p, off, ahead)
 		return n, err
 	}
-	v, _, err := f.View(ctx, off, int64(len(p)), ahead)
+	v, err := f.View(ctx, off, int64(len(p)), ahead)
 	if v == nil {
 		return 0, err
 	}

@@ -26,19 +26,19 @@ type pending struct {
 // interest is how many want the block.
 func (p *pending) interest() int { return p.waiters + len(p.owners) }
 
-// wait returns the block when it has arrived, and whether it had not by now. It
-// ends with ctx; either way the caller releases the slot afterwards.
-func (p *pending) wait(ctx context.Context) (*block, bool, error) {
+// wait returns the block when it has arrived. It ends with ctx; either way the
+// caller releases the slot afterwards.
+func (p *pending) wait(ctx context.Context) (*block, error) {
 	select {
-	case <-p.done:
-		return p.block, false, p.err
+	case <-p.done: // also where ctx has ended
+		return p.block, p.err
 	default:
 	}
 	select {
 	case <-p.done:
-		return p.block, true, p.err
+		return p.block, p.err
 	case <-ctx.Done():
-		return nil, true, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -121,7 +121,7 @@ func (f *File) want(spans []image.Span) {
 					p.fetch.interest++
 				}
 			}
-			if !fresh || len(run) == spanBlocks {
+			if !fresh {
 				c.begin(run, ahead)
 				run = nil
 			}

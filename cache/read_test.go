@@ -30,18 +30,18 @@ func TestReadAtEnds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := make([]byte, tt.n)
-			n, _, err := f.ReadAt(t.Context(), p, tt.off)
+			n, err := f.ReadAt(t.Context(), p, tt.off)
 			if n != tt.want || errors.Is(err, io.EOF) != tt.eof || (err != nil && !tt.eof) {
 				t.Fatalf("got %d, %v", n, err)
 			}
 			expect(t, f, tt.off, tt.n)
 		})
 	}
-	if _, _, err := f.ReadAt(t.Context(), nil, -1); err == nil {
+	if _, err := f.ReadAt(t.Context(), nil, -1); err == nil {
 		t.Error("a negative offset is no error")
 	}
 	empty := open(t, c, "empty", 0)
-	if n, _, err := empty.ReadAt(t.Context(), make([]byte, 1), 0); n != 0 || !errors.Is(err, io.EOF) {
+	if n, err := empty.ReadAt(t.Context(), make([]byte, 1), 0); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("empty image: %d, %v", n, err)
 	}
 }
@@ -184,7 +184,7 @@ func TestImagesAreForgotten(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := f.ReadAt(t.Context(), make([]byte, 1), 0); err == nil {
+		if _, err := f.ReadAt(t.Context(), make([]byte, 1), 0); err == nil {
 			t.Error("a closed file can be read")
 		}
 	}

@@ -31,29 +31,27 @@ type View struct {
 // View returns the bytes [off, off+n) of the image, fewer at its end and then with
 // io.EOF, as ReadAt reads them. n is at most MaxView. The caller releases the View,
 // which is not nil where the error is nil or io.EOF.
-func (f *File) View(ctx context.Context, off, n int64, ahead ...image.Span) (v *View, waited bool, err error) {
+func (f *File) View(ctx context.Context, off, n int64, ahead ...image.Span) (v *View, err error) {
 	if off < 0 || n > MaxView {
-		return nil, false, readError(f.of.id.key.ID, fmt.Errorf("a view of %d bytes at %d", n, off))
+		return nil, readError(f.of.id.key.ID, fmt.Errorf("a view of %d bytes at %d", n, off))
 	}
 	span := image.Span{Off: off, Len: n}.Clip(f.size)
 	v = &View{file: f, off: off}
 	if span.Len > 0 {
 		if err := v.acquire(span.Len, ahead); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		for at := span.Off; at < span.End(); at += BlockSize - at%BlockSize {
-			w, err := v.hold(ctx, at, min(span.End()-at, BlockSize-at%BlockSize))
-			waited = waited || w
-			if err != nil {
+			if err := v.hold(ctx, at, min(span.End()-at, BlockSize-at%BlockSize)); err != nil {
 				v.Release()
-				return nil, waited, err
+				return nil, err
 			}
 		}
 	}
 	if span.Len < n {
 		err = io.EOF
 	}
-	return v, waited, err
+	return v, err
 }
 
 // Slices returns the bytes, block by block. They must not be changed, and not be
@@ -103,62 +101,62 @@ func (v *View) acquire(n int64, ahead []image.Span) error {
 func (v *View) slot(off int64) *slot { return &v.slots[off/BlockSize-v.off/BlockSize] }
 
 // hold adds n bytes at off, of one block, to the view.
-func (v *View) hold(ctx context.Context, off, n int64) (waited bool, err error) {
+func (v *View) hold(ctx context.Context, off, n int64) error {
 	s := v.slot(off)
 	if s.block == nil && s.await == nil {
 		// Of a block that is read in part, the next part is likely to be read soon.
 		// The whole ones would only push others out of memory.
 		s.block = v.file.blockFromDisk(off/BlockSize, n < BlockSpan(off/BlockSize, v.file.size).Len)
 	}
-	b, waited, err := v.file.ready(ctx, s, off/BlockSize)
+	b, err := v.file.ready(ctx, s, off/BlockSize)
 	if err != nil {
-		return waited, err
+		return err
 	}
 	at := off % BlockSize
 	v.parts = append(v.parts, b.data[at:at+n])
 	v.len += n
-	return waited, nil
+	return nil
 }
 
 // fill copies what the block at off has into p, as much as fits. A block that p takes
 // whole comes from the disk without a detour.
-func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, waited bool, err error) {
+func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, err error) {
 	s, index := v.slot(off), off/BlockSize
 	if s.block == nil && s.await == nil {
 		if whole := BlockSpan(index, v.file.size); off == whole.Off && int64(len(p)) >= whole.Len {
 			if v.file.readDisk(index, p[:whole.Len]) {
 				v.len += whole.Len
-				return int(whole.Len), false, nil
+				return int(whole.Len), nil
 			}
 		} else {
 			s.block = v.file.blockFromDisk(index, true)
 		}
 	}
-	b, waited, err := v.file.ready(ctx, s, index)
+	b, err := v.file.ready(ctx, s, index)
 	if err != nil {
-		return 0, waited, err
+		return 0, err
 	}
 	n = copy(p, b.data[off%BlockSize:])
 	v.len += int64(n)
-	return n, waited, nil
+	return n, nil
 }
 
 // ready returns the slot's block when it is there. One that the disk turned out not
 // to have is fetched.
-func (f *File) ready(ctx context.Context, s *slot, index int64) (b *block, waited bool, err error) {
+func (f *File) ready(ctx context.Context, s *slot, index int64) (*block, error) {
 	if s.block == nil && s.await == nil {
 		if err := f.fetch(s, index); err != nil {
-			return nil, false, readError(f.of.id.key.ID, err)
+			return nil, readError(f.of.id.key.ID, err)
 		}
 	}
 	if s.block != nil {
-		return s.block, false, nil
+		return s.block, nil
 	}
-	b, waited, err = s.await.wait(ctx)
+	b, err := s.await.wait(ctx)
 	if err != nil {
-		return nil, waited, readError(f.of.id.key.ID, err)
+		return nil, readError(f.of.id.key.ID, err)
 	}
-	return b, waited, nil
+	return b, nil
 }
 
 // fetch makes the slot wait for a block that the disk turned out not to have.

@@ -24,6 +24,7 @@ type Whole interface {
 type Options struct {
 	Cache   *cache.Cache
 	Whole   Whole
+	Pace    *Pace        // the source of Cache; nil: as many requests at once as Streams allow
 	Service string       // identity of the service in the keys of its images
 	Memory  int64        // budget of the cache in bytes: half of it bounds all windows together
 	Streams int          // most data transfers at once in the client; less than 1 counts as 1
@@ -39,6 +40,14 @@ const (
 	// recount is how old the number of streaming readers may be: counting them
 	// at each read would cost more than it tells.
 	recount = time.Second
+
+	// span is how many bytes of the largest window each stream has. 4 MiB: at 50 MB/s
+	// such a request lasts 80 ms, so that a round trip of 20 ms is the smaller part.
+	span = 4 << 20
+
+	// leastShare is how many requests a reader's window is divided into however many
+	// readers there are, if that many pay.
+	leastShare = 4
 
 	// mostLead is how far a spool may be ahead of its furthest reader at most, in
 	// bytes: at 400 MB/s it covers 80 ms in which nobody reads.
@@ -72,8 +81,8 @@ func New(o Options) *Engine {
 	}
 	e := &Engine{
 		o: o, log: o.Logger,
-		// Half of the streams are for prefetch: one request for each keeps them busy.
-		window:  max(1, int64(o.Streams)/2) * cache.MaxSpan,
+		// Half of the streams are for what is fetched ahead.
+		window:  max(1, int64(o.Streams)/2) * span,
 		places:  newPlaces(max(1, o.Streams-1)),
 		readers: map[*Reader]struct{}{},
 		spools:  map[image.Key]*spool{},
@@ -113,10 +122,16 @@ func (e *Engine) Close() {
 	e.streams.Wait()
 }
 
-// limit returns how many bytes may be ahead of one reader now: its share of half
-// of the memory. Half, because a block that was read is as new as one that was just
-// fetched: both kinds pass through memory between a fetch and its reader.
-func (e *Engine) limit(now time.Time) int64 {
+// means returns what one reader may use now. Ahead of it may be its share of half of
+// the memory: a block that was read is as new as one that was just fetched, and both
+// kinds pass through memory between a fetch and its reader. Its requests are its share
+// of those that pay, but not so few that they become longer than another reader wants
+// to wait for a place.
+func (e *Engine) means(now time.Time) means {
+	requests := max(1, int64(e.o.Streams)/2)
+	if e.o.Pace != nil {
+		requests = e.o.Pace.Requests()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if now.Sub(e.counted) >= recount {
@@ -128,7 +143,11 @@ func (e *Engine) limit(now time.Time) int64 {
 			}
 		}
 	}
-	return min(e.o.Memory/2/int64(max(1, e.streaming)), e.window)
+	readers := int64(max(1, e.streaming))
+	return means{
+		bytes:    min(e.o.Memory/2/readers, e.window),
+		requests: max(requests/readers, min(requests, leastShare)),
+	}
 }
 
 // began notes a reader that has opened its first window: the others make room at

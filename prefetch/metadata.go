@@ -158,7 +158,7 @@ func (c cachedBytes) ReadAt(p []byte, off int64) (int, error) {
 // fetchMetadata fetches spans of metadata, unless memory is so short that they
 // would not stay until they are read.
 func (r *Reader) fetchMetadata(spans []image.Span) {
-	if len(spans) > 0 && r.engine.limit(time.Now()) >= metadataMost {
+	if len(spans) > 0 && r.engine.means(time.Now()).bytes >= metadataMost {
 		r.file.Prefetch(spans...)
 	}
 }

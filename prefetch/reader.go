@@ -47,13 +47,13 @@ func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	r.fetchMetadata(r.metadata.before(r.file, r.img.DiskFormat, off, int64(len(p))))
 	var store [mostSpans]image.Span
-	n, waited, err := r.file.ReadAt(ctx, p, off, r.note(store[:0], off, int64(len(p)))...)
+	n, err := r.file.ReadAt(ctx, p, off, r.note(store[:0], off, int64(len(p)))...)
 	if image.Is(err, image.NoRanges) {
 		m, err := r.readSpool(ctx, p[n:], off+int64(n))
 		return n + m, err
 	}
 	if err == nil {
-		r.made(store[:0], off, int64(n), waited)
+		r.fetchMetadata(r.metadata.after(r.file, off))
 	}
 	return n, err
 }
@@ -86,7 +86,7 @@ func (r *Reader) View(ctx context.Context, p []byte, off int64) (*Bytes, error) 
 	}
 	r.fetchMetadata(r.metadata.before(r.file, r.img.DiskFormat, off, int64(len(p))))
 	var store [mostSpans]image.Span
-	v, waited, err := r.file.View(ctx, off, int64(len(p)), r.note(store[:0], off, int64(len(p)))...)
+	v, err := r.file.View(ctx, off, int64(len(p)), r.note(store[:0], off, int64(len(p)))...)
 	switch {
 	case image.Is(err, image.NoRanges):
 		n, err := r.readSpool(ctx, p, off)
@@ -94,7 +94,7 @@ func (r *Reader) View(ctx context.Context, p []byte, off int64) (*Bytes, error) 
 	case v == nil:
 		return nil, err
 	case err == nil:
-		r.made(store[:0], off, v.Len(), waited)
+		r.fetchMetadata(r.metadata.after(r.file, off))
 	}
 	return &Bytes{parts: v.Slices(), view: v}, err
 }
@@ -118,19 +118,20 @@ func (r *Reader) readSpool(ctx context.Context, p []byte, off int64) (int, error
 
 // note tells the window of a read and returns what to fetch ahead.
 func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
-	n = image.Span{Off: off, Len: n}.Clip(r.file.Size()).Len
-	if off < 0 || n <= 0 {
+	read := image.Span{Off: off, Len: n}.Clip(r.file.Size())
+	if off < 0 || read.Len <= 0 {
 		return want
 	}
 	now := time.Now()
-	limit := r.engine.limit(now)
+	means := r.engine.means(now)
+	wait := !r.file.Has(read)
 	r.mu.Lock()
-	if !r.window.streaming() && r.metadata.holds(image.Span{Off: off, Len: n}) {
+	if !r.window.streaming() && r.metadata.holds(read) {
 		// Whoever reads the tables of a disk goes elsewhere next.
 		r.mu.Unlock()
 		return want
 	}
-	want, drop := r.window.note(want, off, n, limit)
+	want, drop := r.window.note(want, off, read.Len, wait, means)
 	streaming := r.window.streaming()
 	r.mu.Unlock()
 	if drop.Len > 0 {
@@ -142,22 +143,6 @@ func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
 		}
 	}
 	return want
-}
-
-// made is told a read that has been made, and whether it had to wait, and fetches
-// what that is a reason to fetch.
-func (r *Reader) made(want []image.Span, off, n int64, waited bool) {
-	r.fetchMetadata(r.metadata.after(r.file, off))
-	if !waited {
-		return
-	}
-	limit := r.engine.limit(time.Now())
-	r.mu.Lock()
-	want = r.window.waited(want, off, n, limit)
-	r.mu.Unlock()
-	if len(want) > 0 {
-		r.file.Prefetch(want...)
-	}
 }
 
 // streams reports whether the reader has used a window of late.

@@ -115,7 +115,7 @@ func TestReadersShareTheMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &service{}
 		e := newEngine(t, v, 64*mib, 16)
-		if got := e.limit(time.Now()); got != 32*mib {
+		if got := e.means(time.Now()).bytes; got != 32*mib {
 			t.Errorf("limit %d for nobody", got)
 		}
 		for _, id := range []string{"a", "b", "c", "d"} {
@@ -123,15 +123,15 @@ func TestReadersShareTheMemory(t *testing.T) {
 			expect(t, r, 0, unit)
 			expect(t, r, unit, unit)
 		}
-		if got := e.limit(time.Now()); got != 8*mib {
+		if got := e.means(time.Now()).bytes; got != 8*mib {
 			t.Errorf("limit %d for each of four", got)
 		}
 		time.Sleep(2 * recent)
-		if got := e.limit(time.Now()); got != 32*mib {
+		if got := e.means(time.Now()).bytes; got != 32*mib {
 			t.Errorf("limit %d when all are idle", got)
 		}
 		small := newEngine(t, &service{}, gib, 1)
-		if got := small.limit(time.Now()); got != 4*mib {
+		if got := small.means(time.Now()).bytes; got != 4*mib {
 			t.Errorf("limit %d with one stream", got)
 		}
 	})

@@ -53,29 +53,55 @@ func (t *track) unread() image.Span {
 	}
 }
 
-// plan appends the spans that bring the run its window, of at most limit bytes.
+// setMark says where the window may double next: a quarter of it further on.
+func (t *track) setMark() {
+	if t.isForward() {
+		t.mark = t.high + t.length/4
+	} else {
+		t.mark = t.low - t.length/4
+	}
+}
+
+// beyondMark reports whether the read of n bytes at off reaches beyond the mark.
+func (t *track) beyondMark(off, n int64) bool {
+	if t.isForward() {
+		return off+n > t.mark
+	}
+	return off < t.mark
+}
+
+// plan appends the spans that bring the run its window, as long as the means allow.
 // They are whole chunks, but for the end of the image: several requests are under way
 // at once, and none is smaller than pays.
-func (t *track) plan(want []image.Span, limit, size int64) []image.Span {
-	t.length = min(t.length, max(limit, cache.BlockSize))
-	length := min(t.length, limit) / cache.BlockSize * cache.BlockSize
+func (t *track) plan(want []image.Span, m means, size int64) []image.Span {
+	t.length = min(t.length, max(m.bytes, cache.BlockSize))
+	length := wholeBlocks(min(t.length, m.bytes))
 	if length <= 0 {
 		return want
 	}
-	chunk := max(length/mostChunks, min(wideChunk, length/4))
-	chunk = min(max(chunk/cache.BlockSize*cache.BlockSize, smallChunk), length)
+	chunk := min(max(wholeBlocks(max(length/m.requests, min(wideChunk, length/4))), smallChunk), length)
 	if t.isForward() {
-		return t.planForward(want, length, min(chunk, cache.MaxSpan), size)
+		return t.planForward(want, length, chunk, size, m.requests)
 	}
 	return t.planBackward(want, length, min(chunk, backChunk))
 }
 
-func (t *track) planForward(want []image.Span, length, chunk, size int64) []image.Span {
+func wholeBlocks(n int64) int64 { return n / cache.BlockSize * cache.BlockSize }
+
+// planForward divides the end of the image so that the last requests end together, as
+// far as they may be short: whoever is left alone at the end has the link alone.
+func (t *track) planForward(want []image.Span, length, chunk, size, requests int64) []image.Span {
 	// The block that holds the end of the last read came with that read.
 	from := max(t.ahead, cache.Blocks(t.high)*cache.BlockSize)
-	to := min(t.high/cache.BlockSize*cache.BlockSize+length, size)
-	for from < to && (to-from >= chunk || to == size) {
-		n := min(chunk, to-from)
+	to := min(wholeBlocks(t.high)+length, size)
+	for from < to {
+		n := min(chunk, max(wholeBlocks((size-from)/(2*requests)), wideChunk))
+		if to-from < n {
+			if to < size {
+				break
+			}
+			n = to - from
+		}
 		want = append(want, image.Span{Off: from, Len: n})
 		from += n
 	}
@@ -84,7 +110,7 @@ func (t *track) planForward(want []image.Span, length, chunk, size int64) []imag
 }
 
 func (t *track) planBackward(want []image.Span, length, chunk int64) []image.Span {
-	from := min(t.ahead, t.low) / cache.BlockSize * cache.BlockSize
+	from := wholeBlocks(min(t.ahead, t.low))
 	to := max(0, cache.Blocks(t.low-length)*cache.BlockSize)
 	for from > to && (from-to >= chunk || to == 0) {
 		n := min(chunk, from-to)

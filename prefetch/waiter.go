@@ -100,7 +100,7 @@ func (s *spool) await(ctx context.Context, p []byte, off int64) (int, error) {
 	// What a stream brings it brings under this lock: a block is either cached now
 	// or still to come.
 	end := off
-	for index := off / cache.BlockSize; end < off+int64(len(p)) && !s.file.Has(index); index++ {
+	for index := off / cache.BlockSize; end < off+int64(len(p)) && !s.file.Has(cache.BlockSpan(index, s.file.Size())); index++ {
 		w.need = append(w.need, index)
 		end = (index + 1) * cache.BlockSize
 	}

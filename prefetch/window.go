@@ -15,18 +15,20 @@ const (
 	// at least: with fewer, the next read reaches past what the last one fetched.
 	firstReads = 4
 
+	// wholeReads is the same for a run that begins where the image does with reads of
+	// wholeRead bytes or more: who reads so mostly reads the image to its end, and
+	// each doubling would cost a round trip.
+	wholeReads = 16
+	wholeRead  = 512 << 10
+
 	// smallChunk is the smallest request ahead of a reader, in bytes (but at the
 	// end of the image): two blocks, the most that a lone small read may cost.
 	smallChunk = 2 * cache.BlockSize
 
 	// wideChunk is the smallest request ahead of a reader whose window holds four of
-	// them, in bytes: behind 20 ms of round trip and 50 MB/s a connection works two
-	// thirds of its time at 2 MiB, so that 16 fill 400 MB/s.
-	wideChunk = 2 << 20
-
-	// mostChunks is how many requests a large window is divided into at most: more
-	// than fill a link only cost the service more.
-	mostChunks = 16
+	// them, in bytes: behind 20 ms of round trip and 50 MB/s a connection works half
+	// of its time at 1 MiB.
+	wideChunk = 1 << 20
 
 	// backChunk is the largest request ahead of a backward reader, in bytes. A
 	// body comes in ascending order, so its end, which that reader needs first,
@@ -52,8 +54,9 @@ const (
 //
 // Reads that continue each other form a track. A first read fetches nothing ahead,
 // so a random reader never does; the second opens a window of firstWindow, which
-// doubles when a reader had to wait although the window had been in force, up to
-// the limit it is told.
+// doubles when a reader has to wait although a quarter of the window has been read
+// since the last time, up to the limit it is told. So never more than about four times
+// of what was read is fetched ahead of it.
 type window struct {
 	size   int64 // of the image, bytes
 	clock  int64 // accesses so far
@@ -68,15 +71,20 @@ type track struct {
 	backward  int   // successive reads that went on before it began
 	length    int64 // of the window, bytes; 0 while nothing is fetched ahead
 	ahead     int64 // fetched ahead up to here (backward: down to here), bytes
-	mark      int64 // a wait beyond this offset doubles the window
+	mark      int64 // a wait for bytes beyond this offset doubles the window
 	used      int64 // clock of the last access
 }
 
-// note is told a read of n bytes at off, inside the image, before it is made, and
-// how many bytes may be ahead of this handle's readers. It appends the spans to
-// fetch ahead to want, the most urgent first, and returns what was fetched ahead
-// for a run that is forgotten now.
-func (w *window) note(want []image.Span, off, n, limit int64) (ahead []image.Span, drop image.Span) {
+// means are what the readers of one handle may use now.
+type means struct {
+	bytes    int64 // ahead of them
+	requests int64 // at once for each run, about
+}
+
+// note is told a read of n bytes at off, inside the image, before it is made, whether
+// it has to wait, and the means. It appends the spans to fetch ahead to want, the most
+// urgent first, and returns what was fetched ahead for a run that is forgotten now.
+func (w *window) note(want []image.Span, off, n int64, wait bool, m means) (ahead []image.Span, drop image.Span) {
 	if n <= 0 {
 		return want, image.Span{}
 	}
@@ -108,31 +116,16 @@ func (w *window) note(want []image.Span, off, n, limit int64) (ahead []image.Spa
 			return want, image.Span{}
 		}
 		t.length = max(firstWindow, firstReads*t.last)
-		want = t.plan(want, w.share(limit), w.size)
-		t.mark = t.ahead
-		return want, image.Span{}
+		if t.isForward() && t.low == 0 && t.last >= wholeRead {
+			t.length = wholeReads * t.last
+		}
+		t.setMark()
+	} else if wait && t.beyondMark(off, n) {
+		t.length *= 2
+		t.setMark()
 	}
-	return t.plan(want, w.share(limit), w.size), image.Span{}
-}
-
-// waited is told that the read of n bytes at off had to wait, after it was made. It
-// appends the spans to fetch now that the window is larger, if it is.
-func (w *window) waited(want []image.Span, off, n, limit int64) []image.Span {
-	t := w.find(off, n)
-	if t == nil || t.length == 0 {
-		return want
-	}
-	if t.isForward() && off+n <= t.mark || !t.isForward() && off >= t.mark {
-		return want
-	}
-	share := w.share(limit)
-	if t.length >= share {
-		return want
-	}
-	t.length = min(2*t.length, share)
-	want = t.plan(want, share, w.size)
-	t.mark = t.ahead
-	return want
+	m.bytes = w.share(m.bytes)
+	return t.plan(want, m, w.size), image.Span{}
 }
 
 // streaming reports whether a run of the handle is fetched ahead of.

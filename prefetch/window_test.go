@@ -18,18 +18,18 @@ const (
 
 // player plays reads against a window and keeps the books.
 type player struct {
-	fatal func(format string, args ...any)
-	w     window
-	limit int64
-	had   map[int64]bool // blocks that were read or fetched ahead
-	ahead int64          // bytes fetched ahead in all
-	spans []image.Span
-	found int // reads whose blocks all were there already
-	reads int
+	fatal           func(format string, args ...any)
+	w               window
+	limit, requests int64
+	had             map[int64]bool // blocks that were read or fetched ahead
+	ahead           int64          // bytes fetched ahead in all
+	spans           []image.Span
+	found           int // reads whose blocks all were there already
+	reads           int
 }
 
 func play(fatal func(string, ...any), size, limit int64) *player {
-	return &player{fatal: fatal, w: window{size: size}, limit: limit, had: map[int64]bool{}}
+	return &player{fatal: fatal, w: window{size: size}, limit: limit, requests: 16, had: map[int64]bool{}}
 }
 
 // take checks what the window asks for.
@@ -38,7 +38,7 @@ func (p *player) take(want []image.Span) {
 		if s.Off < 0 || s.Len <= 0 || s.End() > p.w.size {
 			p.fatal("span %+v outside of %d bytes", s, p.w.size)
 		}
-		if s.Len > cache.MaxSpan || s.Off%cache.BlockSize != 0 {
+		if s.Off%cache.BlockSize != 0 {
 			p.fatal("span %+v", s)
 		}
 		p.ahead += s.Len
@@ -72,23 +72,20 @@ func (p *player) read(off, n int64, wait bool) {
 	if n <= 0 {
 		return
 	}
-	want, drop := p.w.note(nil, off, n, p.limit)
-	if drop.Len < 0 || drop.Len > 0 && (drop.Off < 0 || drop.End() > p.w.size) {
-		p.fatal("drop %+v", drop)
-	}
-	p.reads++
 	all := true
 	for i := off / cache.BlockSize; i*cache.BlockSize < off+n; i++ {
 		all = all && p.had[i]
 		p.had[i] = true
 	}
+	p.reads++
 	if all {
 		p.found++
 	}
-	p.take(want)
-	if !all || wait {
-		p.take(p.w.waited(nil, off, n, p.limit))
+	want, drop := p.w.note(nil, off, n, !all || wait, means{p.limit, p.requests})
+	if drop.Len < 0 || drop.Len > 0 && (drop.Off < 0 || drop.End() > p.w.size) {
+		p.fatal("drop %+v", drop)
 	}
+	p.take(want)
 }
 
 func TestFirstReadFetchesNothingAhead(t *testing.T) {
@@ -135,12 +132,40 @@ func TestWindowDoublesOnlyForWaits(t *testing.T) {
 	}
 }
 
+func TestWholeImageBeginsWide(t *testing.T) {
+	for _, tt := range []struct{ off, n, want int64 }{
+		{0, 512 * kib, 8 * mib},
+		{0, 256 * kib, 1 * mib},
+		{gib / 2, 512 * kib, 2 * mib},
+	} {
+		p := play(t.Fatalf, gib, 64*mib)
+		p.read(tt.off, tt.n, true)
+		p.read(tt.off+tt.n, tt.n, true)
+		if p.ahead != tt.want {
+			t.Errorf("%d KiB ahead of two reads of %d KiB at %d MiB", p.ahead/kib, tt.n/kib, tt.off/mib)
+		}
+	}
+}
+
+// TestFewRequestsAreLong: where the service wants few requests, the window is divided
+// into that many.
+func TestFewRequestsAreLong(t *testing.T) {
+	p := play(t.Fatalf, gib, 64*mib)
+	p.requests = 2
+	for off := int64(0); off < gib; off += 512 * kib {
+		p.read(off, 512*kib, true)
+	}
+	if n := len(p.spans); n > 64 {
+		t.Errorf("%d requests for 1 GiB", n)
+	}
+}
+
 func TestSequentialNeedsFewRequests(t *testing.T) {
 	p := play(t.Fatalf, gib, 64*mib)
 	for off := int64(0); off < gib; off += 128 * kib {
 		p.read(off, 128*kib, true)
 	}
-	if n := len(p.spans); n > 320 { // 256 of 4 MiB, and those of the growing window
+	if n := len(p.spans); n > 350 { // 256 of 4 MiB, and those of the growing window and of the end
 		t.Errorf("%d requests for 1 GiB", n)
 	}
 	if p.ahead > gib {
@@ -225,11 +250,11 @@ func TestPatterns(t *testing.T) {
 
 func TestForgottenRunsDropWhatIsAhead(t *testing.T) {
 	w := window{size: 100 * gib}
-	w.note(nil, 0, 128*kib, gib)
-	w.note(nil, 128*kib, 128*kib, gib)
+	w.note(nil, 0, 128*kib, true, means{gib, 16})
+	w.note(nil, 128*kib, 128*kib, true, means{gib, 16})
 	var dropped image.Span
 	for i := int64(1); i <= maxTracks; i++ {
-		if _, drop := w.note(nil, i*gib, 4*kib, gib); drop.Len > 0 {
+		if _, drop := w.note(nil, i*gib, 4*kib, true, means{gib, 16}); drop.Len > 0 {
 			dropped = drop
 		}
 	}

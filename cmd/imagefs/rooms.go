@@ -73,9 +73,10 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		service.Close()
 		return nil, errors.Join(err, drafts.Close())
 	}
-	r.cache = cache.New(cache.Options{Memory: c.Memory, Streams: c.Streams, Source: service, Disk: r.disk, Logger: log})
+	pace := prefetch.NewPace(service, c.Streams)
+	r.cache = cache.New(cache.Options{Memory: c.Memory, Streams: c.Streams, Source: pace, Disk: r.disk, Logger: log})
 	r.engine = prefetch.New(prefetch.Options{
-		Cache: r.cache, Whole: service, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
+		Cache: r.cache, Whole: service, Pace: pace, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
 	})
 	r.catalog = catalog.New(catalog.Options{
 		Lister: lister{service}, Records: service, Project: service.Project(), TTL: c.ListTTL, Logger: log,

@@ -1,0 +1,118 @@
+package prefetch
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// busy is a service whose processors need a while for each request, one after another.
+type busy struct {
+	*service
+	processors chan struct{}
+	each       time.Duration
+}
+
+func newBusy(v *service, processors int, each time.Duration) *busy {
+	return &busy{service: v, processors: make(chan struct{}, processors), each: each}
+}
+
+func (b *busy) OpenSpan(ctx context.Context, img image.Image, s image.Span) (io.ReadCloser, error) {
+	b.processors <- struct{}{}
+	time.Sleep(b.each)
+	<-b.processors
+	return b.service.OpenSpan(ctx, img, s)
+}
+
+// ask makes n requests at once, each of some mebibytes, again and again.
+func ask(t *testing.T, p *Pace, n, times int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for range times {
+				body, err := p.OpenSpan(t.Context(), record("a", gib), image.Span{Len: 4 * mib})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, body, make([]byte, mib)); err != nil {
+					t.Error(err)
+				}
+				if err := body.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestPaceOfAFarService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(&service{blank: true, latency: 20 * time.Millisecond, rate: 50 << 20}, 32)
+		if got := p.Requests(); got != first {
+			t.Errorf("%d requests before anything is known", got)
+		}
+		ask(t, p, 1, 50) // who reads alone says nothing about many
+		if got := p.Requests(); got != first {
+			t.Errorf("%d requests after one reader", got)
+		}
+		ask(t, p, 8, 4)
+		if got := p.Requests(); got < 15 {
+			t.Errorf("%d requests where more cost nothing", got)
+		}
+	})
+}
+
+func TestPaceOfABusyService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBusy(&service{blank: true, rate: 1 << 30}, 1, 10*time.Millisecond)
+		p := NewPace(v, 32)
+		ask(t, p, 16, 4)
+		if got := p.Requests(); got > 4 {
+			t.Errorf("%d requests where each waits for the others", got)
+		}
+		// It has more processors now.
+		v.processors = make(chan struct{}, 16)
+		for range 10 {
+			ask(t, p, int(p.Requests()), 4)
+		}
+		if got := p.Requests(); got < 15 {
+			t.Errorf("%d requests where they do not wait any more", got)
+		}
+	})
+}
+
+func TestPaceForgetsAShorterWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &service{blank: true, latency: time.Millisecond, rate: 1 << 30}
+		p := NewPace(v, 32)
+		ask(t, p, 16, 4)
+		v.latency = 100 * time.Millisecond
+		ask(t, p, 4, 20)
+		if got := p.Requests(); got > 4 {
+			t.Errorf("%d requests while it looks like a queue", got)
+		}
+		for range 5 {
+			time.Sleep(unloadedFor)
+			ask(t, p, int(p.Requests()), 20)
+		}
+		if got := p.Requests(); got < 15 {
+			t.Errorf("%d requests at a distance that has been there for minutes", got)
+		}
+	})
+}
+
+func TestPaceOfFewStreams(t *testing.T) {
+	for streams := range 4 {
+		if got := NewPace(&service{}, streams).Requests(); got != 1 {
+			t.Errorf("%d requests with %d streams", got, streams)
+		}
+	}
+}
