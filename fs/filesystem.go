@@ -67,7 +67,7 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 		drafts:   make(map[string]*draft),
 	}
 	f.notifier = newNotifier()
-	f.passthrough = newPassthrough(rooms.Copies)
+	f.passthrough = newPassthrough(rooms.Copies, f.log)
 	f.root = &rootNode{fs: f}
 	return f
 }

@@ -1,7 +1,9 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"syscall"
@@ -23,10 +25,11 @@ const stackDepth = 1
 // It registers them itself. go-fuse would count handles by inode, but takes one
 // from its count for each handle that is closed, passed through or not, and only
 // after our Release: an open in between would have its registration pulled away.
-// And it gives up for good, silently, at the first refusal.
+// And it gives up for good, silently, at the first refusal, whatever the reason.
 type passthrough struct {
 	copies Copies // nil: none
-	kernel *fuse.Server
+	log    *slog.Logger
+	kernel registrar
 
 	mu      sync.Mutex // guards the fields below
 	off     string     // why nothing is passed through; "" while it is
@@ -37,6 +40,12 @@ type passthrough struct {
 	answers map[<-chan struct{}]int32
 }
 
+// registrar is the part of a fuse.Server that registers local copies.
+type registrar interface {
+	RegisterBackingFd(m *fuse.BackingMap) (id int32, errno syscall.Errno)
+	UnregisterBackingFd(id int32) syscall.Errno
+}
+
 // backing is a local copy that the kernel reads for a node's open handles.
 type backing struct {
 	id      int32  // what the kernel calls it
@@ -45,8 +54,8 @@ type backing struct {
 	release func()
 }
 
-func newPassthrough(copies Copies) *passthrough {
-	p := &passthrough{copies: copies, answers: make(map[<-chan struct{}]int32)}
+func newPassthrough(copies Copies, log *slog.Logger) *passthrough {
+	p := &passthrough{copies: copies, log: log, answers: make(map[<-chan struct{}]int32)}
 	if copies == nil {
 		p.off = "there is no cache on disk"
 	}
@@ -66,34 +75,50 @@ func (p *passthrough) probe(kernel *fuse.Server) {
 	}
 	fd, err := unix.Open(p.copies.Directory(), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return // a filesystem that has no such files: the first copy will tell
+		return // a filesystem that has no such files: the copies will tell
 	}
 	defer unix.Close(fd) //nolint:errcheck // a file without name and bytes
-	if id, ok := p.register(fd); ok {
+	id, err := p.register(fd)
+	switch {
+	case err == nil:
 		p.unregister(id)
+	case errors.Is(err, syscall.ELOOP):
+		p.turnOff(fmt.Sprintf("%s lies on a filesystem over another, such as overlayfs", p.copies.Directory()))
 	}
 }
 
-func (p *passthrough) register(fd int) (id int32, ok bool) {
+func (p *passthrough) register(fd int) (id int32, err error) {
 	id, errno := p.kernel.RegisterBackingFd(&fuse.BackingMap{Fd: int32(fd)})
-	switch errno {
-	case 0:
-		return id, true
-	case syscall.EPERM:
-		p.turnOff("the daemon lacks CAP_SYS_ADMIN")
-	case syscall.ELOOP:
-		p.turnOff(fmt.Sprintf("%s lies on a filesystem over another, such as overlayfs", p.copies.Directory()))
-	default:
-		p.turnOff("the kernel refused: " + errno.Error())
+	if errno == 0 {
+		return id, nil
 	}
-	return 0, false
+	if why := never(errno); why != "" {
+		p.turnOff(why)
+	}
+	return 0, errno
+}
+
+// never returns why the kernel, which refused a copy with errno, will refuse every
+// other: the daemon may not ask (EPERM; EACCES from a security module), or the
+// kernel, the copies' filesystem (ENOTTY, EOPNOTSUPP) or this form of the question
+// (EINVAL) is not made for it. It returns "" where the kernel may take another copy,
+// or the same one later: it is short of something (ENOMEM, ENOSPC), or the fault is
+// that of the one file (ELOOP, EISDIR).
+func never(errno syscall.Errno) string {
+	switch errno {
+	case syscall.EPERM:
+		return "the daemon lacks CAP_SYS_ADMIN"
+	case syscall.EACCES, syscall.ENOTTY, syscall.EOPNOTSUPP, syscall.EINVAL:
+		return "the kernel refused: " + errno.Error()
+	}
+	return ""
 }
 
 func (p *passthrough) unregister(id int32) {
 	p.kernel.UnregisterBackingFd(id) //nolint:errcheck // fails when the mount is gone, and the registration with it
 }
 
-// turnOff is for good: what the kernel refused once it will refuse again.
+// turnOff is for good.
 func (p *passthrough) turnOff(why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,23 +142,23 @@ func (p *passthrough) back(img image.Image) *backing {
 	if f == nil {
 		return nil
 	}
-	id, ok := p.registerFile(f)
-	if !ok {
+	id, err := p.registerFile(f)
+	if err != nil {
+		p.log.Debug("the kernel does not take a copy", "image", img.ID, "error", err)
 		release()
 		return nil
 	}
 	return &backing{id: id, image: img.ID, release: release}
 }
 
-func (p *passthrough) registerFile(f *os.File) (id int32, ok bool) {
+func (p *passthrough) registerFile(f *os.File) (id int32, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
-	if err := conn.Control(func(fd uintptr) { id, ok = p.register(int(fd)) }); err != nil {
-		return 0, false
-	}
-	return id, ok
+	var refused error
+	err = conn.Control(func(fd uintptr) { id, refused = p.register(int(fd)) })
+	return id, errors.Join(err, refused)
 }
 
 // end gives the copy back. nil is allowed.

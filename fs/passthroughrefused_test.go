@@ -2,58 +2,96 @@ package fs
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// Where the kernel refuses a copy, the file is read through the daemon.
+// refusing is a kernel that answers every registration alike.
+type refusing struct {
+	errno syscall.Errno // 0: it takes the copy
+	asked int
+}
+
+func (k *refusing) RegisterBackingFd(*fuse.BackingMap) (int32, syscall.Errno) {
+	k.asked++
+	return 1, k.errno
+}
+
+func (k *refusing) UnregisterBackingFd(int32) syscall.Errno { return 0 }
+
+// A refusal that would be met by every copy turns passthrough off, and the kernel is
+// asked no more; after any other the next open asks again.
 func TestPassthroughRefused(t *testing.T) {
-	h := newHouse()
-	c := copiesOf(t, h)
-	img := h.add("disk", remoteBytes)
-	if err := os.Mkdir(c.path(img), 0o700); err != nil { // a directory cannot be read from
+	for errno, off := range map[syscall.Errno]bool{
+		unix.EPERM: true, unix.EACCES: true, unix.ENOTTY: true, unix.EOPNOTSUPP: true, unix.EINVAL: true,
+		unix.ENOMEM: false, unix.ENOSPC: false, unix.EMFILE: false, unix.ENFILE: false, unix.EINTR: false,
+		unix.ELOOP: false, unix.EISDIR: false, unix.EBADF: false,
+	} {
+		t.Run(unix.ErrnoName(errno), func(t *testing.T) {
+			h := newHouse()
+			c := copiesOf(t, h)
+			img := h.add("disk", remoteBytes)
+			c.add(img, localBytes)
+			p, k := newPassthrough(c, slog.New(slog.DiscardHandler)), &refusing{errno: errno}
+			p.kernel = k
+			if b := p.back(img); b != nil || c.holds() != 0 {
+				t.Errorf("backed by %+v, %d copies are held", b, c.holds())
+			}
+			if why := p.isOff(); (why != "") != off {
+				t.Errorf("off because %q", why)
+			}
+			k.errno = 0
+			b := p.back(img)
+			if (b == nil) != off || (k.asked == 1) != off {
+				t.Errorf("then backed by %+v, asked %d times", b, k.asked)
+			}
+			p.end(b)
+		})
+	}
+}
+
+// overlay mounts a filesystem over another until the test ends. False: it may not.
+func overlay(t *testing.T) (dir string, ok bool) {
+	t.Helper()
+	base := t.TempDir()
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(base, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir = base + "/merged"
+	err := unix.Mount("overlay", dir, "overlay", 0, "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work")
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return dir, false
+	case err != nil:
 		t.Fatal(err)
 	}
-	m := mountHouse(t, h)
-	for range 2 {
-		m.want("disk", remoteBytes)
-	}
-	if off := m.server.Passthrough().Off; off == "" {
-		t.Error("passthrough is on")
-	}
-	if c.out > 1 {
-		t.Errorf("asked for %d copies after the refusal", c.out-1)
-	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, true
 }
 
 // On a filesystem over another, the mount says so at once.
 func TestPassthroughOnOverlay(t *testing.T) {
 	h := newHouse()
 	c := copiesOf(t, h)
-	dir := t.TempDir()
-	for _, name := range []string{"lower", "upper", "work", "merged"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.dir = dir + "/merged"
-	err := unix.Mount("overlay", c.dir, "overlay", 0, "lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work")
+	dir, mounted := overlay(t)
 	want := "overlayfs"
-	if errors.Is(err, unix.EPERM) {
+	if !mounted {
 		want = "CAP_SYS_ADMIN"
-	} else if err != nil {
-		t.Fatal(err)
-	} else {
-		defer func() {
-			if err := unix.Unmount(c.dir, 0); err != nil {
-				t.Error(err)
-			}
-		}()
 	}
+	c.dir = dir
 	img := h.add("disk", remoteBytes)
 	c.add(img, localBytes)
 	m := mountHouseFor(t, h)
@@ -65,6 +103,27 @@ func TestPassthroughOnOverlay(t *testing.T) {
 		t.Errorf("log:\n%s", log)
 	}
 	m.want("disk", remoteBytes)
+}
+
+// A copy that alone lies on a filesystem over another is read through the daemon, the
+// others are passed through.
+func TestOneCopyOnOverlay(t *testing.T) {
+	p := mountPassable(t, newHouse())
+	dir, mounted := overlay(t)
+	if !mounted {
+		return // and who may not do that has nothing passed through
+	}
+	img := p.add("other", remoteBytes)
+	p.copies.add(img, localBytes)
+	text := must(os.ReadFile(p.copies.path(img)))
+	if err := errors.Join(os.WriteFile(dir+"/copy", text, 0o600), os.Remove(p.copies.path(img)), os.Symlink(dir+"/copy", p.copies.path(img))); err != nil {
+		t.Fatal(err)
+	}
+	p.want("other", remoteBytes)
+	p.want("disk", p.read)
+	if off := p.server.Passthrough().Off; off != "" {
+		t.Errorf("passthrough is off because %q", off)
+	}
 }
 
 // Copies are given back when the connection is aborted and files stay open.
