@@ -80,6 +80,9 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 			if err := l.warm(ctx); err != nil {
 				return res, err
 			}
+			if err := backMemory(l.options.size); err != nil {
+				return res, err
+			}
 			v, err := bounded(ctx, c)
 			switch {
 			case errors.Is(err, errTooLong) && !strings.HasPrefix(c.name, imagefs):
