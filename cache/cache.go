@@ -36,9 +36,11 @@ type Cache struct {
 	streams int
 	piece   int64 // most blocks that one read holds or waits for at a time
 
+	unwritten chan struct{} // one for each block that waits for the disk
+
 	ctx    context.Context // ends with Close; parent of every fetch
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // running fetches
+	wg     sync.WaitGroup // running fetches and writers
 
 	mu       sync.Mutex // guards the fields below and everything they lead to
 	closed   bool
@@ -74,6 +76,9 @@ type contents struct {
 	files    int         // open Files
 	resident int         // blocks in the memory tier
 	pending  map[int64]*pending
+
+	unwritten []unwritten
+	writing   bool // unwritten has its goroutine
 }
 
 // New returns a cache. Close ends it.
@@ -89,9 +94,10 @@ func New(o Options) *Cache {
 		streams: streams,
 		// An eighth of the budget: with few bytes to spend, a long read takes
 		// them in small pieces instead of pinning the sum of them.
-		piece:  min(max(1, o.Memory/8/BlockSize), pieceBlocks),
-		images: map[identity]*contents{},
-		memory: newMemory(o.Memory),
+		piece:     min(max(1, o.Memory/8/BlockSize), pieceBlocks),
+		images:    map[identity]*contents{},
+		unwritten: make(chan struct{}, mostUnwritten),
+		memory:    newMemory(o.Memory),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -117,7 +123,7 @@ func (c *Cache) Open(key image.Key, img image.Image) *File {
 
 // prune forgets the image when nothing is left of it. Cache.mu is held.
 func (e *contents) prune() {
-	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 && e.cache.images[e.id] == e {
+	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 && !e.writing && e.cache.images[e.id] == e {
 		delete(e.cache.images, e.id)
 		if e.disk != nil {
 			e.cache.leaving = append(e.cache.leaving, e.disk)

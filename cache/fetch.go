@@ -182,14 +182,9 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 			c.log.Debug("closing the body of a span failed; its blocks are kept", slog.String("image", img.ID), slog.Any("error", err))
 		}
 	}()
-	var last *block // pinned while it is written to the disk
 	for index := span.Off / BlockSize; ; index++ {
 		want := BlockSpan(index, span.End())
 		c.mu.Lock()
-		if last != nil {
-			c.leaveToDisk(blockID{f.of, index - 1}, last)
-			c.memory.unpin(last)
-		}
 		if f.over {
 			c.unlock()
 			return nil
@@ -198,6 +193,7 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 		c.unlock()
 
 		_, err := io.ReadFull(body, data)
+		write := err == nil && c.takeUnwritten(ctx, f.of)
 
 		c.mu.Lock()
 		if err != nil {
@@ -205,9 +201,13 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 			c.unlock()
 			return readError(img.ID, err)
 		}
-		last = c.publish(f, index, data)
+		b := c.publish(f, index, data)
+		if write {
+			c.writeLater(f.of, index, b)
+		} else {
+			c.memory.unpin(b)
+		}
 		c.unlock()
-		f.of.toDisk(index, data)
 	}
 }
 
