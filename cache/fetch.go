@@ -30,13 +30,16 @@ type fetch struct {
 }
 
 // begin makes fetches of a run of fresh pending blocks, or lengthens a queued
-// fetch of the same class that the run continues, and starts what finds a place.
+// demand fetch that the run continues, and starts what finds a place.
 // Cache.mu is held.
 func (c *Cache) begin(run []*pending, k class) {
 	if len(run) == 0 {
 		return
 	}
-	f := c.neighbour(run, k)
+	var f *fetch
+	if k == demand {
+		f = c.neighbour(run)
+	}
 	if f == nil {
 		f = &fetch{of: run[0].of, class: k, blocks: run}
 		c.queue(k).push(f)
@@ -48,12 +51,13 @@ func (c *Cache) begin(run []*pending, k class) {
 	c.schedule()
 }
 
-// neighbour joins the run to a queued fetch that ends where it begins or begins
-// where it ends, and returns that fetch; nil when there is none with room.
-func (c *Cache) neighbour(run []*pending, k class) *fetch {
+// neighbour joins the run, which readers wait for, to a queued fetch that ends where it
+// begins or begins where it ends, and returns that fetch; nil when there is none with
+// room. What is prefetched comes in the requests that the caller wants.
+func (c *Cache) neighbour(run []*pending) *fetch {
 	e, first, last := run[0].of, run[0].index, run[len(run)-1].index
 	fits := func(p *pending) bool {
-		return p != nil && p.fetch != nil && !p.fetch.running && p.fetch.class == k &&
+		return p != nil && p.fetch != nil && !p.fetch.running && p.fetch.class == demand &&
 			len(p.fetch.blocks)+len(run) <= spanBlocks
 	}
 	if p := e.pending[first-1]; fits(p) {

@@ -3,6 +3,7 @@ package prefetch
 import (
 	"context"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -126,5 +127,5 @@ func (p *Pace) ended(m *measured, now time.Time) {
 func (p *Pace) Requests() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int64(max(min(fewest, p.most), p.ideal))
+	return int64(math.Round(max(min(fewest, p.most), p.ideal)))
 }

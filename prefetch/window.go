@@ -106,9 +106,10 @@ func (w *window) note(want []image.Span, off, n int64, wait bool, m means) (ahea
 	t.high, t.low = max(t.high, end), min(t.low, off)
 	if t.length == 0 {
 		// Two READs of one forward run may arrive in the wrong order, so going
-		// back has to be seen twice.
+		// back has to be seen twice; and nobody goes back beyond the beginning.
 		switch {
-		case t.forward > 0:
+		case t.forward > 0 || t.backward > 0 && t.low == 0:
+			t.forward = max(1, t.forward)
 			t.ahead = t.high
 		case t.backward > 1:
 			t.ahead = t.low

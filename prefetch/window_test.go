@@ -320,10 +320,21 @@ func TestSequentialIsCovered(t *testing.T) {
 
 func TestTwoReadsInTheWrongOrderOpenNoWindow(t *testing.T) {
 	p := play(t.Fatalf, gib, 64*mib)
-	p.read(128*kib, 128*kib, true)
-	p.read(0, 128*kib, true)
+	p.read(mib+128*kib, 128*kib, true)
+	p.read(mib, 128*kib, true)
 	if p.ahead != 0 {
 		t.Errorf("%d bytes ahead", p.ahead)
+	}
+}
+
+// TestWrongOrderAtTheBeginning: the kernel sends the first READs of an image at once,
+// and the daemon takes them in any order.
+func TestWrongOrderAtTheBeginning(t *testing.T) {
+	p := play(t.Fatalf, gib, 64*mib)
+	p.read(512*kib, 512*kib, true)
+	p.read(0, 512*kib, true)
+	if want := (image.Span{Off: mib, Len: mib}); p.ahead != 8*mib || p.spans[0] != want {
+		t.Errorf("%d KiB ahead: %+v", p.ahead/kib, p.spans)
 	}
 }
 
