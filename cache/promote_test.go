@@ -33,7 +33,9 @@ func TestFarBehindIsNotWaitedFor(t *testing.T) {
 		far := (farBehind + 8) * unit
 		read(far)
 		want := []image.Span{{Len: length}, {Off: far, Len: MaxSpan}, {Off: far + MaxSpan, Len: length - far - MaxSpan}}
-		if got := v.requests(); !slices.Equal(got, want) {
+		got := v.requests()
+		slices.SortFunc(got, func(a, b image.Span) int { return int(a.Off - b.Off) }) // two begin at once
+		if !slices.Equal(got, want) {
 			t.Errorf("requests %v, want %v", got, want)
 		}
 		close(g)
