@@ -78,7 +78,7 @@ type contents struct {
 	pending  map[int64]*pending
 
 	unwritten []unwritten
-	writing   bool // unwritten has its goroutine
+	writing   bool // somebody writes them
 }
 
 // New returns a cache. Close ends it.

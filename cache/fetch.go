@@ -207,11 +207,14 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 		}
 		b := c.publish(f, index, data)
 		if write {
-			c.writeLater(f.of, index, b)
+			write = c.queueWrite(f.of, index, b)
 		} else {
 			c.memory.unpin(b)
 		}
 		c.unlock()
+		if write {
+			c.write(f.of)
+		}
 	}
 }
 

@@ -16,43 +16,55 @@ type unwritten struct {
 	block *block
 }
 
-// writeLater gives a pinned block to the image's writer, which begins if there is
-// none. The caller has taken one of Cache.unwritten, which the writer gives back.
-// Cache.mu is held.
-func (c *Cache) writeLater(e *contents, index int64, b *block) {
+// queueWrite leaves a pinned block to the image's writer, and reports whether the caller
+// is that writer now. It has taken one of Cache.unwritten, which the writer gives
+// back. Cache.mu is held.
+func (c *Cache) queueWrite(e *contents, index int64, b *block) bool {
 	e.unwritten = append(e.unwritten, unwritten{index, b})
-	if !e.writing {
-		e.writing = true
-		c.wg.Go(func() { c.write(e) })
+	if e.writing {
+		return false
+	}
+	e.writing = true
+	return true
+}
+
+// write brings the blocks that wait to the disk, and leaves those that come meanwhile
+// to a goroutine. One at a time writes an image: in the kernel the others would wait
+// for it, with a processor each. Who has a block when nobody writes does it at once,
+// for waking somebody takes as long.
+func (c *Cache) write(e *contents) {
+	if c.writeBatch(e) {
+		c.wg.Go(func() {
+			for c.writeBatch(e) {
+			}
+		})
 	}
 }
 
-// write brings an image's blocks to the disk until none is left. There is one such
-// goroutine for an image: its fetches would wait for each other in the kernel, which
-// lets one at a time write a file.
-func (c *Cache) write(e *contents) {
-	var batch []unwritten
-	for {
-		c.mu.Lock()
-		for _, w := range batch {
-			c.leaveToDisk(blockID{e, w.index}, w.block)
-			c.memory.unpin(w.block)
-		}
-		clear(batch)
-		batch, e.unwritten = e.unwritten, batch[:0]
-		if len(batch) == 0 {
-			e.writing = false
-			e.prune()
-			c.unlock()
-			return
-		}
-		c.unlock()
-		slices.SortFunc(batch, func(a, b unwritten) int { return int(a.index - b.index) })
-		for _, w := range batch {
-			e.toDisk(w.index, w.block.data)
-			<-c.unwritten
-		}
+// writeBatch writes the blocks that wait, and reports whether there are others by now.
+// If not, the image has no writer any more.
+func (c *Cache) writeBatch(e *contents) (more bool) {
+	c.mu.Lock()
+	batch := e.unwritten
+	e.unwritten = nil
+	c.unlock()
+	slices.SortFunc(batch, func(a, b unwritten) int { return int(a.index - b.index) })
+	for _, w := range batch {
+		e.toDisk(w.index, w.block.data)
+		<-c.unwritten
 	}
+	c.mu.Lock()
+	defer c.unlock()
+	for _, w := range batch {
+		c.leaveToDisk(blockID{e, w.index}, w.block)
+		c.memory.unpin(w.block)
+	}
+	if len(e.unwritten) > 0 {
+		return true
+	}
+	e.writing = false
+	e.prune()
+	return false
 }
 
 // takeUnwritten waits for room among the blocks that wait for the disk, where there is
