@@ -65,8 +65,7 @@ func Opening(disk string, size int64) []Span {
 		// 64 KiB to a cluster, its default, a cluster holds either of nearly any disk.
 		found.add(0, 256<<10)
 	case VMDK:
-		// QEMU reads the first 1 MiB, looking for a descriptor.
-		found.add(0, 256<<10)
+		found.add(0, 256<<10) // of what QEMU reads, see preambleVMDK
 	case VHDX:
 		found.add(0, vhdxRegions+vhdxRegionsLen)
 	case VDI:
@@ -79,6 +78,20 @@ func Opening(disk string, size int64) []Span {
 		found.add(uint64(max(0, size-sectorSize)), sectorSize)
 	}
 	return found.spans
+}
+
+// preambleVMDK is how much of a VMDK QEMU reads in one piece, in bytes, looking for a
+// descriptor (block/vmdk.c, vmdk_open).
+const preambleVMDK = 1 << 20
+
+// Preamble returns how many bytes from the beginning programs read, in large pieces, to
+// open a disk of the given format, in bytes: that they do does not say that they read
+// the rest.
+func Preamble(disk string) int64 {
+	if disk == VMDK {
+		return preambleVMDK
+	}
+	return 0
 }
 
 // tablesMost is the most spans that Metadata names: no format has more tables.

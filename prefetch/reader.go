@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/imagefs/imagefs/cache"
+	"github.com/imagefs/imagefs/format"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -126,8 +127,8 @@ func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
 	means := r.engine.means(now)
 	wait := !r.file.Has(read)
 	r.mu.Lock()
-	if !r.window.streaming() && r.metadata.holds(read) {
-		// Whoever reads the tables of a disk goes elsewhere next.
+	if !r.window.streaming() && (r.metadata.holds(read) || read.End() <= format.Preamble(r.img.DiskFormat)) {
+		// Whoever opens a disk goes elsewhere next.
 		r.mu.Unlock()
 		return want
 	}
