@@ -19,7 +19,7 @@ var (
 	requests   = metric{"requests", "requests", "%.0f"}      //
 	roundTrips = metric{"trips", "round trips", "%.0f"}      // see link.Counts
 	spread     = metric{"spread", "slowest/fastest", "%.2f"} // of several readers
-	above      = metric{"above", "MiB above --memory", "%.0f"}
+	resident   = metric{"resident", "MiB resident", "%.0f"}  // at most
 )
 
 // values are the figures of one measurement by metric key.

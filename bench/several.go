@@ -108,10 +108,10 @@ func memory() row {
 	return row{
 		name: "memory", title: "Memory with 64 readers",
 		about: `8 readers in each of 8 images, on plain loopback, where everything is fastest: the most resident memory that
-the process ever had (VmHWM), less its --memory of 256 MiB.`,
-		metrics: []metric{above, speed},
+the process ever had (VmHWM), of which --memory is 256 MiB.`,
+		metrics: []metric{resident, speed},
 		targets: []target{
-			{text: "under --memory and 128 MiB", of: imagefs + " --memory 256MiB", metric: above, most: 128},
+			{text: "at most --memory and 128 MiB", of: imagefs + " --memory 256MiB", metric: resident, most: memoryBudget>>20 + 128},
 		},
 		prepare: func(ctx context.Context, l *lab) ([]contender, error) {
 			all, err := l.publishEight(ctx)
@@ -125,7 +125,7 @@ the process ever had (VmHWM), less its --memory of 256 MiB.`,
 				}
 				taken := time.Since(begun)
 				peak, err := peakMemory(m.program.cmd.Process.Pid)
-				return values{above.key: float64(peak-memoryBudget) / (1 << 20), speed.key: mbs(images*all[0].size, taken)}, err
+				return values{resident.key: float64(peak) / (1 << 20), speed.key: mbs(images*all[0].size, taken)}, err
 			}
 			return []contender{l.onImagefs(l.plain, work, "--memory", "256MiB")}, nil
 		},

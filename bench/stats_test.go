@@ -44,7 +44,7 @@ func TestJudge(t *testing.T) {
 		{name: "imagefs", runs: runs(90, 100, 110)},
 		{name: "rclone a", runs: runs(50, 50, 50)},
 		{name: "rclone b", runs: runs(80, 80, 80)},
-		{name: "below", runs: []values{{above.key: -169}}},
+		{name: "below", runs: []values{{resident.key: -169}}},
 		{name: "silent"},
 	}}
 	of := func(over []string, least, most float64) target {
@@ -60,8 +60,8 @@ func TestJudge(t *testing.T) {
 		{"too great a figure", of(nil, 0, 99), verdict{100, true, false}},
 		{"between", of(nil, 99, 101), verdict{100, true, true}},
 		{"the best of the others decides", of([]string{"rclone"}, 1.5, 0), verdict{1.25, true, false}},
-		{"less than nothing is at most something", target{of: "below", metric: above, most: 128}, verdict{-169, true, true}},
-		{"less than nothing is not at least something", target{of: "below", metric: above, least: 1}, verdict{-169, true, false}},
+		{"less than nothing is at most something", target{of: "below", metric: resident, most: 128}, verdict{-169, true, true}},
+		{"less than nothing is not at least something", target{of: "below", metric: resident, least: 1}, verdict{-169, true, false}},
 		{"most: the worst ratio", of([]string{"rclone"}, 0, 1.5), verdict{2, true, false}},
 		{"all others", of([]string{}, 1, 0), verdict{1.25, true, true}},
 		{"nobody there", of([]string{"curl"}, 1, 0), verdict{}},
