@@ -18,10 +18,11 @@ const MaxSpan = 4 << 20
 // spanBlocks is MaxSpan in blocks.
 const spanBlocks = MaxSpan / BlockSize
 
-// farBehind is how many blocks a request under way may be behind a block that a
-// reader waits for, before that reader gets a request of its own. 16 MiB: what the
-// eight coroutines of qemu-img convert are apart, which all wait for one request.
-const farBehind int64 = 16 << 20 / BlockSize
+// ownBehind is how many blocks a request under way that is a reader's own prefetch may
+// be behind a block that it waits for, before it gets another request; one of somebody
+// else may be MaxSpan behind. 16 MiB: what the eight coroutines of qemu-img convert
+// are apart, which all wait for one request.
+const ownBehind int64 = 16 << 20 / BlockSize
 
 // pieceBlocks is the most blocks that one read holds or waits for at a time: a
 // longer read goes piece by piece. As long as a span, so that pieces do not cut

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/image"
@@ -24,19 +25,25 @@ type Options struct {
 	Memory  int64 // budget of the resident blocks in bytes; less than one block keeps none
 	Streams int   // most fetches at once; less than 1 counts as 1
 	Source  Source
-	Disk    *disk.Store  // nil: no cache on disk; the caller closes it after the Cache
-	Logger  *slog.Logger // nil: no log
+	Disk    *disk.Store // nil: no cache on disk; the caller closes it after the Cache
+	// Prefetches returns how many prefetches may run at once now, at least 1. They never
+	// take more than half of Streams, which is what nil stands for. It is called under
+	// the cache's lock.
+	Prefetches func() int
+	Logger     *slog.Logger // nil: no log
 }
 
 // Cache holds blocks of all images. It is safe for concurrent use.
 type Cache struct {
-	source  Source
-	log     *slog.Logger
-	disk    *disk.Store // nil: none
-	streams int
-	piece   int64 // most blocks that one read holds or waits for at a time
+	source     Source
+	log        *slog.Logger
+	disk       *disk.Store // nil: none
+	streams    int
+	prefetches func() int // nil: half of the streams
+	piece      int64      // most blocks that one read holds or waits for at a time
 
 	unwritten chan struct{} // one for each block that waits for the disk
+	diskStuck atomic.Int64  // nobody waits for the disk before; nanoseconds since 1970, 0 never
 
 	ctx    context.Context // ends with Close; parent of every fetch
 	cancel context.CancelFunc
@@ -79,6 +86,7 @@ type contents struct {
 
 	unwritten []unwritten
 	writing   bool // somebody writes them
+	keeping   int  // fetches with a block that is to be written
 }
 
 // New returns a cache. Close ends it.
@@ -88,10 +96,11 @@ func New(o Options) *Cache {
 	}
 	streams := max(1, o.Streams)
 	c := &Cache{
-		source:  o.Source,
-		log:     o.Logger,
-		disk:    o.Disk,
-		streams: streams,
+		source:     o.Source,
+		log:        o.Logger,
+		disk:       o.Disk,
+		streams:    streams,
+		prefetches: o.Prefetches,
 		// An eighth of the budget: with few bytes to spend, a long read takes
 		// them in small pieces instead of pinning the sum of them.
 		piece:     min(max(1, o.Memory/8/BlockSize), pieceBlocks),
@@ -123,7 +132,7 @@ func (c *Cache) Open(key image.Key, img image.Image) *File {
 
 // prune forgets the image when nothing is left of it. Cache.mu is held.
 func (e *contents) prune() {
-	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 && !e.writing && e.cache.images[e.id] == e {
+	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 && e.keeping == 0 && !e.writing && e.cache.images[e.id] == e {
 		delete(e.cache.images, e.id)
 		if e.disk != nil {
 			e.cache.leaving = append(e.cache.leaving, e.disk)

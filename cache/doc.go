@@ -15,22 +15,25 @@
 // later tries anew.
 //
 // At most Options.Streams fetches run. Demand goes before prefetch, a demand read
-// that needs a block of a queued prefetch moves it up, half of the places are closed
+// that needs a block of a prefetch that is queued, or far behind it, makes that demand,
+// half of the places are closed
 // to prefetch (where there is more than one), and within a class the images take
 // turns.
 //
 // Behind memory lies the disk (package disk), where there is one: a block that is not
 // in memory is looked for there before it is fetched, and every block that arrives is
-// written there after its readers have got it. What the disk does not have as it was
+// written there after its readers have got it, by one goroutine for an image at a time
+// (writer.go). What the disk does not have as it was
 // written it does not have, and is fetched.
 //
 // Memory: the resident blocks stay within Options.Memory. Beside it there are one
-// block for each running fetch, and the blocks that Views and reads under way hold (at
+// block for each running fetch, those that wait for the disk (at most 8 MiB), and the blocks that Views and reads under way hold (at
 // most pieceBlocks each). Buffers are used again and never given back, so that the
 // process keeps the most that was in use at one time.
 //
 // Goroutines: one for each running fetch, started under the lock and ended by its
-// last block, an error, or Close, which waits for all of them.
+// last block, an error, or Close; and one for an image while its blocks wait for the
+// disk. Close waits for all of them.
 //
 // Locks: Cache.mu is the only one and guards everything in this package that
 // changes. It is never held across a request or a copy of block data to a reader.

@@ -73,13 +73,18 @@ func (c *Cache) neighbour(run []*pending) *fetch {
 
 // promote makes a demand fetch of what a reader waits for, from the block p on, if a
 // prefetch was to bring it: one that is still queued, or one under way that is so far
-// behind p that a request of its own is sooner. What lies before p stays with the
-// prefetch, and what is longer than MaxSpan becomes another. Cache.mu is held.
-func (c *Cache) promote(p *pending) {
+// behind p that a request of its own is sooner, if there is a place for it. What lies
+// before p stays with the prefetch, and what is longer than MaxSpan becomes another,
+// the next of its image. Cache.mu is held.
+func (c *Cache) promote(p *pending, reader *File) {
 	f := p.fetch
 	at := p.index - f.blocks[0].index
+	near := int64(spanBlocks)
+	if slices.Contains(p.owners, reader) {
+		near = ownBehind
+	}
 	switch {
-	case f.running && at <= farBehind, !f.running && f.class == demand:
+	case f.running && (at <= near || c.running >= c.streams), !f.running && f.class == demand:
 		return
 	case at == 0:
 		c.prefetch.remove(f)
@@ -91,7 +96,11 @@ func (c *Cache) promote(p *pending) {
 		}
 	}
 	if len(f.blocks) > spanBlocks {
-		c.prefetch.push(f.cut(spanBlocks))
+		if rest := f.cut(spanBlocks); rest.interest > 0 {
+			c.prefetch.pushFront(rest)
+		} else { // whoever wanted it is gone
+			c.end(rest, nil)
+		}
 	}
 	f.class = demand
 	c.demand.push(f)
@@ -119,11 +128,14 @@ func (c *Cache) queue(k class) *queue {
 	return &c.prefetch
 }
 
-// schedule gives the free places away: to demand first, to prefetch half of them: it
-// asks for much at a time, so that a reader who comes would wait long for a place.
-// Cache.mu is held.
+// schedule gives the free places away: to demand first, to prefetch half of them, or
+// fewer where more do not pay: it asks for much at a time, so that a reader who comes
+// would wait long for a place. Cache.mu is held.
 func (c *Cache) schedule() {
 	most := max(1, c.streams/2)
+	if c.prefetches != nil {
+		most = min(most, c.prefetches())
+	}
 	for !c.closed && c.running < c.streams {
 		f := c.demand.pop()
 		if f == nil && c.ahead < most {
@@ -197,7 +209,6 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 		c.unlock()
 
 		_, err := io.ReadFull(body, data)
-		write := err == nil && c.takeUnwritten(ctx, f.of)
 
 		c.mu.Lock()
 		if err != nil {
@@ -206,15 +217,9 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 			return readError(img.ID, err)
 		}
 		b := c.publish(f, index, data)
-		if write {
-			write = c.queueWrite(f.of, index, b)
-		} else {
-			c.memory.unpin(b)
-		}
+		f.of.keeping++
 		c.unlock()
-		if write {
-			c.write(f.of)
-		}
+		c.keep(f.of, index, b)
 	}
 }
 

@@ -42,11 +42,12 @@ func (p *pending) wait(ctx context.Context) (*block, error) {
 	}
 }
 
-// acquire fills the slots with the blocks from index first on: pinned where
+// acquire fills the slots of a reader with the blocks from index first on: pinned where
 // resident, else awaited where a fetch brings them already, else left to the disk
 // where that has them; one fetch is begun for each run of the others. Cache.mu is
 // held.
-func (c *Cache) acquire(e *contents, first int64, slots []slot, disk useOfDisk) {
+func (c *Cache) acquire(f *File, first int64, slots []slot, disk useOfDisk) {
+	e := f.of
 	var run []*pending
 	for i := range slots {
 		index := first + int64(i)
@@ -69,7 +70,7 @@ func (c *Cache) acquire(e *contents, first int64, slots []slot, disk useOfDisk) 
 			run = nil
 			p.waiters++
 			p.fetch.interest++
-			c.promote(p)
+			c.promote(p, f)
 		} else {
 			p = e.expect(index)
 			p.waiters++

@@ -28,6 +28,18 @@ func (q *queue) push(f *fetch) {
 	q.lanes = append(q.lanes, &lane{of: f.of, fetches: []*fetch{f}})
 }
 
+// pushFront adds the fetch before the others of its image.
+func (q *queue) pushFront(f *fetch) {
+	q.push(f)
+	for _, l := range q.lanes {
+		if l.of == f.of {
+			last := len(l.fetches) - 1
+			copy(l.fetches[1:], l.fetches[:last])
+			l.fetches[0] = f
+		}
+	}
+}
+
 // pop removes and returns the next fetch; nil when there is none.
 func (q *queue) pop() *fetch {
 	if q.len == 0 {

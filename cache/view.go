@@ -92,7 +92,7 @@ func (v *View) acquire(n int64, ahead []image.Span) error {
 		return readError(f.of.id.key.ID, err)
 	}
 	v.slots = slots
-	f.cache.acquire(f.of, first, slots, withDisk)
+	f.cache.acquire(f, first, slots, withDisk)
 	f.want(ahead)
 	return nil
 }
@@ -168,7 +168,7 @@ func (f *File) fetch(s *slot, index int64) error {
 		return err
 	}
 	one := [1]slot{}
-	c.acquire(f.of, index, one[:], withoutDisk)
+	c.acquire(f, index, one[:], withoutDisk)
 	*s = one[0]
 	return nil
 }

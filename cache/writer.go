@@ -1,8 +1,16 @@
 package cache
 
 import (
-	"context"
 	"slices"
+	"time"
+)
+
+const (
+	// diskPatience is how long a fetch waits for the disk: a disk that is only slow
+	// writes 64 blocks in a fraction of it.
+	diskPatience = time.Second
+	// diskPause is how long nobody waits again for a disk that was waited for in vain.
+	diskPause = 10 * time.Second
 )
 
 // mostUnwritten is how many fetched blocks may wait for the disk, of all images
@@ -16,24 +24,25 @@ type unwritten struct {
 	block *block
 }
 
-// queueWrite leaves a pinned block to the image's writer, and reports whether the caller
-// is that writer now. It has taken one of Cache.unwritten, which the writer gives
-// back. Cache.mu is held.
-func (c *Cache) queueWrite(e *contents, index int64, b *block) bool {
-	e.unwritten = append(e.unwritten, unwritten{index, b})
-	if e.writing {
-		return false
+// keep brings a block that its readers have got to the disk, where there is one, or
+// leaves it to whoever writes the image now. It takes over the caller's pin and its
+// share in contents.keeping. Who has a
+// block when nobody writes does it itself, for waking somebody takes as long.
+func (c *Cache) keep(e *contents, index int64, b *block) {
+	taken := e.disk != nil && c.takeUnwritten()
+	c.mu.Lock()
+	e.keeping--
+	if !taken {
+		c.memory.unpin(b)
+		e.prune()
+		c.unlock()
+		return
 	}
+	e.unwritten = append(e.unwritten, unwritten{index, b})
+	busy := e.writing
 	e.writing = true
-	return true
-}
-
-// write brings the blocks that wait to the disk, and leaves those that come meanwhile
-// to a goroutine. One at a time writes an image: in the kernel the others would wait
-// for it, with a processor each. Who has a block when nobody writes does it at once,
-// for waking somebody takes as long.
-func (c *Cache) write(e *contents) {
-	if c.writeBatch(e) {
+	c.unlock()
+	if !busy && c.writeBatch(e) {
 		c.wg.Go(func() {
 			for c.writeBatch(e) {
 			}
@@ -41,8 +50,9 @@ func (c *Cache) write(e *contents) {
 	}
 }
 
-// writeBatch writes the blocks that wait, and reports whether there are others by now.
-// If not, the image has no writer any more.
+// writeBatch writes the blocks of an image that wait, and reports whether there are
+// others by now. If not, the image has no writer any more. One at a time writes an
+// image: in the kernel the others would wait for it, with a processor each.
 func (c *Cache) writeBatch(e *contents) (more bool) {
 	c.mu.Lock()
 	batch := e.unwritten
@@ -51,14 +61,14 @@ func (c *Cache) writeBatch(e *contents) (more bool) {
 	slices.SortFunc(batch, func(a, b unwritten) int { return int(a.index - b.index) })
 	for _, w := range batch {
 		e.toDisk(w.index, w.block.data)
+		c.mu.Lock()
+		c.leaveToDisk(blockID{e, w.index}, w.block)
+		c.memory.unpin(w.block)
+		c.unlock()
 		<-c.unwritten
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	for _, w := range batch {
-		c.leaveToDisk(blockID{e, w.index}, w.block)
-		c.memory.unpin(w.block)
-	}
 	if len(e.unwritten) > 0 {
 		return true
 	}
@@ -67,16 +77,27 @@ func (c *Cache) writeBatch(e *contents) (more bool) {
 	return false
 }
 
-// takeUnwritten waits for room among the blocks that wait for the disk, where there is
-// one; false when ctx ends first, or there is no disk.
-func (c *Cache) takeUnwritten(ctx context.Context, e *contents) bool {
-	if e.disk == nil {
-		return false
-	}
+// takeUnwritten waits for room among the blocks that wait for the disk. It reports false
+// when there is none for a while, or the cache is closed: the block is then not written.
+func (c *Cache) takeUnwritten() bool {
 	select {
 	case c.unwritten <- struct{}{}:
 		return true
-	case <-ctx.Done():
+	default:
+	}
+	if time.Now().UnixNano() < c.diskStuck.Load() {
 		return false
 	}
+	limit := time.NewTimer(diskPatience)
+	defer limit.Stop()
+	select {
+	case c.unwritten <- struct{}{}:
+		return true
+	case <-c.ctx.Done():
+	case <-limit.C:
+		if c.diskStuck.Swap(time.Now().Add(diskPause).UnixNano()) == 0 {
+			c.log.Warn("the disk of the cache does not keep up; what is read is not written there for a while")
+		}
+	}
+	return false
 }

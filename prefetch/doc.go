@@ -7,6 +7,9 @@
 // readers together stay within half of the memory budget, so that what was fetched
 // ahead is still there when its reader comes.
 //
+// A window is divided into as many requests as the service answers well at once, which
+// a Pace finds by measurement (pace.go).
+//
 // Whoever opens a disk reads its header and then its tables: they come in the same
 // breath as the header (metadata.go), within what a lone small read may fetch.
 //
@@ -27,8 +30,8 @@
 // ended by itself when idle, by the image's last Reader, or by Engine.Close, which
 // waits for all of them.
 //
-// Locks, in this order: Engine.mu, spool.mu, places.mu; Reader.mu and
-// metadata.mu are taken with none of them held. The cache's lock is inside all of
+// Locks, in this order: Engine.mu, spool.mu, places.mu; Reader.mu, metadata.mu and
+// Pace.mu are taken with none of them held. The cache's lock is inside all of
 // them. None is held across a request or a read of a body.
 //
 // Units: sizes, offsets, windows and limits are bytes; an index counts blocks of

@@ -130,7 +130,7 @@ func (e *Engine) Close() {
 func (e *Engine) means(now time.Time) means {
 	requests := max(1, int64(e.o.Streams)/2)
 	if e.o.Pace != nil {
-		requests = e.o.Pace.Requests()
+		requests = int64(e.o.Pace.Requests())
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

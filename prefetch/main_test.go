@@ -177,8 +177,9 @@ func record(id string, size int64) image.Image {
 
 func newEngine(t testing.TB, v *service, memory int64, streams int) *Engine {
 	t.Helper()
-	c := cache.New(cache.Options{Memory: memory, Streams: streams, Source: v})
-	e := New(Options{Cache: c, Whole: v, Service: "http://test", Memory: memory, Streams: streams})
+	p := NewPace(v, streams)
+	c := cache.New(cache.Options{Memory: memory, Streams: streams, Source: p, Prefetches: p.Requests})
+	e := New(Options{Cache: c, Whole: v, Pace: p, Service: "http://test", Memory: memory, Streams: streams})
 	t.Cleanup(func() {
 		e.Close()
 		c.Close()

@@ -56,11 +56,11 @@ func ask(t *testing.T, p *Pace, n, times int) {
 func TestPaceOfAFarService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPace(&service{blank: true, latency: 20 * time.Millisecond, rate: 50 << 20}, 32)
-		if got := p.Requests(); got != first {
+		if got := p.Requests(); got != firstRequests {
 			t.Errorf("%d requests before anything is known", got)
 		}
 		ask(t, p, 1, 50) // who reads alone says nothing about many
-		if got := p.Requests(); got != first {
+		if got := p.Requests(); got != firstRequests {
 			t.Errorf("%d requests after one reader", got)
 		}
 		ask(t, p, 8, 4)
@@ -81,7 +81,7 @@ func TestPaceOfABusyService(t *testing.T) {
 		// It has more processors now.
 		v.processors = make(chan struct{}, 16)
 		for range 10 {
-			ask(t, p, int(p.Requests()), 4)
+			ask(t, p, p.Requests(), 4)
 		}
 		if got := p.Requests(); got < 15 {
 			t.Errorf("%d requests where they do not wait any more", got)
@@ -101,7 +101,7 @@ func TestPaceForgetsAShorterWay(t *testing.T) {
 		}
 		for range 5 {
 			time.Sleep(unloadedFor)
-			ask(t, p, int(p.Requests()), 20)
+			ask(t, p, p.Requests(), 20)
 		}
 		if got := p.Requests(); got < 15 {
 			t.Errorf("%d requests at a distance that has been there for minutes", got)
@@ -114,5 +114,44 @@ func TestPaceOfFewStreams(t *testing.T) {
 		if got := NewPace(&service{}, streams).Requests(); got != 1 {
 			t.Errorf("%d requests with %d streams", got, streams)
 		}
+	}
+}
+
+// TestPaceUnderLastingLoad: what was learned of the way to the service is not forgotten
+// while it is too busy to show it.
+func TestPaceUnderLastingLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(newBusy(&service{blank: true, rate: 1 << 30}, 1, 10*time.Millisecond), 32)
+		ask(t, p, 1, 4)
+		begun := time.Now()
+		for time.Since(begun) < 3*unloadedFor {
+			ask(t, p, 8, 100)
+		}
+		if got := p.Requests(); got > 4 {
+			t.Errorf("%d requests after minutes in which each waited for the others", got)
+		}
+	})
+}
+
+// TestPaceCountsWhatIsUnderWay: also requests that fail, and those that are given up.
+func TestPaceCountsWhatIsUnderWay(t *testing.T) {
+	v := &service{}
+	p := NewPace(v, 32)
+	body, err := p.OpenSpan(t.Context(), record("a", gib), image.Span{Len: mib})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.wholeOnly = true
+	if _, err := p.OpenSpan(t.Context(), record("a", gib), image.Span{Len: mib}); err == nil {
+		t.Error("opened")
+	}
+	if p.under != 1 {
+		t.Errorf("%d under way", p.under)
+	}
+	if err := body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p.under != 0 || p.Requests() != firstRequests {
+		t.Errorf("%d under way, %d at once", p.under, p.Requests())
 	}
 }

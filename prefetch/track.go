@@ -79,9 +79,9 @@ func (t *track) plan(want []image.Span, m means, size int64) []image.Span {
 	if length <= 0 {
 		return want
 	}
-	chunk := min(max(wholeBlocks(max(length/m.requests, min(wideChunk, length/4))), smallChunk), length)
+	chunk := min(max(wholeBlocks(max(length/max(fewestRequests, m.requests), min(wideChunk, length/4))), smallChunk), length)
 	if t.isForward() {
-		return t.planForward(want, length, chunk, size, m.requests)
+		return t.planForward(want, length, chunk, size, max(fewestRequests, m.requests))
 	}
 	return t.planBackward(want, length, min(chunk, backChunk))
 }

@@ -54,9 +54,9 @@ const (
 //
 // Reads that continue each other form a track. A first read fetches nothing ahead,
 // so a random reader never does; the second opens a window of firstWindow, which
-// doubles when a reader has to wait although a quarter of the window has been read
-// since the last time, up to the limit it is told. So never more than about four times
-// of what was read is fetched ahead of it.
+// doubles when a reader has to wait although it has come a quarter of the window further
+// since the last time, up to the limit it is told. So what is fetched ahead of a run is
+// about four times as long as the run at most, but for the first window.
 type window struct {
 	size   int64 // of the image, bytes
 	clock  int64 // accesses so far
@@ -93,6 +93,7 @@ func (w *window) note(want []image.Span, off, n int64, wait bool, m means) (ahea
 	if t == nil {
 		return want, w.begin(off, n)
 	}
+	wasForward := t.isForward()
 	t.used = w.clock
 	t.last = max(t.last, n)
 	end := off + n
@@ -108,7 +109,7 @@ func (w *window) note(want []image.Span, off, n int64, wait bool, m means) (ahea
 		// Two READs of one forward run may arrive in the wrong order, so going
 		// back has to be seen twice; and nobody goes back beyond the beginning.
 		switch {
-		case t.forward > 0 || t.backward > 0 && t.low == 0:
+		case t.forward > 0 || t.backward > 0 && t.low == 0 && n >= cache.BlockSize:
 			t.forward = max(1, t.forward)
 			t.ahead = t.high
 		case t.backward > 1:
@@ -117,9 +118,11 @@ func (w *window) note(want []image.Span, off, n int64, wait bool, m means) (ahea
 			return want, image.Span{}
 		}
 		t.length = max(firstWindow, firstReads*t.last)
-		if t.isForward() && t.low == 0 && t.last >= wholeRead {
+		if t.isForward() && t.low == 0 && n >= wholeRead && t.high >= 2*wholeRead {
 			t.length = wholeReads * t.last
 		}
+		t.setMark()
+	} else if wasForward != t.isForward() {
 		t.setMark()
 	} else if wait && t.beyondMark(off, n) {
 		t.length *= 2

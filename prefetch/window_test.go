@@ -136,6 +136,7 @@ func TestWholeImageBeginsWide(t *testing.T) {
 	for _, tt := range []struct{ off, n, want int64 }{
 		{0, 512 * kib, 8 * mib},
 		{0, 256 * kib, 1 * mib},
+		{0, 384 * kib, 1536 * kib},
 		{gib / 2, 512 * kib, 2 * mib},
 	} {
 		p := play(t.Fatalf, gib, 64*mib)
@@ -300,6 +301,7 @@ func TestSequentialIsCovered(t *testing.T) {
 		size := rapid.Int64Range(1, 200*mib).Draw(t, "size")
 		n := rapid.Int64Range(4*kib, mib).Draw(t, "n")
 		p := play(t.Fatalf, size, rapid.Int64Range(4*mib, 64*mib).Draw(t, "limit"))
+		p.requests = rapid.Int64Range(1, 32).Draw(t, "requests")
 		slow := rapid.Bool().Draw(t, "slow")
 		for off := int64(0); off < size; off += n {
 			before := p.found
@@ -316,6 +318,39 @@ func TestSequentialIsCovered(t *testing.T) {
 			last = s.End()
 		}
 	})
+}
+
+// TestOneLargeReadIsNoWholeImage: both of the first reads must be large.
+func TestOneLargeReadIsNoWholeImage(t *testing.T) {
+	for _, second := range []int64{4 * kib, 500 * kib} {
+		p := play(t.Fatalf, gib, 64*mib)
+		p.read(0, mib, true)
+		p.read(mib, second, true)
+		if p.ahead > 4*mib {
+			t.Errorf("%d KiB ahead of reads of 1 MiB and %d KiB", p.ahead/kib, second/kib)
+		}
+	}
+	p := play(t.Fatalf, gib, 64*mib)
+	p.read(4*kib, 4*kib, true)
+	p.read(0, 4*kib, true)
+	if p.ahead != 0 {
+		t.Errorf("%d KiB ahead of two small reads, the second before the first", p.ahead/kib)
+	}
+}
+
+// TestTurningRound: a backward reader that turns round waits for a quarter of its window
+// before that doubles, as any other.
+func TestTurningRound(t *testing.T) {
+	p := play(t.Fatalf, gib, 64*mib)
+	for off := 600 * mib; off > 500*mib; off -= 128 * kib {
+		p.read(off-128*kib, 128*kib, true)
+	}
+	length := p.w.tracks[0].length
+	p.read(600*mib, 128*kib, true)
+	p.read(600*mib+128*kib, 128*kib, true)
+	if got := p.w.tracks[0].length; got != length {
+		t.Errorf("window of %d after %d, two reads after it turned", got, length)
+	}
 }
 
 func TestTwoReadsInTheWrongOrderOpenNoWindow(t *testing.T) {

@@ -74,7 +74,9 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		return nil, errors.Join(err, drafts.Close())
 	}
 	pace := prefetch.NewPace(service, c.Streams)
-	r.cache = cache.New(cache.Options{Memory: c.Memory, Streams: c.Streams, Source: pace, Disk: r.disk, Logger: log})
+	r.cache = cache.New(cache.Options{
+		Memory: c.Memory, Streams: c.Streams, Source: pace, Prefetches: pace.Requests, Disk: r.disk, Logger: log,
+	})
 	r.engine = prefetch.New(prefetch.Options{
 		Cache: r.cache, Whole: service, Pace: pace, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
 	})
