@@ -88,14 +88,21 @@ func (t *track) plan(want []image.Span, m means, size int64) []image.Span {
 
 func wholeBlocks(n int64) int64 { return n / cache.BlockSize * cache.BlockSize }
 
+// lastParts is how many times shorter than others the last requests of an image may be:
+// as short as they can be behind a link, and not many of them where each is long
+// because it is dear.
+const lastParts = 4
+
 // planForward divides the end of the image so that the last requests end together, as
-// far as they may be short: whoever is left alone at the end has the link alone.
+// far as they may be short: a request that is left alone has no more than the rate of
+// one connection.
 func (t *track) planForward(want []image.Span, length, chunk, size, requests int64) []image.Span {
 	// The block that holds the end of the last read came with that read.
 	from := max(t.ahead, cache.Blocks(t.high)*cache.BlockSize)
 	to := min(wholeBlocks(t.high)+length, size)
+	least := max(wholeBlocks(chunk/lastParts), wideChunk)
 	for from < to {
-		n := min(chunk, max(wholeBlocks((size-from)/(2*requests)), wideChunk))
+		n := min(chunk, max(wholeBlocks((size-from)/(2*requests)), least))
 		if to-from < n {
 			if to < size {
 				break
