@@ -6,20 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backing is how many times the large image's bytes of memory are touched before a
-// measurement: a read through a mount may fill the kernel's pages, a file of a cache
-// and one that is written, and the servers have buffers.
-const backing = 4
-
-// mostBacked bounds that, in bytes.
-const mostBacked = 6 << 30
-
 // backMemory makes the host of a virtual machine give it memory that it has taken back
 // while it was free. The first touch of such a page may take longer than all
 // that is measured: writing fresh files here made 0.8 GB/s so, and 7 GB/s after
-// this. On a machine of its own it costs some 100 ms.
-func backMemory(size int64) error {
-	length := min(backing*size, mostBacked)
+// this. On a machine of its own it costs some 100 ms for each GiB.
+func backMemory(length int64) error {
+	if length == 0 {
+		return nil
+	}
 	memory, err := unix.Mmap(-1, 0, int(length), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return fmt.Errorf("take %d bytes of memory: %w", length, err)

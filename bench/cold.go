@@ -12,7 +12,7 @@ func coldShaped() row {
 		name: "cold-shaped", title: "Cold sequential read behind the link",
 		about: `One image from start to end, by dd bs=1M where there is a mount. 16 connections are what the link
 gives at most. Who is known to stay at one connection reads a quarter of the image.`,
-		metrics: []metric{speed},
+		metrics: []metric{speed}, fills: 2,
 		targets: []target{
 			{text: "0.98 of 16 raw ranged connections", of: imagefs, over: []string{sixteen}, metric: speed, least: 0.98},
 			{text: "more than every peer", of: imagefs, over: []string{"curl", "rclone", "nbdkit", "qemu", "aria2c"}, metric: speed, least: 1},
@@ -40,7 +40,7 @@ func coldLoopback() row {
 		name: "cold-loopback", title: "Cold sequential read on plain loopback",
 		about: `The same without the link: what the programs themselves cost. The local file is what the kernel's part of
 any mount is to be compared with.`,
-		metrics: []metric{speed},
+		metrics: []metric{speed}, fills: 2,
 		targets: []target{
 			{text: "0.5 of one `curl`", of: imagefs, over: []string{"curl"}, metric: speed, least: 0.5},
 			{text: "twice the best `rclone mount`", of: imagefs, over: []string{"rclone"}, metric: speed, least: 2},

@@ -16,7 +16,7 @@ func glance() row {
 		name: "glance", title: "Cold sequential read of a real Glance",
 		about: `Debian's Glance and Keystone (eventlet, two workers, file store) on loopback. They and the readers share the
 cores, so this shows how much of them each way of reading needs.`,
-		metrics: []metric{speed},
+		metrics: []metric{speed}, fills: 2,
 		targets: []target{
 			{text: "0.5 of `curl`", of: imagefs, over: []string{"curl"}, metric: speed, least: 0.5},
 		},

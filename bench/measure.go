@@ -80,7 +80,7 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 			if err := l.warm(ctx); err != nil {
 				return res, err
 			}
-			if err := backMemory(l.options.size); err != nil {
+			if err := backMemory(r.fills * l.options.size); err != nil {
 				return res, err
 			}
 			v, err := bounded(ctx, c)

@@ -54,6 +54,9 @@ type row struct {
 	title   string
 	about   string   // what is measured and from which state, for the document
 	metrics []metric // the first is drawn
+	// fills is how many times the large image's bytes of fresh memory a measurement
+	// fills: kernel's pages, files of caches, files written. 0 where it does not matter.
+	fills int64
 	targets []target
 	// prepare makes what all its measurements share. It may use l until the row is
 	// over, and register there what must end.

@@ -62,7 +62,7 @@ func eight() row {
 	return row{
 		name: "eight", title: "8 images at once behind the link",
 		about:   `8 images, each from start to end by a reader of its own. The speed is of all together, until the last is done.`,
-		metrics: []metric{speed, spread},
+		metrics: []metric{speed, spread}, fills: 4,
 		targets: []target{
 			{text: "0.95 of what the link gives", of: imagefs, over: []string{sixteen}, metric: speed, least: 0.95},
 			{text: "slowest within 1.5 of the fastest", of: imagefs, metric: spread, most: 1.5},
