@@ -56,7 +56,7 @@ type row struct {
 	metrics []metric // the first is drawn
 	// fills is how many times the large image's bytes of fresh memory a measurement
 	// fills: kernel's pages, files of caches, files written. 0 where it does not matter.
-	fills int64
+	fills   int64
 	targets []target
 	// prepare makes what all its measurements share. It may use l until the row is
 	// over, and register there what must end.
