@@ -11,7 +11,7 @@ func coldShaped() row {
 	return row{
 		name: "cold-shaped", title: "Cold sequential read behind the link",
 		about: `One image from start to end, by dd bs=1M where there is a mount. 16 connections are what the link
-gives at most. Who is known to stay at one connection reads a quarter of the image.`,
+gives at most, by a program of this benchmark or by curl. Who is known to stay at one connection reads a quarter of the image.`,
 		metrics: []metric{speed}, fills: 2,
 		targets: []target{
 			{text: "0.98 of 16 raw ranged connections", of: imagefs, over: []string{sixteen}, metric: speed, least: 0.98},

@@ -34,7 +34,7 @@ func (l *lab) curl(s *site, p published) contender {
 
 // curls is one curl with 16 ranged connections.
 func (l *lab) curls(s *site, p published) contender {
-	return contender{name: "curl, 16 ranges", how: "`curl --parallel` with 16 ranges, to `/dev/null`, from `imagefs serve`", measure: func(ctx context.Context) (values, error) {
+	return contender{name: "16 ranges by curl", how: "`curl --parallel` with 16 ranges, to `/dev/null`, from `imagefs serve`", measure: func(ctx context.Context) (values, error) {
 		args := []string{"-sSf", "--no-progress-meter", "--parallel", "--parallel-immediate"}
 		for i := range int64(streams) {
 			if i > 0 {
