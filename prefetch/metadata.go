@@ -55,6 +55,17 @@ func (m *metadata) holds(s image.Span) bool {
 	return known != nil && slices.ContainsFunc(*known, func(t format.Span) bool { return t.Off <= s.Off && s.End() <= t.Off+t.Len })
 }
 
+// kernelAhead is how far the kernel reads ahead of a program on a mount, in bytes, where
+// it may (fs.Mount sets it).
+const kernelAhead = 1 << 20
+
+// opens reports whether a read belongs to opening a disk of the format: to what programs
+// read of it in one piece, or to what the kernel reads ahead of that.
+func opens(disk string, read image.Span) bool {
+	n := format.Preamble(disk)
+	return n > 0 && read.End() <= n+kernelAhead
+}
+
 // before is told a read of n bytes at off and returns what to fetch with it.
 func (m *metadata) before(f *cache.File, disk string, off, n int64) []image.Span {
 	read := image.Span{Off: off, Len: n}.Clip(f.Size())

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/imagefs/imagefs/cache"
-	"github.com/imagefs/imagefs/format"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -127,7 +126,7 @@ func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
 	means := r.engine.means(now)
 	wait := !r.file.Has(read)
 	r.mu.Lock()
-	if !r.window.streaming() && (r.metadata.holds(read) || read.End() <= format.Preamble(r.img.DiskFormat)) {
+	if !r.window.streaming() && (r.metadata.holds(read) || opens(r.img.DiskFormat, read)) {
 		// Whoever opens a disk goes elsewhere next.
 		r.mu.Unlock()
 		return want

@@ -41,8 +41,8 @@ func TestInfoCostsLittle(t *testing.T) {
 		{"info.vhd", "vhd", "vpc", "", 6, 1 << 20},
 		// QEMU itself reads a block table of 1 MiB.
 		{"info.vhdx", "vhdx", "vhdx", "", 8, 2 << 20},
-		// QEMU itself reads the first 1 MiB in one piece, and the kernel and we go on as
-		// for any sequential reader.
+		// QEMU itself reads the first 1 MiB in one piece, the kernel goes on to 2.5 MiB, and
+		// we then begin as for any sequential reader.
 		{"info.vmdk", "vmdk", "vmdk", "", 12, 6 << 20},
 		{"info-stream.vmdk", "vmdk", "vmdk", "subformat=streamOptimized", 12, 6 << 20},
 	} {
