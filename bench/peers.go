@@ -107,6 +107,10 @@ func (l *lab) localFile(p published) contender {
 		if _, err := l.run(ctx, "curl", "-sSf", "-o", copied, l.plain.image(p)); err != nil {
 			return nil, err
 		}
+		// Else the kernel writes it to the disk while it is read, on the same processors.
+		if _, err := l.run(ctx, "sync", copied); err != nil {
+			return nil, err
+		}
 		return l.sequential(ctx, copied, p.size)
 	}}
 }
