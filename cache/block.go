@@ -6,7 +6,7 @@ import "github.com/imagefs/imagefs/image"
 // kibibytes touches at most two blocks and so fetches at most 256 KiB, also where
 // it straddles a boundary; it is what the kernel reads ahead by default, so one
 // READ is one block; behind 20 ms of round trip and 50 MB/s it adds 2.6 ms to a
-// random read; and a request costs the service about 4 ms of CPU whatever its
+// random read; and a request costs a Glance some 10 ms of CPU whatever its
 // size, so that smaller blocks would save it nothing.
 const BlockSize = 128 << 10
 

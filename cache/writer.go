@@ -26,8 +26,8 @@ type unwritten struct {
 
 // keep brings a block that its readers have got to the disk, where there is one, or
 // leaves it to whoever writes the image now. It takes over the caller's pin and its
-// share in contents.keeping. Who has a
-// block when nobody writes does it itself, for waking somebody takes as long.
+// share in contents.keeping. Who has a block when nobody writes does it itself, for
+// waking somebody takes as long.
 func (c *Cache) keep(e *contents, index int64, b *block) {
 	taken := e.disk != nil && c.takeUnwritten()
 	c.mu.Lock()

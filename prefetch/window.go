@@ -8,7 +8,7 @@ import (
 const (
 	// firstWindow is how far ahead of a second sequential read to fetch at least,
 	// in bytes. 512 KiB: two requests of the smallest size that still pays on a
-	// service where each costs 4 ms, and little waste where the reader stops there.
+	// service where each costs 10 ms, and little waste where the reader stops there.
 	firstWindow = 512 << 10
 
 	// firstReads is how many reads of the run's own length the first window holds

@@ -290,16 +290,7 @@ func TestWrongBytesAreFoundOut(t *testing.T) {
 // rangeless starts an embedded server that serves no ranges, behind a wire.
 func rangeless(t *testing.T) (*wire, service) {
 	t.Helper()
-	s, stop, err := startEmbedded(t.TempDir(), "--no-ranges")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.api.Close()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := embedded(t, "--no-ranges")
 	return newWire(t, s)
 }
 

@@ -56,16 +56,7 @@ func TestKilledWriter(t *testing.T) {
 // Ctrl-C of a cp that waits for the upload in its close frees it, leaves no image
 // and keeps the draft.
 func TestInterruptedUpload(t *testing.T) {
-	s, stop, err := startEmbedded(t.TempDir(), "--latency", "2s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.api.Close()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := embedded(t, "--latency", "2s")
 	m := mountOn(t, s)
 	name := "interrupted.img"
 	source := file(t, name, noise(55, 1<<20))

@@ -94,6 +94,22 @@ func dial(o client.Options) (*client.Client, error) {
 	return client.Dial(ctx, o)
 }
 
+// embedded runs an embedded server of its own for a test.
+func embedded(t *testing.T, args ...string) service {
+	t.Helper()
+	s, stop, err := startEmbedded(t.TempDir(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.api.Close()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 // startEmbedded runs `imagefs serve` on a free port until stop.
 func startEmbedded(dir string, args ...string) (service, func() error, error) {
 	addr, err := freeAddress()

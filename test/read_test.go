@@ -167,16 +167,7 @@ func TestManyAtOnce(t *testing.T) {
 
 // A store that serves no ranges is read by one stream.
 func TestStoreWithoutRanges(t *testing.T) {
-	s, stop, err := startEmbedded(t.TempDir(), "--no-ranges")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.api.Close()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := embedded(t, "--no-ranges")
 	data := noise(40, 48<<20+11)
 	source := file(t, "whole.img", data)
 	s.upload(t, image.New{Name: "whole.img"}, data)
