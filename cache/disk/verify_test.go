@@ -167,7 +167,7 @@ func TestMismatch(t *testing.T) {
 func TestWithoutHash(t *testing.T) {
 	s := openStore(t, options(t.TempDir()), nil)
 	p := draw(1, 3*unit)
-	p.img.HashAlgo, p.img.HashValue = "blake2b", strings.Repeat("0", 128)
+	p.img.HashAlgo, p.img.HashValue = "sm3", strings.Repeat("0", 64)
 	i := p.in(s)
 	defer i.Close()
 	p.write(i, 0, 3)
