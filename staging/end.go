@@ -67,7 +67,7 @@ func (d *Draft) Keep(state State, reason string) error {
 	if !d.beginClose() {
 		return fail("keep draft", d.name(), os.ErrClosed)
 	}
-	err := d.sync(func(r *Record) { r.State, r.Reason = state, reason })
+	err := d.sync(func(r *Record) { r.State, r.Reason, r.Accepted = state, reason, false })
 	return fail("keep draft", d.name(), errors.Join(err, d.release()))
 }
 

@@ -54,7 +54,10 @@ type Record struct {
 	State   State  `json:"state"`
 	// Unlinked: the entry was removed, and the draft must not be committed. Where
 	// Image is set, a commit was under way and may have left that image.
-	Unlinked bool   `json:"unlinked,omitempty"`
+	Unlinked bool `json:"unlinked,omitempty"`
+	// Accepted: a close was answered before the commit, which is owed since then,
+	// also after one that failed.
+	Accepted bool   `json:"accepted,omitempty"`
 	Replaces string `json:"replaces,omitempty"` // id of the image that the commit retires
 	Into     string `json:"into,omitempty"`     // id of an own queued record to upload into
 	Base     string `json:"base,omitempty"`     // id of the image under a copy-on-write draft

@@ -111,7 +111,7 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 		err = d.rewrite(func(r *Record) bool {
 			r.Replaces, r.Inherit, r.Into, r.Reason = img.ID, img.ID, "", ""
 			if d.settled(r.State) {
-				r.State, r.Image = StateCommitted, img.ID
+				r.State, r.Image, r.Accepted = StateCommitted, img.ID, false
 			}
 			return true
 		}, nil)

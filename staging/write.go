@@ -44,7 +44,7 @@ func (d *Draft) reopen() error {
 		if (r.State == StateVisible || r.State == StateCommitted) && r.Image != "" {
 			r.Replaces, r.Image = r.Image, "" // accepted: now it is what the next commit retires
 		}
-		r.State, r.Reason = StateOpen, ""
+		r.State, r.Reason, r.Accepted = StateOpen, "", false
 		return true
 	}, nil)
 }
