@@ -61,6 +61,8 @@ type Client struct {
 	updates *keyLock
 	usage   usageSwitch
 	retries retries
+
+	hashAlgo string // os_hash_algo of the image that Dial listed; set by it alone
 }
 
 func (o Options) withDefaults() Options {
@@ -132,6 +134,10 @@ func (c *Client) Service() string { return c.base }
 // Project returns the id of the project that the credentials are for; "" when it
 // is unknown, as it is without Keystone.
 func (c *Client) Project() string { return c.session.project }
+
+// HashAlgo returns the os_hash_algo of some image, as it was when the client was
+// made; "" where there was none.
+func (c *Client) HashAlgo() string { return c.hashAlgo }
 
 // User returns the name of the user; "" when it is unknown.
 func (c *Client) User() string { return c.session.user }

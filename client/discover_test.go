@@ -107,3 +107,25 @@ func TestCertificates(t *testing.T) {
 	_, err = Dial(t.Context(), Options{Endpoint: strings.Replace(fakeServer(t, glance("", anyToken)), "http", "https", 1)})
 	wantKind(t, err, image.Untrusted) // no TLS at all
 }
+
+// TestHashAlgo: the listing that Dial makes tells how the service hashes.
+func TestHashAlgo(t *testing.T) {
+	setOS(t)
+	for page, want := range map[string]string{
+		`[]`: "",
+		`[` + record(someID, `, "os_hash_algo": "sha256"`) + `]`: "sha256",
+		`[` + record(someID, `, "os_hash_algo": null`) + `]`:     "",
+		`[{"os_hash_algo": "sha256"}]`:                           "", // no record
+	} {
+		c := dial(t, Options{Endpoint: fakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/images" {
+				fmt.Fprintf(w, `{"images": %s}`, page)
+				return
+			}
+			glance("", anyToken)(w, r)
+		})})
+		if got := c.HashAlgo(); got != want {
+			t.Errorf("%s: %q, want %q", page, got, want)
+		}
+	}
+}

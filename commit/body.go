@@ -40,10 +40,11 @@ type body struct {
 // errStopped is what a reader gets that outlives its upload.
 var errStopped = errors.New("the upload has ended")
 
-func newBody(ctx context.Context, from content, sent *atomic.Int64) *body {
+// newBody begins a pass that expects the service to name algo as os_hash_algo.
+func newBody(ctx context.Context, from content, algo string, sent *atomic.Int64) *body {
 	sent.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
-	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, sums: newSums(), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
+	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, sums: newSums(algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
 }
 
 // Read implements io.Reader.
@@ -67,13 +68,15 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads and hashes the next chunk; b.mu is held.
+// fill reads the next chunk, which is then sent and hashed at the same time; b.mu
+// is held.
 func (b *body) fill() error {
 	left := b.from.Size() - b.sums.size
 	if left <= 0 {
 		return io.EOF
 	}
 	p := b.buf[:min(int64(len(b.buf)), left)]
+	b.sums.wait() // the last chunk lies in the same place
 	n, err := b.from.ReadAt(b.ctx, p, b.sums.size)
 	if n < len(p) {
 		if b.ended.Load() {
@@ -99,6 +102,7 @@ func (b *body) stop() (*sums, error) {
 	b.cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.sums.wait()
 	err := b.err
 	if errors.Is(err, errStopped) {
 		err = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,19 +24,20 @@ type Defaults struct {
 	Tags       []string
 }
 
-// Options of a Committer. All but Uploads, Defaults and Logger must be set.
+// Options of a Committer. Service, Names and Bases must be set.
 type Options struct {
 	Service  Service
 	Names    Names
 	Bases    Bases
 	Defaults Defaults
 	Uploads  int          // most uploads at once; 0: a default
+	HashAlgo string       // os_hash_algo of some image of the service; "": none is known
 	Logger   *slog.Logger // nil: no log
 }
 
 // Committer turns drafts into images. Its methods may be called by several
 // goroutines at once; two commits of one draft follow each other. It starts no
-// goroutine.
+// goroutine but those that hash what an upload sends.
 type Committer struct {
 	service  Service
 	names    Names
@@ -44,6 +46,7 @@ type Committer struct {
 	uploads  *semaphore.Weighted
 	log      *slog.Logger
 	board    board
+	algo     atomic.Pointer[string] // os_hash_algo of the last image; nil: not known
 }
 
 // New makes a Committer. The maps and slices of o must not be changed any more.
@@ -54,10 +57,12 @@ func New(o Options) *Committer {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Committer{
+	c := &Committer{
 		service: o.Service, names: o.Names, bases: o.Bases, defaults: o.Defaults,
 		uploads: semaphore.NewWeighted(int64(o.Uploads)), log: o.Logger,
 	}
+	c.expect(o.HashAlgo, false)
+	return c
 }
 
 // Active lists the commits under way, oldest first.

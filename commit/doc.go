@@ -81,7 +81,9 @@
 //
 // # Goroutines, locks, units
 //
-// The package starts no goroutine. Locks, each held for memory only and none
+// While a chunk is sent, one goroutine for each hash of the upload computes it;
+// they end with the chunk, and the body waits for them before it reads the next
+// and when it is stopped. There are no others. Locks, each held for memory only and none
 // while another is taken, except board.mu before progress.mu: board.mu,
 // progress.mu, and body.mu, which is also held while a chunk of the draft is read
 // (the body's context ends that). A draft's Snapshot is held during the whole

@@ -306,7 +306,7 @@ func (s slowContent) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 // an error, and its reading is not taken for the cause.
 func TestStoppedBody(t *testing.T) {
 	c := slowContent{make(chan struct{})}
-	b := newBody(ctxb, c, &new(progress).sent)
+	b := newBody(ctxb, c, algoSHA512, &new(progress).sent)
 	got := make(chan error)
 	go func() {
 		_, err := io.ReadAll(b)

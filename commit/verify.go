@@ -15,6 +15,7 @@ func (r *run) check(ctx context.Context, img image.Image, sent *sums) error {
 	if img.Size != r.snap.Size() || sent.size != r.snap.Size() {
 		return differs(img, "size", fmt.Sprint(img.Size), fmt.Sprint(r.snap.Size()))
 	}
+	r.c.expect(img.HashAlgo, true)
 	checked := false
 	for _, claim := range []struct{ algo, value string }{{algoMD5, img.Checksum}, {img.HashAlgo, img.HashValue}} {
 		if claim.value == "" || claim.algo == "" {
