@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -76,14 +77,14 @@ func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error
 			return r.fail(image.UnexpectedAnswer, errAnswerTooLarge)
 		}
 		return nil
-	}, c.retrying(r))
+	}, c.retrying(ctx, r))
 	return a, err
 }
 
 // retrying logs that a request will be tried again.
-func (c *Client) retrying(r *request) func(error, time.Duration) {
+func (c *Client) retrying(ctx context.Context, r *request) func(error, time.Duration) {
 	return func(err error, wait time.Duration) {
-		c.log.Warn("request failed, trying again", "error", err, "wait", wait)
+		c.log.Log(ctx, image.FailureLevel(ctx, slog.LevelWarn), "request failed, trying again", "error", err, "wait", wait)
 	}
 }
 

@@ -278,7 +278,7 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 			err = try()
 		}
 		return err
-	}, r.c.retrying(req))
+	}, r.c.retrying(r.ctx, req))
 	if statusOf(err) == http.StatusBadRequest {
 		if plain {
 			// Then it was not the range that was refused before.

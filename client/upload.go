@@ -65,7 +65,7 @@ func (c *Client) Upload(ctx context.Context, id string, size int64, body func() 
 			return &image.Error{Op: string(opUpload), Image: id, Kind: image.Unavailable, Detail: "a try that was cut off holds the record", Err: err}
 		}
 		return err
-	}, c.retrying(r))
+	}, c.retrying(ctx, r))
 	if err != nil {
 		return c.whyForbidden(ctx, id, err)
 	}

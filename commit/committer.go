@@ -80,7 +80,7 @@ func (c *Committer) Commit(ctx context.Context, d *staging.Draft) (image.Image, 
 	if !d.Dirty() || d.Record().Unlinked {
 		return image.Image{}, nil
 	}
-	return c.commit(ctx, d, false)
+	return c.commit(ctx, d, job{})
 }
 
 // CommitEmpty makes a record without data (status queued) of a draft that ends
@@ -92,12 +92,29 @@ func (c *Committer) CommitEmpty(ctx context.Context, d *staging.Draft) (image.Im
 	if rec := d.Record(); rec.Unlinked || !d.Dirty() && settled(rec) {
 		return image.Image{}, nil
 	}
-	return c.commit(ctx, d, true)
+	return c.commit(ctx, d, job{always: true})
 }
 
-// commit runs one commit between BeginCommit and End. always is set where a
-// draft that is not dirty has to be committed too.
-func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (image.Image, error) {
+// Behind commits a draft whose close was answered before (staging.Accept), also an
+// empty one. When everything is uploaded and checked it calls turn, and publishes
+// what it made only if that returns nil: name and attributes are those that the
+// draft has then. On an error the draft stays owed, and the next Behind begins
+// anew; whoever calls it tells of the failure (image.Quietly).
+func (c *Committer) Behind(ctx context.Context, d *staging.Draft, turn func(context.Context) error) (image.Image, error) {
+	if d.Record().Unlinked {
+		return image.Image{}, nil
+	}
+	return c.commit(image.Quietly(ctx), d, job{always: true, turn: turn})
+}
+
+// job is what one commit is told.
+type job struct {
+	always bool                        // also a draft that is not dirty
+	turn   func(context.Context) error // called before anything shows; nil: nobody waits
+}
+
+// commit runs one commit between BeginCommit and End.
+func (c *Committer) commit(ctx context.Context, d *staging.Draft, j job) (image.Image, error) {
 	rec := d.Record()
 	prog := &progress{now: Progress{Draft: d.ID(), Name: rec.Name, Phase: Waiting, Size: d.Size(), Since: time.Now()}}
 	c.board.add(prog)
@@ -116,7 +133,7 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (
 			c.log.Info(givenUp, "name", rec.Name, "draft", d.ID())
 			return image.Image{}, err
 		}
-		c.log.Error("commit could not begin; the draft is kept in staging", "name", rec.Name, "draft", d.ID(),
+		c.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "commit could not begin; the draft is kept in staging", "name", rec.Name, "draft", d.ID(),
 			"kind", image.KindOf(err).String(), "error", err, "data", d.Path(), "next", "its bytes wait there; a new write and close begins again")
 		return image.Image{}, err
 	}
@@ -124,18 +141,21 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, always bool) (
 	defer func() { snap.End(committed) }()
 
 	rec = d.Record() // another commit may have ended while this one waited
-	if rec.Unlinked || !d.Dirty() && (!always || settled(rec)) {
+	if rec.Unlinked || !d.Dirty() && (!j.always || settled(rec)) {
 		committed = !d.Dirty()
 		return image.Image{}, nil
 	}
 	prog.set(func(p *Progress) { p.Name, p.Size = rec.Name, snap.Size() })
-	r := &run{c: c, d: d, snap: snap, rec: rec, prog: prog, log: c.log.With("name", rec.Name, "draft", d.ID())}
+	r := &run{
+		c: c, d: d, snap: snap, rec: rec, prog: prog, log: c.log.With("name", rec.Name, "draft", d.ID()),
+		turn: j.turn, letGo: func() { snap.End(false) },
+	}
 	img, err := r.do(ctx)
 	switch {
 	case err != nil && (errors.Is(err, errUnlinked) || d.Unlinked()):
-		return image.Image{}, r.dropped()
+		return image.Image{}, r.dropped(ctx)
 	case err != nil:
-		return image.Image{}, r.failed(err, removal(ctx))
+		return image.Image{}, r.failed(ctx, err)
 	}
 	committed = true
 	return img, nil

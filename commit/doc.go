@@ -55,6 +55,16 @@
 // From the unhiding on a cancellation comes too late: the rest takes two short
 // requests and is done, or undone, in a bounded time.
 //
+// Where the daemon ends (image.ErrShutdown), the draft is not failed but owed: its
+// journal is left at StateCommitting, and whoever finds it goes on.
+//
+// # Behind
+//
+// A draft whose close was answered before (staging.Accept) is owed from then on:
+// Behind commits it while its entry is used, and is called again until it succeeds.
+// So it asks for a turn before it publishes, lets writers go on as soon as it is
+// cancelled, and leaves telling of failures to its caller.
+//
 // # Empty files and queued records
 //
 // A draft without a byte becomes a record without data (queued, no formats yet).

@@ -92,6 +92,9 @@ func cause(ctx context.Context, err error) error {
 // removal reports whether ctx ended because the entry is being removed.
 func removal(ctx context.Context) bool { return errors.Is(context.Cause(ctx), image.ErrRemoval) }
 
+// shutdown reports whether ctx ended because the daemon does.
+func shutdown(ctx context.Context) bool { return errors.Is(context.Cause(ctx), image.ErrShutdown) }
+
 // givenUp is what the log says then.
 const givenUp = "commit given up: its entry is being removed"
 

@@ -21,7 +21,11 @@ type run struct {
 	prog *progress
 	log  *slog.Logger // names the image and the draft
 
+	turn  func(context.Context) error // called before publishing; nil for nobody
+	letGo func()                      // lets the draft's writers go on: its bytes are not read any more
+
 	plan plan
+	told bool   // the journal has had a state of this run
 	used bool   // the id that the draft began with
 	made string // id of the record that has to be taken back if this fails; "" for none
 	kept string // id of a record that could not be taken back; "" for none
@@ -56,6 +60,12 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
+	if r.turn != nil {
+		if err := r.turn(ctx); err != nil {
+			r.takeBack(ctx)
+			return image.Image{}, cause(ctx, err)
+		}
+	}
 	// From here on a cancellation comes too late: half a publication is worse.
 	ctx, cancel := sturdy(ctx)
 	defer cancel()
@@ -82,6 +92,9 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 		if err == nil {
 			return img, nil
 		}
+		if ctx.Err() != nil {
+			r.letGo()
+		}
 		r.takeBack(ctx)
 		if image.Is(err, image.Corrupt) {
 			corrupt++
@@ -91,7 +104,7 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 			return image.Image{}, err
 		}
 		pause := wait.NextBackOff()
-		r.log.Warn("an upload failed; it is tried again", "error", err, "try", try, "of", tries, "wait", pause)
+		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelWarn), "an upload failed; it is tried again", "error", err, "try", try, "of", tries, "wait", pause)
 		r.prog.phase(Waiting)
 		if err := sleep(ctx, pause); err != nil {
 			return image.Image{}, err
@@ -131,7 +144,7 @@ func (r *run) attempt(ctx context.Context) (image.Image, error) {
 // used as far as the journal tells, for the entry's inode number comes from it.
 // (Where it was used, the service says so, and another one is tried.)
 func (r *run) nextID() string {
-	if r.used || r.rec.State == staging.StateFailed || r.rec.Replaces == r.d.ID() {
+	if r.used || r.rec.State == staging.StateFailed || r.rec.Reason != "" || r.rec.Replaces == r.d.ID() {
 		return uuid.NewString()
 	}
 	r.used = true
@@ -140,6 +153,7 @@ func (r *run) nextID() string {
 
 // journal writes the state before the action that it announces.
 func (r *run) journal(s staging.State, change func(*staging.Record)) error {
+	r.told = true
 	return r.d.Update(func(rec *staging.Record) {
 		rec.State, rec.Reason = s, ""
 		if change != nil {

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -23,7 +24,8 @@ func (r *run) takeBack(ctx context.Context) {
 	}
 	if err := r.delete(ctx, id, transientOrBusy); err != nil {
 		r.kept = id
-		r.log.Error("what a failed commit made could not be removed; the next commit of this draft removes it", "image", id, "error", err)
+		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "what a failed commit made could not be removed; the next commit of this draft removes it",
+			"image", id, "error", err)
 	}
 }
 
@@ -61,18 +63,31 @@ func (r *run) putBack(ctx context.Context, id string) {
 }
 
 // failed journals why the commit failed and what it left, and returns the error
-// for the caller, with the one line that the log has about it. With removal, the
-// draft goes or is committed again, as the removal ends.
-func (r *run) failed(err error, removal bool) error {
+// for the caller, with the one line that the log has about it. Where the entry is
+// being removed, the draft goes or is committed again, as that ends; where the
+// daemon ends, the next one goes on.
+func (r *run) failed(ctx context.Context, err error) error {
 	err = wrap(r.rec.Name, err)
 	left := r.kept
 	if left == "" {
 		left = r.rec.Image // of an earlier commit, and not removed by this one either
 	}
 	unwritten := r.d.Update(func(rec *staging.Record) {
-		rec.State, rec.Image, rec.Reason = staging.StateFailed, left, err.Error()
+		rec.Image, rec.Reason = left, err.Error()
+		switch {
+		case rec.State == staging.StateOpen && (r.told || r.rec.State != rec.State): // written since the commit let go of it
+			rec.Reason = ""
+		case rec.Accepted, shutdown(ctx):
+			rec.State = staging.StateCommitting
+		default:
+			rec.State = staging.StateFailed
+		}
 	})
-	if removal && left == "" && unwritten == nil {
+	switch {
+	case shutdown(ctx) && unwritten == nil:
+		r.log.Warn("commit given up: the daemon ends; the next mount goes on with it", "data", r.d.Path(), "left", left)
+		return err
+	case removal(ctx) && left == "" && unwritten == nil:
 		r.log.Info(givenUp)
 		return err
 	}
@@ -86,17 +101,17 @@ func (r *run) failed(err error, removal bool) error {
 	if unwritten != nil {
 		attrs = append(attrs, "journal", unwritten)
 	}
-	r.log.Error("commit failed; the draft is kept in staging", attrs...)
+	r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "commit failed; the draft is kept in staging", attrs...)
 	return err
 }
 
 // dropped ends the commit of a draft whose entry was removed: nothing is left of
 // it, and closing it is no error. Where the service keeps something, the journal
 // does too.
-func (r *run) dropped() error {
+func (r *run) dropped(ctx context.Context) error {
 	err := r.d.Update(func(rec *staging.Record) { rec.State, rec.Image = staging.StateFailed, r.kept })
 	if r.kept != "" || err != nil {
-		return r.failed(&image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err}, false)
+		return r.failed(ctx, &image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err})
 	}
 	r.log.Info("the entry was removed; nothing was committed")
 	return nil

@@ -67,10 +67,6 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
-// ErrRemoval is the cause (context.Cause) of a context whose work is given up because
-// the entry that it is for is being removed.
-var ErrRemoval = errors.New("its entry is being removed")
-
 // Error is a failure with its kind, the operation, the image and, where one was
 // made, the request it came from.
 type Error struct {

@@ -1,0 +1,126 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// anybody lets every commit publish.
+func anybody(context.Context) error { return nil }
+
+// accepted is a draft whose close was answered.
+func (h *house) accepted(spec staging.Spec, content []byte) *staging.Draft {
+	h.t.Helper()
+	d := h.draft(spec, content)
+	check(h.t, d.Accept(ctxb, image.Attributes{}))
+	return d
+}
+
+// Until it is its turn, a commit behind shows nothing; then it takes name and
+// attributes as the draft has them by then.
+func TestBehindTakesItsTurn(t *testing.T) {
+	h := newHouse(t, newFake())
+	d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
+	mode := uint32(0o600)
+	img, err := h.Behind(ctxb, d, func(context.Context) error {
+		if at := h.only(); !at.Hidden || at.Size != 5000 {
+			t.Errorf("before its turn the service has %+v", at)
+		}
+		return errors.Join(d.Rename("y", "y", ""), d.Update(func(r *staging.Record) { r.Attributes.Mode = &mode }))
+	})
+	check(t, err)
+	if got := h.only(); got.ID != img.ID || got.Hidden || got.Name != "y" || got.Attributes().Mode == nil || *got.Attributes().Mode != mode {
+		t.Errorf("the image is %+v", got)
+	}
+	if r := d.Record(); r.State != staging.StateCommitted || r.Owed() {
+		t.Errorf("draft %+v", r)
+	}
+}
+
+// A turn that is refused leaves nothing at the service, and the commit owed.
+func TestBehindWithoutTurn(t *testing.T) {
+	h := newHouse(t, newFake())
+	d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
+	_, err := h.Behind(ctxb, d, func(context.Context) error { return &image.Error{Op: "turn", Kind: image.Interrupted} })
+	if !image.Is(err, image.Interrupted) || len(h.service.all()) != 0 || !d.Record().Owed() {
+		t.Errorf("%v: %+v, draft %+v", err, h.service.all(), d.Record())
+	}
+}
+
+// A failure leaves the commit owed, costs no line in the log, and the next try
+// succeeds; an empty file is committed, too.
+func TestBehindFails(t *testing.T) {
+	for what, content := range map[string][]byte{"bytes": pattern(5000), "empty": nil} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				away := true
+				f := newFake()
+				f.deny = func(c call) error {
+					if away {
+						return &image.Error{Op: c.op, Kind: image.Unreachable}
+					}
+					return nil
+				}
+				h := newHouse(t, f)
+				d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, content)
+				if _, err := h.Behind(ctxb, d, anybody); !image.Is(err, image.Unreachable) || !d.Record().Owed() {
+					t.Errorf("%v, draft %+v", err, d.Record())
+				}
+				if log := h.log.String(); log != "" {
+					t.Errorf("log: %s", log)
+				}
+				away = false
+				img, err := h.Behind(ctxb, d, anybody)
+				check(t, err)
+				if got := h.only(); got.ID != img.ID || got.Hidden || got.Size != int64(len(content)) {
+					t.Errorf("the image is %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// Whoever writes to a draft that is being committed behind need not wait until what
+// it made has been taken back, and its bytes are its own again.
+func TestBehindLetsWritersGo(t *testing.T) {
+	f := newFake()
+	h := newHouse(t, f)
+	d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
+	ctx, cancel := context.WithCancel(ctxb)
+	f.slow = func(int64) error { cancel(); return nil }
+	f.hook = func(c call) {
+		if c.op == "delete" && !c.done {
+			h.write(d, []byte("new"), 0)
+		}
+	}
+	if _, err := h.Behind(ctx, d, anybody); !image.Is(err, image.Interrupted) || len(f.all()) != 0 {
+		t.Errorf("%v: %+v", err, f.all())
+	}
+	if r := d.Record(); r.State != staging.StateOpen || r.Owed() {
+		t.Errorf("draft %+v", r)
+	}
+}
+
+// Where the daemon ends in the middle of a commit, the journal says that it is due.
+func TestShutdown(t *testing.T) {
+	f := newFake()
+	h := newHouse(t, f)
+	d := h.draft(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
+	ctx, cancel := context.WithCancelCause(ctxb)
+	f.slow = func(int64) error { cancel(image.ErrShutdown); return nil }
+	if _, err := h.Commit(ctx, d); !image.Is(err, image.Interrupted) || len(f.all()) != 0 {
+		t.Errorf("%v: %+v", err, f.all())
+	}
+	if r := d.Record(); r.State != staging.StateCommitting || !r.Owed() || r.Image != "" {
+		t.Errorf("draft %+v", r)
+	}
+	if log := h.log.String(); strings.Contains(log, "ERROR") || !strings.Contains(log, "the next mount goes on") {
+		t.Errorf("log: %s", log)
+	}
+}

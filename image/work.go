@@ -1,0 +1,30 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+)
+
+// Causes (context.Cause) of a context whose work is given up for a reason that is not
+// its caller's.
+var (
+	// ErrRemoval: the entry that the work is for is being removed.
+	ErrRemoval = errors.New("its entry is being removed")
+	// ErrShutdown: the daemon ends; the next one goes on with the work.
+	ErrShutdown = errors.New("the daemon ends")
+)
+
+type quietKey struct{}
+
+// Quietly returns a context for work that is tried again until it succeeds. Whoever
+// begins it tells of its failures, once; those who do it only log them for debugging.
+func Quietly(ctx context.Context) context.Context { return context.WithValue(ctx, quietKey{}, true) }
+
+// FailureLevel is the level at which a failure of work under ctx is logged.
+func FailureLevel(ctx context.Context, level slog.Level) slog.Level {
+	if ctx.Value(quietKey{}) != nil {
+		return slog.LevelDebug
+	}
+	return level
+}
