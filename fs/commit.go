@@ -15,21 +15,23 @@ func (d *draft) shown(img image.Image) fuse.Attr {
 	return out
 }
 
-// writerKilled notes that a process which a signal is ending has closed the draft.
-func (d *draft) writerKilled() {
+// writerKilled notes that a process which a signal is ending, for sure or perhaps,
+// has closed the draft.
+func (d *draft) writerKilled(sure bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.killed = true
+	d.killed, d.unsure = true, !sure
 }
 
-// flush is a close by the process that opened the draft.
-func (d *draft) flush(ctx context.Context) error {
+// flush is a close by the process that opened the draft; visible says whether that
+// process can be looked at.
+func (d *draft) flush(ctx context.Context, visible bool) error {
 	d.mu.Lock()
 	d.killed = false
 	d.mu.Unlock()
 	err := d.commit(ctx)
 	if image.Is(err, image.Interrupted) {
-		d.writerKilled() // it may have been told to stop before its turn came
+		d.writerKilled(visible) // it may have been told to stop before its turn came
 	}
 	return err
 }
@@ -163,7 +165,7 @@ func (d *draft) settle() {
 // finish lets the bytes of a settled draft go, or keeps them.
 func (d *draft) finish() {
 	d.mu.Lock()
-	unlinked, killed, failure, entry := d.unlinked, d.killed && d.change > d.settled, d.failure, d.entry
+	unlinked, killed, unsure, failure, entry := d.unlinked, d.killed && d.change > d.settled, d.unsure, d.failure, d.entry
 	d.mu.Unlock()
 	d.fs.changes.Add(1)
 	log := d.fs.log.With("entry", entry, "draft", d.bytes.Path())
@@ -172,8 +174,12 @@ func (d *draft) finish() {
 	case unlinked, killed && !d.bytes.Written():
 		err = d.bytes.Discard()
 	case killed:
-		log.Warn("its writer was killed: not committed, the draft is kept in staging")
-		err = d.bytes.Abandon("its writer was killed by a signal")
+		why := "its writer was killed by a signal"
+		if unsure {
+			why = "its writer may have been killed by a signal: that cannot be seen from here"
+		}
+		log.Warn("not committed: the draft is kept in staging", "reason", why)
+		err = d.bytes.Abandon(why, !unsure)
 	case failure != nil:
 		log.Warn("not committed: the draft is kept in staging", "error", failure)
 		err = d.bytes.KeepFailed(failure)

@@ -31,6 +31,7 @@ type draft struct {
 	// whether it was: until then nothing is committed.
 	doomed chan struct{}
 	killed bool // the last process that closed it was told to stop
+	unsure bool // with killed: nobody could tell for sure
 	// change counts the changes of the bytes; wrote is change at the last one that
 	// was not a truncation by open(2); settled is change at the last commit that
 	// was tried, and failure how that one ended.

@@ -215,9 +215,11 @@ func (d *fakeDraft) finish(how string) error {
 	return nil
 }
 
-func (d *fakeDraft) Close() error           { return d.finish("closed") }
-func (d *fakeDraft) Discard() error         { return d.finish("discarded") }
-func (d *fakeDraft) Abandon(string) error   { return d.finish("abandoned") }
+func (d *fakeDraft) Close() error   { return d.finish("closed") }
+func (d *fakeDraft) Discard() error { return d.finish("discarded") }
+func (d *fakeDraft) Abandon(_ string, sure bool) error {
+	return d.finish(map[bool]string{true: "abandoned", false: "perhaps abandoned"}[sure])
+}
 func (d *fakeDraft) KeepFailed(error) error { return d.finish("failed") }
 
 // Commit makes an image of the draft.

@@ -181,14 +181,15 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	}
 	c, cctx := h.node.fs.change(ctx)
 	defer c.end()
-	if killedBySignal(c.tid) {
-		h.draft.writerKilled()
+	if killed, sure := killedBySignal(c.tid); killed {
+		h.draft.writerKilled(sure)
 		return 0
 	}
-	if processGroup(c.tid) != h.opener {
+	closer := processGroup(c.tid)
+	if closer != h.opener {
 		return 0 // left to a later flush or to release
 	}
-	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx), "draft", h.draft.bytes.Path()))
+	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, closer != 0), "draft", h.draft.bytes.Path()))
 }
 
 // Fsync puts the draft and its journal on the local disk. For a file that is only

@@ -62,24 +62,24 @@ func toldToStop(tid uint32) bool {
 
 // killedBySignal reports whether the thread is being ended by a signal, so that
 // the close it makes is not one that its program chose. Where the exit code is
-// hidden from us, the flag alone decides: better a draft kept than half an image
-// published.
-func killedBySignal(tid uint32) bool {
+// hidden from us, the flag alone decides, and sure is false: better a draft kept than
+// half an image published.
+func killedBySignal(tid uint32) (killed, sure bool) {
 	if tid == 0 || hasMemory(tid) {
-		return false // another pid namespace: nothing can be known; or it is not ending
+		return false, false // another pid namespace: nothing can be known; or it is not ending
 	}
 	text, err := os.ReadFile(procFile(tid, "stat"))
 	if err != nil {
-		return false
+		return false, false
 	}
 	flags, code, ok := parseStat(text)
 	if !ok || flags&taskExiting == 0 {
-		return false
+		return false, false
 	}
 	if code&0x7f != 0 {
-		return true
+		return true, true
 	}
-	return flags&taskSignaled != 0 && exitCodeHidden(tid)
+	return flags&taskSignaled != 0 && exitCodeHidden(tid), false
 }
 
 // hasMemory reports whether the thread still has its memory: one that ends gives it

@@ -67,7 +67,7 @@ func TestProcesses(t *testing.T) {
 	if g := processGroup(self); g != self {
 		t.Errorf("the group of %d is %d", self, g)
 	}
-	if toldToStop(self) || killedBySignal(self) {
+	if killed, _ := killedBySignal(self); killed || toldToStop(self) {
 		t.Error("this process counts as stopped")
 	}
 	if command(self) == "" {
@@ -75,11 +75,11 @@ func TestProcesses(t *testing.T) {
 	}
 	// A caller in another pid namespace has pid 0: an interrupt of it is all that
 	// can be known, and its closes are its own.
-	if !toldToStop(0) || killedBySignal(0) || processGroup(0) != 0 || command(0) != "" {
+	if killed, _ := killedBySignal(0); killed || !toldToStop(0) || processGroup(0) != 0 || command(0) != "" {
 		t.Error("pid 0 is looked at")
 	}
 	const gone = 1 << 30 // above any pid
-	if !toldToStop(gone) || killedBySignal(gone) || processGroup(gone) != 0 || command(gone) != "" {
+	if killed, _ := killedBySignal(gone); killed || !toldToStop(gone) || processGroup(gone) != 0 || command(gone) != "" {
 		t.Error("a process that is gone is looked at")
 	}
 }

@@ -149,9 +149,11 @@ type Draft interface {
 	Rename(name, entry string, over *image.Image) error
 	Unlink() error // it will never be committed; open files go on
 	Path() string
-	Close() error               // leaves the journal as it is
-	Discard() error             // removes bytes and journal
-	Abandon(why string) error   // keeps both: the writer was killed
+	Close() error   // leaves the journal as it is
+	Discard() error // removes bytes and journal
+	// Abandon keeps both: the writer was killed, for sure or, where that cannot be
+	// seen, perhaps.
+	Abandon(why string, sure bool) error
 	KeepFailed(err error) error // keeps both: the commit failed
 }
 

@@ -81,7 +81,7 @@ var scenes = []scene{
 		defer snap.End(true)
 		return d.Rebase(nil, image.Image{ID: "image"})
 	}, []string{state(StateVisible), nothing}}, // nobody has to recover what is committed
-	{"keep", func(_ *testing.T, _ *Store, d *Draft) error { return d.Keep(StateAbandoned, "killed") },
+	{"keep", func(_ *testing.T, _ *Store, d *Draft) error { return d.Abandon("killed", true) },
 		[]string{state(StateVisible), state(StateAbandoned)}},
 	{"close", func(_ *testing.T, _ *Store, d *Draft) error { return d.Close() }, []string{state(StateVisible)}},
 	{"discard", func(_ *testing.T, _ *Store, d *Draft) error { return d.Discard() }, []string{state(StateVisible), nothing}},

@@ -60,24 +60,44 @@ func (d *Draft) Discard() error {
 	return fail("discard draft", d.name(), errors.Join(err, d.release()))
 }
 
-// Keep fsyncs the draft, journals state (StateFailed or StateAbandoned) and
-// reason, closes the draft and leaves it in staging. On an error (a full disk)
-// it is closed and left all the same, with the journal that it had.
-func (d *Draft) Keep(state State, reason string) error {
+// Keep fsyncs the draft, journals StateFailed and the reason, closes the draft and
+// leaves it in staging. On an error (a full disk) it is closed and left all the
+// same, with the journal that it had.
+func (d *Draft) Keep(reason string) error {
+	return d.keep(func(r *Record) { r.State, r.Reason = StateFailed, reason })
+}
+
+// Abandon is Keep with StateAbandoned: its writer was killed, for sure or, where
+// nobody could tell, perhaps (then no time limit ends it: ExpireAbandoned).
+func (d *Draft) Abandon(reason string, sure bool) error {
+	return d.keep(func(r *Record) { r.State, r.Reason, r.Unsure = StateAbandoned, reason, !sure })
+}
+
+func (d *Draft) keep(change func(*Record)) error {
 	if !d.beginClose() {
 		return fail("keep draft", d.name(), os.ErrClosed)
 	}
-	err := d.sync(func(r *Record) { r.State, r.Reason, r.Accepted = state, reason, false })
+	err := d.sync(func(r *Record) {
+		r.Accepted, r.Closed = false, true
+		change(r)
+	})
 	return fail("keep draft", d.name(), errors.Join(err, d.release()))
 }
 
-// Close ends the draft and leaves it in staging as its journal has it, its bytes
+// Close ends the draft and leaves it in staging in the state that it has, its bytes
 // fsynced. After Discard, Keep or another Close it does nothing.
 func (d *Draft) Close() error {
 	if !d.beginClose() {
 		return nil
 	}
-	return fail("close draft", d.name(), errors.Join(d.sync(nil), d.release()))
+	d.mu.Lock()
+	closed := d.rec.Closed
+	d.mu.Unlock()
+	var err error
+	if !closed { // else nothing changed since it was reopened
+		err = d.sync(func(r *Record) { r.Closed = true })
+	}
+	return fail("close draft", d.name(), errors.Join(err, d.release()))
 }
 
 // beginClose refuses every operation from here on; false when another call did

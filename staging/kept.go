@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,12 +15,18 @@ import (
 // nobody holds, oldest first. It changes nothing. What cannot be understood is
 // listed with Record.Damage set; a file that is no draft's is ignored.
 func (s *Store) Kept() ([]Record, error) {
+	all, err := s.all()
+	return slices.DeleteFunc(all, func(r Record) bool { return r.Held }), err
+}
+
+// all lists every draft, oldest first, those that somebody holds too.
+func (s *Store) all() ([]Record, error) {
 	names, err := s.disk.list()
 	if err != nil {
 		return nil, fail("list drafts in "+s.path, "", err)
 	}
 	seen := make(map[string]bool, len(names))
-	var kept []Record
+	var all []Record
 	for _, name := range names {
 		id, ok := draftOf(name, journalSuffix)
 		if !ok {
@@ -30,29 +37,30 @@ func (s *Store) Kept() ([]Record, error) {
 		}
 		seen[id] = true
 		if r, ok := s.look(id); ok {
-			kept = append(kept, r)
+			all = append(all, r)
 		}
 	}
-	slices.SortFunc(kept, func(a, b Record) int {
-		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Draft, b.Draft)
-	})
-	return kept, nil
+	slices.SortFunc(all, byAge)
+	return all, nil
 }
 
-// look reads one draft; false when somebody holds it or it is gone meanwhile.
+// byAge puts the oldest first.
+func byAge(a, b Record) int {
+	if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Draft, b.Draft)
+}
+
+// look reads one draft; false when it is gone, or not there yet.
 func (s *Store) look(id string) (Record, bool) {
 	r := Record{Draft: id, Path: s.dataPath(id)}
 	data, err := s.disk.open(id + dataSuffix)
 	if err == nil {
 		defer closeRead(s.log, data)
-		free, lockErr := lock(data, syscall.LOCK_SH)
-		if lockErr == nil && !free {
-			return Record{}, false
-		}
-		err = lockErr
+		var free bool
+		free, err = lock(data, syscall.LOCK_SH)
+		r.Held = err == nil && !free
 	}
 	if err == nil {
 		r.Size, r.Stored, err = measure(data)
@@ -62,10 +70,11 @@ func (s *Store) look(id string) (Record, bool) {
 	case errors.Is(journalErr, fs.ErrNotExist) && s.debris(id, r, err):
 		return Record{}, false
 	case journalErr == nil:
-		j.Path, j.Stored = r.Path, r.Stored
+		j.Path, j.Stored, j.Held = r.Path, r.Stored, r.Held
 		if err == nil {
 			j.Size = r.Size
 		}
+		j.Uncertain = !r.Held && j.uncertain(s.boot)
 		r = j.Record
 	}
 	switch {
@@ -81,14 +90,16 @@ func (s *Store) look(id string) (Record, bool) {
 	return r, true
 }
 
-// readJournal reads the journal of a draft of this service.
+// readJournal reads the journal of a draft of this service, which Survey knows by
+// the directory only.
 func (s *Store) readJournal(id string) (journal, error) {
 	text, err := s.disk.read(id+journalSuffix, maxJournal)
 	if err != nil {
 		return journal{}, err
 	}
 	j, err := parseJournal(text, id)
-	if err == nil && j.Service != s.service {
+	ours := j.Service == s.service || s.service == "" && serviceDir(j.Service) == filepath.Base(s.path)
+	if err == nil && !ours {
 		err = errors.New("its journal belongs to the service " + j.Service)
 	}
 	return j, err
@@ -106,7 +117,7 @@ func (s *Store) debris(id string, r Record, dataErr error) bool {
 }
 
 func (s *Store) dataPath(id string) string {
-	return s.path + string(os.PathSeparator) + id + dataSuffix
+	return filepath.Join(s.path, id+dataSuffix)
 }
 
 // closeRead closes a file that was only looked at: an error loses nothing.

@@ -18,7 +18,7 @@ import (
 // model is what a draft must be like: a plain slice of bytes.
 type model struct {
 	store   *Store
-	scratch string // where a copy of the draft is put by a crash
+	later   *Store // where a crash puts a copy of the draft
 	d       *Draft
 	base    *memory // nil for a new draft
 	bytes   []byte
@@ -171,27 +171,28 @@ func (m *model) crash(t *rapid.T) {
 	} else {
 		must(t, m.d.Sync(context.Background()))
 	}
-	text, err := m.store.disk.read(m.d.ID()+journalSuffix, maxJournal)
-	must(t, err)
-	j, err := parseJournal(text, m.d.ID())
-	must(t, err)
-	data, err := os.ReadFile(m.d.Path())
-	must(t, err)
-	path := filepath.Join(m.scratch, m.d.ID())
-	must(t, os.WriteFile(path, data, fileMode))
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	must(t, err)
-	j.Size = int64(len(data))
-	spec := Spec{}
-	if m.base != nil {
-		spec.Base, spec.BaseImage = &memory{data: m.base.data}, image.Image{ID: j.Base}
+	for _, suffix := range []string{journalSuffix, dataSuffix} {
+		data, err := os.ReadFile(filepath.Join(m.store.path, m.d.ID()+suffix))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(m.later.path, m.d.ID()+suffix), data, fileMode))
 	}
-	again := newDraft(m.store, f, j, spec)
+	spec := ReopenSpec{}
+	if m.base != nil {
+		spec.Base, spec.BaseImage = &memory{data: m.base.data}, image.Image{ID: m.d.Record().Base, Size: int64(len(m.base.data))}
+	}
+	again, err := m.later.Reopen(m.d.ID(), spec)
+	must(t, err)
 	if !bytes.Equal(contents(t, again), m.bytes) {
 		t.Fatal("the draft differs after a crash")
 	}
-	must(t, again.release())
-	must(t, os.Remove(path))
+	var under []byte
+	if m.base != nil {
+		under = m.base.data
+	}
+	if m.dirty && !again.Dirty() && !bytes.Equal(m.bytes, under) {
+		t.Fatal("a crash has made the draft clean")
+	}
+	must(t, again.Discard())
 }
 
 func (m *model) check(t *rapid.T) {
@@ -222,12 +223,12 @@ func (d lazyDisk) write(name string, data []byte) error {
 }
 
 func runModel(t *testing.T, dir string, fsyncs bool, base func(*rapid.T) []byte) {
-	s := openStore(t, filepath.Join(dir, "staging"))
+	s, later := openStore(t, filepath.Join(dir, "staging")), openStore(t, filepath.Join(dir, "later"))
 	if !fsyncs {
-		s.disk = lazyDisk{s.disk.(rootDisk)}
+		s.disk, later.disk = lazyDisk{s.disk.(rootDisk)}, lazyDisk{later.disk.(rootDisk)}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{store: s, scratch: dir}
+		m := &model{store: s, later: later}
 		spec := Spec{Name: "disk", Entry: "disk"}
 		if base != nil {
 			m.bytes = base(t)

@@ -41,6 +41,10 @@ func (s State) known() bool {
 	}
 }
 
+// Checked reports a state in which the service has every byte, and they have been
+// compared: only the record has to be brought to its end.
+func (s State) Checked() bool { return s == StateUploaded || s == StateVisible }
+
 // Record is what a draft's journal says. It is a value; what its Attributes
 // point to is never changed.
 type Record struct {
@@ -51,6 +55,7 @@ type Record struct {
 	Entry   string `json:"entry"`           // what the directory shows
 	Service string `json:"service"`         // canonical URL of the Image API
 	Project string `json:"project,omitempty"`
+	Cloud   string `json:"cloud,omitempty"` // entry of clouds.yaml that the mount was told; "" for another way
 	State   State  `json:"state"`
 	// Unlinked: the entry was removed, and the draft must not be committed. Where
 	// Image is set, a commit was under way and may have left that image.
@@ -61,15 +66,28 @@ type Record struct {
 	Replaces string `json:"replaces,omitempty"` // id of the image that the commit retires
 	Into     string `json:"into,omitempty"`     // id of an own queued record to upload into
 	Base     string `json:"base,omitempty"`     // id of the image under a copy-on-write draft
-	Inherit  string `json:"inherit,omitempty"`  // id of the image whose record is carried over
-	Size     int64  `json:"size"`               // bytes; in a journal as of its writing, elsewhere live
-	Reason   string `json:"reason,omitempty"`   // one line: why it failed or was abandoned
+	// BaseVersion tells the bytes of Base from others (image.Key); "" where the
+	// journal was written before there was such a thing.
+	BaseVersion string `json:"base_version,omitempty"`
+	Inherit     string `json:"inherit,omitempty"` // id of the image whose record is carried over
+	Size        int64  `json:"size"`              // bytes; in a journal as of its writing, elsewhere live
+	Reason      string `json:"reason,omitempty"`  // one line: why it failed or was abandoned
+	// Unsure: the draft counts as abandoned because nobody could tell whether its
+	// writer was killed; it is kept without a time limit.
+	Unsure bool `json:"unsure,omitempty"`
 	// Boot is the kernel's boot id when the journal was written and Synced whether
 	// all that the journal covers was fsynced by then: after a crash the data file
 	// is what the journal says if either Synced is set or Boot is still the same
 	// (then only the process died, and the page cache did not).
-	Boot      string    `json:"boot,omitempty"`
-	Synced    bool      `json:"synced,omitempty"`
+	Boot   string `json:"boot,omitempty"`
+	Synced bool   `json:"synced,omitempty"`
+	// Closed: who had the draft let go of it by Close or Keep, so that nothing was
+	// written after this journal.
+	Closed bool `json:"closed,omitempty"`
+	// Uncertain: bytes may be missing that were written after the last fsync: over a
+	// base because the process died with what the journal did not know yet, else
+	// because the machine did. Once found it stays.
+	Uncertain bool      `json:"uncertain,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 
@@ -77,7 +95,8 @@ type Record struct {
 
 	// The fields below are not journaled.
 	Path   string `json:"-"` // the data file
-	Stored int64  `json:"-"` // bytes that the data file occupies on disk; only from Kept
+	Stored int64  `json:"-"` // bytes that the data file occupies on disk; only from Kept and Survey
+	Held   bool   `json:"-"` // somebody has it: a mount writes or commits it, or a command; only from Survey
 	// Damage says in one line what is wrong with the journal or the data file; ""
 	// when nothing is. A damaged draft is never touched, and of its Record only
 	// Draft, Path, Size and Stored are sure.

@@ -222,7 +222,7 @@ func TestEnds(t *testing.T) {
 	for name, end := range map[string]func(*Draft) error{
 		"close":   (*Draft).Close,
 		"discard": (*Draft).Discard,
-		"keep":    func(d *Draft) error { return d.Keep(StateFailed, "why\nnot") },
+		"keep":    func(d *Draft) error { return d.Keep("why\nnot") },
 	} {
 		s := tempStore(t)
 		spec := over([]byte("base"))
@@ -231,7 +231,7 @@ func TestEnds(t *testing.T) {
 		must(t, end(d))
 		must(t, d.Close())
 		must(t, d.Discard())
-		wantKind(t, d.Keep(StateFailed, ""), image.Stale)
+		wantKind(t, d.Keep(""), image.Stale)
 		if n := spec.Base.(*memory).closed.Load(); n != 1 {
 			t.Errorf("%s closed the base %d times", name, n)
 		}

@@ -24,18 +24,20 @@ type Options struct {
 	Dir     string       // absolute; made if missing
 	Service string       // canonical URL of the Image API: each service has drafts of its own
 	Project string       // noted in every journal; "" when unknown
+	Cloud   string       // noted in every journal: how a later command finds the service; "" for none
 	Logger  *slog.Logger // nil: no log
 }
 
 // Store is the staging directory of one service. Several processes may have one
 // on the same directory. Its methods may be called by several goroutines.
 type Store struct {
-	service, project string
-	path             string // of the service's directory
-	disk             disk
-	boot             string
-	log              *slog.Logger
-	now              func() time.Time
+	service, project, cloud string // service is "" where Survey opens every directory
+
+	path string // of the service's directory
+	disk disk
+	boot string
+	log  *slog.Logger
+	now  func() time.Time
 }
 
 // dirMode of the staging directory and the parents that Open makes.
@@ -73,7 +75,7 @@ func Open(o Options) (*Store, error) {
 
 func newStore(o Options, path string, d disk) *Store {
 	return &Store{
-		service: o.Service, project: o.Project, path: path, disk: d,
+		service: o.Service, project: o.Project, cloud: o.Cloud, path: path, disk: d,
 		boot: bootID(), log: o.Logger, now: time.Now,
 	}
 }
@@ -115,7 +117,7 @@ func (s *Store) create(spec Spec) (*Draft, error) {
 	now := s.now().UTC()
 	j := journal{Record: Record{
 		Version: journalVersion, Draft: id, Name: spec.Name, Entry: spec.Entry,
-		Service: s.service, Project: s.project, State: StateOpen,
+		Service: s.service, Project: s.project, Cloud: s.cloud, State: StateOpen,
 		Replaces: spec.Replaces, Into: spec.Into, Boot: s.boot, Synced: true,
 		CreatedAt: now, UpdatedAt: now, Attributes: spec.Attributes,
 	}}
@@ -127,6 +129,7 @@ func (s *Store) create(spec Spec) (*Draft, error) {
 			return nil, syscall.EINVAL // its journal would be unreadable
 		}
 		j.Base, j.Size, j.limit = spec.BaseImage.ID, spec.BaseImage.Size, spec.BaseImage.Size
+		j.BaseVersion = versionOf(spec.BaseImage)
 	}
 	f, err := s.disk.create(id + dataSuffix)
 	if err != nil {
@@ -147,6 +150,9 @@ func (s *Store) create(spec Spec) (*Draft, error) {
 	}
 	return newDraft(s, f, j, spec), nil
 }
+
+// versionOf tells the bytes of a base from others.
+func versionOf(base image.Image) string { return base.Key("").Version }
 
 // erase removes every trace of a draft, the journal first.
 func (s *Store) erase(id string) error {

@@ -247,7 +247,7 @@ func TestFullDisk(t *testing.T) {
 	if r := d.Record(); r.State != was.State {
 		t.Fatalf("a failed Update made the state %q", r.State)
 	}
-	wantKind(t, d.Keep(StateFailed, "full"), image.LocalFull)
+	wantKind(t, d.Keep("full"), image.LocalFull)
 	if r := kept(t, s); len(r) != 1 || r[0].Damage != "" || r[0].State != StateOpen || r[0].Size != int64(total) {
 		t.Fatalf("%+v", r)
 	}

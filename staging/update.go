@@ -30,6 +30,7 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 	defer d.journal.Unlock()
 	was := d.Record()
 	j := journal{Record: was}
+	j.Closed = false // unless change ends the draft
 	if !change(&j.Record) {
 		return nil
 	}
@@ -45,7 +46,7 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 
 	j.layer = now.layer
 	j.Version, j.Draft, j.CreatedAt = was.Version, was.Draft, was.CreatedAt
-	j.Service, j.Project = was.Service, was.Project
+	j.Service, j.Project, j.Cloud = was.Service, was.Project, was.Cloud
 	j.Boot, j.UpdatedAt = d.store.boot, d.store.now().UTC()
 	j.Reason = oneLine(j.Reason)
 	if d.removed && j.Image != "" {
@@ -59,6 +60,9 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rec = j.Record
+	if j.Attributes.ModTime != was.Attributes.ModTime { // set anew, perhaps to the same value as before
+		d.staleMod = nil
+	}
 	d.journaled = now.changes
 	return nil
 }
@@ -110,6 +114,9 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	if err == nil {
 		err = d.rewrite(func(r *Record) bool {
 			r.Replaces, r.Inherit, r.Into, r.Reason = img.ID, img.ID, "", ""
+			if d.layered {
+				r.BaseVersion = versionOf(img)
+			}
 			if d.settled(r.State) {
 				r.State, r.Image, r.Accepted = StateCommitted, img.ID, false
 			}

@@ -25,11 +25,12 @@ func (d *Draft) enter(ctx context.Context, weight int64) error {
 	return nil
 }
 
-// reopen journals StateOpen before the first change after a commit: a crash must
-// not find a journal that says that the service has these bytes.
+// reopen journals StateOpen before the first change after a commit, or after a
+// Reopen: a crash must not find a journal that says that the service, or the disk,
+// has these bytes.
 func (d *Draft) reopen() error {
 	d.mu.Lock()
-	open, closed := d.rec.State == StateOpen, d.closed
+	open, closed := d.rec.State == StateOpen && !d.rec.Closed, d.closed
 	d.mu.Unlock()
 	if closed {
 		return os.ErrClosed
@@ -38,13 +39,13 @@ func (d *Draft) reopen() error {
 		return nil
 	}
 	return d.rewrite(func(r *Record) bool {
-		if r.State == StateOpen {
+		if r.State == StateOpen && !d.Record().Closed {
 			return false // another writer was faster
 		}
 		if (r.State == StateVisible || r.State == StateCommitted) && r.Image != "" {
 			r.Replaces, r.Image = r.Image, "" // accepted: now it is what the next commit retires
 		}
-		r.State, r.Reason, r.Accepted = StateOpen, "", false
+		r.State, r.Reason, r.Accepted, r.Unsure = StateOpen, "", false, false
 		return true
 	}, nil)
 }

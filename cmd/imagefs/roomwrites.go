@@ -69,15 +69,15 @@ func (d *draft) Discard() error {
 }
 
 // Abandon keeps the draft: its writer was killed.
-func (d *draft) Abandon(why string) error {
+func (d *draft) Abandon(why string, sure bool) error {
 	defer d.ended()
-	return d.Keep(staging.StateAbandoned, why)
+	return d.Draft.Abandon(why, sure)
 }
 
 // KeepFailed keeps the draft: its commit failed.
 func (d *draft) KeepFailed(err error) error {
 	defer d.ended()
-	return d.Keep(staging.StateFailed, err.Error())
+	return d.Keep(err.Error())
 }
 
 // committer makes images of drafts for fs.
