@@ -17,6 +17,9 @@
 // extents as of its last writing: that is every Sync and every state change.
 // What was written since then and not synced may read as the base again after a
 // crash, as on a disk that lost its power.
+// Reopen takes a draft up again that nobody holds, and Record.Uncertain says
+// whether that can be so: where the machine went down, and over a base also where
+// only the process did, unless it let go of the draft by itself (Record.Closed).
 //
 // # A draft's end
 //
