@@ -42,6 +42,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) > 0 && args[0] == bareCommand {
+		return serveBare(args[1:])
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err

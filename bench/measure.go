@@ -84,6 +84,11 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 				return res, err
 			}
 			v, err := bounded(ctx, c)
+			if c.after != nil && ctx.Err() == nil { // else all ends
+				if failed := c.after(ctx, err); failed != nil {
+					return res, fmt.Errorf("%s: %w", c.name, errors.Join(err, failed))
+				}
+			}
 			switch {
 			case errors.Is(err, errTooLong) && !strings.HasPrefix(c.name, imagefs):
 				// A peer that hangs has no figure, and does not take the others'.

@@ -31,8 +31,11 @@ type contender struct {
 	// how says with which settings, for the document; a command in most cases.
 	how string
 	// measure does the work once, from the state that the row says, and leaves
-	// nothing behind.
+	// nothing behind but what after removes.
 	measure func(ctx context.Context) (values, error)
+	// after, where there is one, looks at what a measurement has left, and removes it.
+	// It is told how the measurement failed, and may take its time.
+	after func(ctx context.Context, failed error) error
 }
 
 // A target is what a row must show.
@@ -78,6 +81,10 @@ func allRows() []row {
 		eight(),
 		withoutRanges(),
 		glance(),
+		writeOne(),
+		writeMany(),
+		writeTree(),
+		writeLocal(),
 		memory(),
 		streamsRow(),
 	}
