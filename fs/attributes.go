@@ -33,15 +33,15 @@ const (
 // fillAttr fills in what stat shows of an image, or of the draft over it.
 func (f *FS) fillAttr(out *fuse.Attr, img image.Image, d *draft) {
 	set := img.Attributes()
-	size, mtime, ctime := img.Size, img.CreatedAt, img.UpdatedAt
+	size, mtime, ctime := img.Size, modified(img), img.UpdatedAt
 	writable := f.policy.writable(img)
 	if d != nil {
 		set = d.attributes()
 		size, mtime = d.bytes.Size(), d.bytes.ModTime()
 		ctime = mtime
-	}
-	if set.ModTime != nil {
-		mtime = *set.ModTime
+		if set.ModTime != nil {
+			mtime = *set.ModTime
+		}
 	}
 	mode, uid, gid := uint32(fileMode), f.opts.UID, f.opts.GID
 	if set.Mode != nil {
@@ -63,6 +63,14 @@ func (f *FS) fillAttr(out *fuse.Attr, img image.Image, d *draft) {
 	out.Blocks = (out.Size + statBlock - 1) / statBlock
 	out.Blksize = uint32(f.tuning.request) // one kernel request
 	out.SetTimes(&mtime, &mtime, &ctime)
+}
+
+// modified is the time of the last change that an image shows.
+func modified(img image.Image) time.Time {
+	if set := img.Attributes().ModTime; set != nil {
+		return *set
+	}
+	return img.CreatedAt
 }
 
 // fillDirectory fills in what stat shows of a directory.

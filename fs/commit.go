@@ -102,6 +102,7 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	}
 	taken, set := d.change, d.set
 	d.mu.Unlock()
+	asked := set
 	if set.ModTime == nil {
 		// What stat shows of the draft: the image's own created_at could be earlier.
 		written := d.bytes.ModTime()
@@ -112,8 +113,12 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	if err == nil {
 		img, err = commit(work, d.bytes)
 	}
-	if err == nil && img.ID != "" { // none: there was nothing to commit, or it was unlinked
+	switch {
+	case err != nil:
+	case img.ID != "":
 		d.node.replace(img)
+	default: // there was nothing to commit, or it was unlinked
+		err = d.keepAttributes(work, asked)
 	}
 
 	d.mu.Lock()
@@ -125,6 +130,20 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	if err == nil || d.doomed == nil { // else it was ended by a removal, and is due again if that fails
 		d.settled, d.failure = taken, err
 	}
+	return err
+}
+
+// keepAttributes stores what was set on a draft of which no byte had to be
+// committed, in the node's turn.
+func (d *draft) keepAttributes(ctx context.Context, set image.Attributes) error {
+	img, _ := d.node.now()
+	d.mu.Lock()
+	unlinked := d.unlinked
+	d.mu.Unlock()
+	if unlinked || img.ID == "" {
+		return nil
+	}
+	_, err := d.node.store(ctx, img, set)
 	return err
 }
 

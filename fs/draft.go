@@ -100,9 +100,10 @@ func (n *node) join(writer bool) *draft {
 	return n.draft
 }
 
-// truncateAtOpen is O_TRUNC on a draft that others have open.
+// truncateAtOpen is O_TRUNC on a draft that others have open. As in truncate, a
+// length that is right changes nothing.
 func (d *draft) truncateAtOpen(ctx context.Context, truncate bool) error {
-	if !truncate {
+	if !truncate || d.bytes.Size() == 0 {
 		return nil
 	}
 	if err := d.bytes.Truncate(ctx, 0); err != nil {
@@ -156,7 +157,11 @@ func (n *node) edit(ctx context.Context, truncate bool) (*draft, error) {
 		return nil, err
 	}
 	d := &draft{fs: f, node: n, bytes: bytes, writers: 1, entry: entry, set: spec.Attributes}
-	if truncate && img.Size > 0 {
+	switch {
+	case img.Size == 0: // it has no base that would tell; the first write ends it
+		at := modified(img)
+		d.set.ModTime = &at
+	case truncate:
 		d.change = 1
 	}
 	if err := f.Catalog.AddDraft(entry, bytes.ID()); err != nil {
@@ -225,9 +230,9 @@ func (d *draft) changed(written bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.change++
+	d.set.ModTime = nil // what was set before these bytes is no longer their time
 	if written {
 		d.wrote = d.change
-		d.set.ModTime = nil // what was set before these bytes is no longer their time
 	}
 }
 

@@ -150,7 +150,11 @@ func (d *fakeDraft) Truncate(ctx context.Context, size int64) error {
 	return d.change(ctx, func() { d.resize(size) })
 }
 
-func (d *fakeDraft) Allocate(ctx context.Context, _ uint32, off, size int64) error {
+func (d *fakeDraft) Allocate(ctx context.Context, mode uint32, off, size int64) error {
+	const keepSize = 1 // FALLOC_FL_KEEP_SIZE
+	if mode&keepSize != 0 && off >= d.Size() {
+		return nil
+	}
 	return d.change(ctx, func() { d.resize(max(int64(len(d.bytes)), off+size)) })
 }
 

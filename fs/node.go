@@ -203,6 +203,11 @@ func (n *node) attr(out *fuse.Attr) syscall.Errno {
 	}
 	n.fs.fillAttr(out, img, d)
 	out.Ino = n.ino
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.gone {
+		out.Nlink = 0 // it has no name any more, and is open
+	}
 	return 0
 }
 

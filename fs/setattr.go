@@ -82,27 +82,34 @@ func (n *node) setAttributes(ctx context.Context, want image.Attributes) error {
 	if img.ID == "" {
 		return &image.Error{Op: "set attributes", Kind: image.Stale, Detail: "its draft was not committed"}
 	}
+	set, err := n.store(ctx, img, want)
+	if err == nil && d != nil {
+		d.took(set)
+	}
+	return err
+}
+
+// store puts what differs from what is shown into the image's record, in the node's
+// turn, and returns what that has then.
+func (n *node) store(ctx context.Context, img image.Image, want image.Attributes) (image.Attributes, error) {
 	var shown fuse.Attr
 	n.fs.fillAttr(&shown, img, nil)
 	set, changed := merge(img.Attributes(), want, &shown)
 	if !changed {
-		return nil
+		return set, nil
 	}
 	if n.fixed {
-		return &image.Error{Op: "set attributes", Image: img.ID, Kind: image.NotPermitted, Detail: "files under .by-id are only to be read"}
+		return set, &image.Error{Op: "set attributes", Image: img.ID, Kind: image.NotPermitted, Detail: "files under .by-id are only to be read"}
 	}
 	if err := n.fs.policy.change("set attributes", img); err != nil {
-		return err
+		return set, err
 	}
 	fresh, err := n.fs.Catalog.Update(ctx, img.ID, []image.Change{{
 		Field: image.PropertyAttributes, Property: true, Value: set.Encode(img.ID),
 	}})
 	if err != nil {
-		return err
+		return set, err
 	}
 	n.refresh(fresh)
-	if d != nil {
-		d.took(set)
-	}
-	return nil
+	return set, nil
 }
