@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -30,18 +31,19 @@ func (d *draft) flush(ctx context.Context, visible bool) error {
 	d.killed = false
 	d.mu.Unlock()
 	err := d.commit(ctx)
-	if image.Is(err, image.Interrupted) {
+	if image.Is(err, image.Interrupted) && d.fs.life.Err() == nil {
 		d.writerKilled(visible) // it may have been told to stop before its turn came
 	}
 	return err
 }
 
-// commit commits what was written since the last commit. With nothing written
-// since, it says how that one ended, and waits for nothing.
+// commit commits what was written since the last commit, or answers before
+// (--writeback). With nothing written since, it says how that one ended, and waits
+// for nothing.
 func (d *draft) commit(ctx context.Context) error {
 	for {
 		d.mu.Lock()
-		written, unlinked, failure := d.wrote > d.settled, d.unlinked, d.failure
+		written, unlinked, failure := d.wrote > d.takenLocked(), d.unlinked, d.failure
 		d.mu.Unlock()
 		switch {
 		case unlinked:
@@ -69,9 +71,12 @@ func (d *draft) commit(ctx context.Context) error {
 // returns what is closed when that has ended.
 func (d *draft) commitDue(ctx context.Context) (doomed <-chan struct{}, err error) {
 	d.mu.Lock()
-	due, err := d.wrote > d.settled && !d.unlinked && d.doomed == nil, d.failure
+	due, err := d.wrote > d.takenLocked() && !d.unlinked && d.doomed == nil, d.failure
 	d.mu.Unlock()
-	if due {
+	switch {
+	case due && d.fs.opts.Writeback:
+		err = d.accept(ctx)
+	case due:
 		err = d.commitNow(ctx, d.fs.Committer.Commit)
 	}
 	d.mu.Lock()
@@ -91,23 +96,21 @@ func (d *draft) commitDue(ctx context.Context) (doomed <-chan struct{}, err erro
 func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draft) (image.Image, error)) error {
 	work, cancel := context.WithCancelCause(d.fs.life)
 	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() { cancel(nil) })()
+	defer context.AfterFunc(ctx, func() { cancel(context.Cause(d.fs.life)) })()
 	if caller, ok := image.CallerOf(ctx); ok {
 		work = image.WithCaller(work, caller)
+	}
+	if err := d.overtake(ctx); err != nil {
+		return err
 	}
 	d.mu.Lock()
 	d.cancel = cancel
 	if d.doomed != nil {
 		cancel(image.ErrRemoval)
 	}
-	taken, set := d.change, d.set
 	d.mu.Unlock()
-	asked := set
-	if set.ModTime == nil {
-		// What stat shows of the draft: the image's own created_at could be earlier.
-		written := d.bytes.ModTime()
-		set.ModTime = &written
-	}
+	taken, asked := d.carried()
+	set := d.dated(asked)
 
 	img, err := image.Image{}, d.bytes.SetAttributes(set)
 	if err == nil {
@@ -127,7 +130,10 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 		d.replaces = nil
 	}
 	d.cancel = nil
-	if err == nil || d.doomed == nil { // else it was ended by a removal, and is due again if that fails
+	switch {
+	case err != nil && d.doomed != nil: // ended by a removal, and due again if that fails
+	case err != nil && d.fs.life.Err() != nil: // ended with the daemon: the next one goes on
+	default:
 		d.settled, d.failure = taken, err
 	}
 	return err
@@ -147,29 +153,66 @@ func (d *draft) keepAttributes(ctx context.Context, set image.Attributes) error 
 	return err
 }
 
+// overtake ends a try of the commit behind before another commit of the draft begins,
+// in the node's turn: their journals must not mix.
+func (d *draft) overtake(ctx context.Context) error {
+	d.mu.Lock()
+	d.interruptLocked(errOvertaken)
+	var ended <-chan struct{}
+	if d.tryingLocked() {
+		ended = d.behind.ended
+	}
+	d.mu.Unlock()
+	if ended == nil {
+		return nil
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return &image.Error{Op: "wait for the upload behind", Image: d.node.id(), Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
+	}
+}
+
 // settle ends the draft once its last writer has gone: it commits what is left to
-// commit, and then lets the bytes go or keeps them for the user.
+// commit, or answers for it (--writeback), and then lets the bytes go or keeps them
+// for the user.
 func (d *draft) settle() {
 	if err := d.node.take(d.fs.life); err != nil {
 		return // Server.Abort: the journal tells the next mount
 	}
 	defer d.node.give()
+	d.settleInTurn()
+}
+
+func (d *draft) settleInTurn() {
+	behind := d.fs.opts.Writeback
 	for {
 		d.node.mu.Lock()
 		d.mu.Lock()
 		joined := d.writers > 0 || d.closed || d.doomed != nil || (d.unlinked && d.readers > 0)
-		due := d.change > d.settled && !d.unlinked && !d.killed
-		d.closed = d.closed || !joined && !due
-		d.last = !joined && due
+		due := d.change > d.takenLocked() && !d.unlinked && !d.killed
+		owed := d.owedLocked()
+		wait := joined || !due && (owed || d.tryingLocked()) // for commitBehind, which settles again
+		d.closed = d.closed || !wait && !due
+		d.last = !wait && due && !behind
+		if owed {
+			d.waitLocked(time.Now())
+		}
 		img := d.node.img
 		d.mu.Unlock()
 		d.node.mu.Unlock()
 		switch {
-		case joined:
+		case wait:
 			return
 		case !due:
 			d.finish()
 			return
+		case behind:
+			if err := d.accept(d.fs.life); err != nil && d.fs.life.Err() != nil {
+				return
+			}
+			continue
 		}
 		commit := d.fs.Committer.Commit
 		if img.ID == "" && !d.bytes.Written() {
@@ -184,7 +227,11 @@ func (d *draft) settle() {
 // finish lets the bytes of a settled draft go, or keeps them.
 func (d *draft) finish() {
 	d.mu.Lock()
-	unlinked, killed, unsure, failure, entry := d.unlinked, d.killed && d.change > d.settled, d.unsure, d.failure, d.entry
+	unlinked, killed, unsure, failure, entry := d.unlinked, d.killed && d.change > d.takenLocked(), d.unsure, d.failure, d.entry
+	if d.behind != nil {
+		close(d.behind.stop)
+		d.behind = nil
+	}
 	d.mu.Unlock()
 	d.fs.changes.Add(1)
 	log := d.fs.log.With("entry", entry, "draft", d.bytes.Path())

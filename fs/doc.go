@@ -8,7 +8,9 @@
 // another image. Nodes under .by-id are their own and never change. A handle is
 // one open file. A draft (draft.go) is the writing side of a node: it exists from
 // the first open for writing until the service has its bytes, or until it is kept
-// in staging for the user.
+// in staging for the user. With --writeback a close is answered when its bytes are on
+// the local disk; the commit is owed from then on and follows behind (behind.go), with
+// the entry in use.
 //
 // # Goroutines
 //
@@ -17,6 +19,9 @@
 //   - notifier.run, one per mount, sends every kernel notification; ends at unmount.
 //   - draft.settle, one per draft whose last writer has closed; counted in
 //     FS.settling, which Server.Wait waits for.
+//   - draft.commitBehind, one per draft whose commit is owed, tries until it succeeds;
+//     of them FS.places are at work at once. Counted in FS.settling; ended by
+//     Server.Abort.
 //   - usage refresh, at most one; counted in FS.settling.
 //
 // # Lock order

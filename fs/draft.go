@@ -35,10 +35,15 @@ type draft struct {
 	// change counts the changes of the bytes; wrote is change at the last one that
 	// was not a truncation by open(2); settled is change at the last commit that
 	// was tried, and failure how that one ended.
-	change, wrote, settled uint64
-	failure                error
-	set                    image.Attributes        // what the committed image will carry
-	cancel                 context.CancelCauseFunc // ends the commit that runs; nil when none does
+	//
+	// accepted is change at the last close that was answered before its commit, which
+	// is owed while settled is less; behind is the wait for it.
+	change, wrote, settled, accepted uint64
+	failure                          error
+	behind                           *behind
+	changing                         int                     // changes of the bytes under way
+	set                              image.Attributes        // what the committed image will carry
+	cancel                           context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
 
 // create begins the draft of a new entry and its node, for one handle.
@@ -106,6 +111,7 @@ func (d *draft) truncateAtOpen(ctx context.Context, truncate bool) error {
 	if !truncate || d.bytes.Size() == 0 {
 		return nil
 	}
+	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, 0); err != nil {
 		d.leave(true)
 		return err
@@ -237,6 +243,7 @@ func (d *draft) changed(written bool) {
 }
 
 func (d *draft) write(ctx context.Context, p []byte, off int64) (int, error) {
+	defer d.touch()()
 	n, err := d.bytes.WriteAt(ctx, p, off)
 	if n > 0 {
 		d.changed(true)
@@ -250,6 +257,7 @@ func (d *draft) truncate(ctx context.Context, size int64) error {
 	if d.bytes.Size() == size {
 		return nil
 	}
+	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, size); err != nil {
 		return err
 	}
@@ -258,6 +266,7 @@ func (d *draft) truncate(ctx context.Context, size int64) error {
 }
 
 func (d *draft) allocate(ctx context.Context, mode uint32, off, size int64) error {
+	defer d.touch()()
 	if err := d.bytes.Allocate(ctx, mode, off, size); err != nil {
 		return err
 	}
@@ -273,17 +282,53 @@ func (d *draft) attributes() image.Attributes {
 }
 
 // want notes attributes for the image to come. It returns false while a commit
-// runs, which would not carry them any more, and when the bytes have been
-// committed, for then the image's record is the place.
+// runs, which would not carry them any more, when a commit is owed, whose journal has
+// to have them (wantOwed), and when the bytes have been committed, for then the
+// image's record is the place.
 func (d *draft) want(img image.Image, want image.Attributes) bool {
 	shown := d.shown(img)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.unlinked && (d.closed || d.cancel != nil || d.change == d.settled && img.ID != "") {
+	if !d.unlinked && (d.closed || d.cancel != nil || d.owedLocked() || d.change == d.settled && img.ID != "") {
 		return false
 	}
 	d.set, _ = merge(d.set, want, &shown)
 	return true
+}
+
+// wantOwed is want in the node's turn for a draft whose commit is owed: what was
+// promised has to survive the daemon. false: none is owed.
+func (d *draft) wantOwed(img image.Image, want image.Attributes) (bool, error) {
+	shown := d.shown(img)
+	d.mu.Lock()
+	owed := d.owedLocked()
+	set, changed := merge(d.set, want, &shown)
+	d.mu.Unlock()
+	if !owed || !changed {
+		return owed, nil
+	}
+	if err := d.bytes.SetAttributes(d.dated(set)); err != nil {
+		return true, err
+	}
+	d.took(set)
+	return true, nil
+}
+
+// carried returns how far the draft has changed, and what was set on it.
+func (d *draft) carried() (change uint64, set image.Attributes) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.change, d.set
+}
+
+// dated adds what stat shows of the draft where no mtime was set: the image's own
+// created_at could be earlier.
+func (d *draft) dated(set image.Attributes) image.Attributes {
+	if set.ModTime == nil {
+		written := d.bytes.ModTime()
+		set.ModTime = &written
+	}
+	return set
 }
 
 // took notes what the image's record now says of the file.

@@ -27,6 +27,7 @@ type fakeDraft struct {
 	dirty, written bool
 	committed      string // id of the image that it was committed to last
 	unlinked       bool
+	accepted       bool   // a close was answered, and nothing was written since
 	end            string // how it ended: "", "closed", "discarded", "abandoned", "failed"
 }
 
@@ -114,7 +115,7 @@ func (d *fakeDraft) change(ctx context.Context, f func()) error {
 		return d.stale()
 	}
 	f()
-	d.dirty, d.written = true, d.written || len(d.bytes) > 0
+	d.dirty, d.written, d.accepted = true, d.written || len(d.bytes) > 0, false
 	d.mod, d.attributes.ModTime = time.Now().UTC(), nil
 	return nil
 }
@@ -161,6 +162,23 @@ func (d *fakeDraft) Allocate(ctx context.Context, mode uint32, off, size int64) 
 func (d *fakeDraft) SeekData(off int64) (int64, bool, error) { return off, off < d.Size(), nil }
 func (d *fakeDraft) SeekHole(off int64) (int64, bool, error) { return d.Size(), off < d.Size(), nil }
 func (d *fakeDraft) Sync(ctx context.Context) error          { return d.h.ask(ctx, "sync", d.entry()) }
+
+func (d *fakeDraft) Accept(ctx context.Context, a image.Attributes) error {
+	if err := d.hold(ctx); err != nil {
+		return err
+	}
+	defer func() { <-d.gate }()
+	if err := d.h.ask(ctx, "accept", d.entry()); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.end != "" {
+		return d.stale()
+	}
+	d.accepted, d.attributes = true, a
+	return nil
+}
 
 func (d *fakeDraft) Size() int64 {
 	d.mu.Lock()
@@ -228,16 +246,21 @@ func (d *fakeDraft) KeepFailed(error) error { return d.finish("failed") }
 
 // Commit makes an image of the draft.
 func (h *house) Commit(ctx context.Context, d Draft) (image.Image, error) {
-	return h.commit(ctx, "commit", d.(*fakeDraft))
+	return h.commit(ctx, "commit", d.(*fakeDraft), nil)
 }
 
 // CommitEmpty makes a record without data of the draft.
 func (h *house) CommitEmpty(ctx context.Context, d Draft) (image.Image, error) {
-	return h.commit(ctx, "commit empty", d.(*fakeDraft))
+	return h.commit(ctx, "commit empty", d.(*fakeDraft), nil)
 }
 
-func (h *house) commit(ctx context.Context, op string, d *fakeDraft) (image.Image, error) {
-	if err := h.ask(ctx, "begin "+op, d.spec.Name); err != nil {
+// Behind makes an image of the draft when it has its turn.
+func (h *house) Behind(ctx context.Context, d Draft, turn func(context.Context) error) (image.Image, error) {
+	return h.commit(ctx, "behind", d.(*fakeDraft), turn)
+}
+
+func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(context.Context) error) (image.Image, error) {
+	if err := h.ask(ctx, "begin "+op, d.entry()); err != nil {
 		return image.Image{}, err
 	}
 	if err := d.hold(ctx); err != nil {
@@ -256,10 +279,18 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft) (image.Imag
 	if err := ctx.Err(); err != nil {
 		return image.Image{}, err
 	}
+	if turn != nil {
+		if err := turn(ctx); err != nil {
+			return image.Image{}, err
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.unlinked {
+		return image.Image{}, nil
+	}
 	at := h.nowLocked()
 	img := image.Image{
 		ID: d.id, Name: d.spec.Name, Status: image.StatusActive, Visibility: image.VisibilityPrivate,
@@ -285,7 +316,7 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft) (image.Imag
 	img.Properties[image.PropertyAttributes] = a.Encode(img.ID)
 	h.images[img.ID], h.data[img.ID] = img, append([]byte(nil), d.bytes...)
 	h.noteLocked(op, d.spec.Name)
-	d.dirty, d.committed = false, img.ID
+	d.dirty, d.accepted, d.committed = false, false, img.ID
 	now := img
 	d.spec.Replaces = &now
 	return img, nil

@@ -25,7 +25,13 @@ type Options struct {
 	UID, GID         uint32 // owner that is shown where none was set
 	Project          string // ours; "" when unknown
 	Source           string // shown in the first column of /proc/mounts
-	Log              *slog.Logger
+	// Writeback answers a close when its bytes are on the local disk; the commit
+	// follows behind.
+	Writeback bool
+	Behind    int // most commits behind at once; 0 is 1
+	Log       *slog.Logger
+
+	waits waits // zero: the default
 }
 
 // FS is one mounted filesystem.
@@ -42,6 +48,8 @@ type FS struct {
 	passthrough *passthrough
 	settling    sync.WaitGroup // work that outlives its request: the owner is Server.Wait
 	changes     atomic.Uint64  // counts our own changes of what the directory shows
+	places      chan struct{}  // holds one element for each commit behind that is at work
+	hurry       chan struct{}  // closed when the kernel's side is gone
 
 	mu     sync.Mutex       // guards the fields below
 	nodes  map[string]*node // by the id of the image, or of the new draft, behind them
@@ -58,6 +66,9 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.waits == (waits{}) {
+		opts.waits = defaultWaits
+	}
 	f := &FS{
 		Rooms: rooms, opts: opts, tuning: how, log: opts.Log, life: life, began: time.Now(),
 		policy:   policy{readOnly: opts.ReadOnly, project: opts.Project, all: opts.WriteAllProjects},
@@ -65,6 +76,8 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 		inodes:   make(map[uint64]*node),
 		expected: make(map[string]time.Time),
 		drafts:   make(map[string]*draft),
+		places:   make(chan struct{}, max(1, opts.Behind)),
+		hurry:    make(chan struct{}),
 	}
 	f.notifier = newNotifier()
 	f.passthrough = newPassthrough(rooms.Copies, f.log)

@@ -9,6 +9,8 @@ import (
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 // typeName is the filesystem's type: fuse.imagefs in /proc/mounts, by which
@@ -19,7 +21,7 @@ const typeName = "imagefs"
 type Server struct {
 	fs    *FS
 	fuse  *fuse.Server
-	abort context.CancelFunc
+	abort context.CancelCauseFunc
 	wait  sync.Once
 }
 
@@ -34,11 +36,11 @@ func mountTuned(ctx context.Context, mountpoint string, rooms Rooms, opts Option
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
-	life, abort := context.WithCancel(context.WithoutCancel(ctx))
+	life, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	f := newFS(life, rooms, opts, how)
 	served, err := serve(mountpoint, f)
 	if err != nil {
-		abort()
+		abort(nil)
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
 	if why := f.passthrough.isOff(); why != "" {
@@ -160,7 +162,7 @@ func (s *Server) Unmount() error {
 
 // Abort gives up the commits under way, and all waiting: their drafts stay in
 // staging with a journal that says how far they got.
-func (s *Server) Abort() { s.abort() }
+func (s *Server) Abort() { s.abort(image.ErrShutdown) }
 
 // Wait returns when the filesystem is unmounted, by whomever, and every commit has
 // ended. Drafts of files that were never closed (a connection that was aborted)
@@ -168,11 +170,12 @@ func (s *Server) Abort() { s.abort() }
 func (s *Server) Wait() {
 	s.wait.Do(func() {
 		s.fuse.Wait()
+		close(s.fs.hurry)
 		s.fs.settling.Wait()
 		s.fs.leaveDrafts()
 		s.fs.leaveCopies()
 		s.fs.notifier.close()
-		s.abort()
+		s.abort(nil)
 	})
 }
 
@@ -188,13 +191,17 @@ func (f *FS) leaveDrafts() {
 	f.mu.Unlock()
 	for _, d := range left {
 		d.mu.Lock()
-		entry, due := d.entry, d.change > d.settled && !d.unlinked && !d.killed
+		entry, due, owed := d.entry, d.change > d.settled && !d.unlinked && !d.killed, d.accepted > d.settled && d.accepted == d.change && !d.unlinked
 		d.mu.Unlock()
-		if !due {
+		switch {
+		case owed:
+			f.log.Warn("its upload has not ended: the next mount goes on with it", "entry", entry, "draft", d.bytes.Path())
+		case due:
+			f.log.Warn("its file was not closed or its upload has not ended: the draft stays in staging", "entry", entry, "draft", d.bytes.Path())
+		default:
 			d.finish()
 			continue
 		}
-		f.log.Warn("its file was never closed: the draft stays in staging", "entry", entry, "draft", d.bytes.Path())
 		if err := d.bytes.Close(); err != nil {
 			f.log.Error("closing a draft failed", "draft", d.bytes.Path(), "error", err)
 		}

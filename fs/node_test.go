@@ -159,7 +159,7 @@ func TestAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.server.Wait()
-	if ends := h.ends(); ends["closed"]+ends["failed"] != 1 || m.count() != 0 {
+	if ends := h.ends(); ends["closed"] != 1 || m.count() != 0 { // its journal says that the commit is due
 		t.Errorf("drafts ended %v, %d images", ends, m.count())
 	}
 	m.overlay, m.drafts = map[string]string{}, map[string]*fakeDraft{} // the next mount's business

@@ -164,6 +164,7 @@ func (n *node) rename(ctx context.Context, name, entry string, over *image.Image
 	d.entry = entry
 	if over != nil {
 		d.replaces = over
+		d.interruptLocked(errOvertaken)
 	}
 	d.mu.Unlock()
 	n.fs.Catalog.MoveDraft(d.bytes.ID(), entry)
@@ -199,6 +200,7 @@ func (d *draft) leaveReplaced(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	d.replaces = nil
+	d.interruptLocked(errOvertaken)
 	d.mu.Unlock()
 	return nil
 }

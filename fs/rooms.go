@@ -140,6 +140,9 @@ type Draft interface {
 	SeekData(off int64) (int64, bool, error)
 	SeekHole(off int64) (int64, bool, error)
 	Sync(ctx context.Context) error
+	// Accept puts bytes and attributes on the local disk, and journals that a close was
+	// answered: the commit is owed until a write, or the commit, takes that back.
+	Accept(ctx context.Context, a image.Attributes) error
 	Size() int64
 	ModTime() time.Time
 	Written() bool // holds bytes or a length, so that an image without data would not do
@@ -163,6 +166,11 @@ type Draft interface {
 type Committer interface {
 	Commit(ctx context.Context, d Draft) (image.Image, error)
 	CommitEmpty(ctx context.Context, d Draft) (image.Image, error)
+	// Behind commits what was accepted, also an empty draft. It calls turn, once at
+	// most, when everything is at the service and nothing shows yet: until then the
+	// draft may be renamed and have attributes set, and with an error of turn nothing
+	// is published. It logs no failure.
+	Behind(ctx context.Context, d Draft, turn func(context.Context) error) (image.Image, error)
 }
 
 // Rooms is everything that a mount stands on.

@@ -76,8 +76,13 @@ func (n *node) setAttributes(ctx context.Context, want image.Attributes) error {
 	}
 	defer n.give()
 	img, d := n.now()
-	if d != nil && d.want(img, want) {
-		return nil
+	if d != nil {
+		if owed, err := d.wantOwed(img, want); owed {
+			return err
+		}
+		if d.want(img, want) {
+			return nil
+		}
 	}
 	if img.ID == "" {
 		return &image.Error{Op: "set attributes", Kind: image.Stale, Detail: "its draft was not committed"}

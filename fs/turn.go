@@ -81,6 +81,7 @@ func (d *draft) doom() {
 	if d.cancel != nil {
 		d.cancel(image.ErrRemoval)
 	}
+	d.interruptLocked(image.ErrRemoval)
 }
 
 // decide is the end of doom. A draft that was unlinked is out of the directory and

@@ -178,9 +178,12 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 		return errnoOf(n.fs.fail("set xattr", err, "xattr", name))
 	}
 	defer n.give()
-	img, _ := n.now()
+	img, d := n.now()
 	if img.ID == "" {
 		return syscall.EOPNOTSUPP // there is no record yet
+	}
+	if d != nil {
+		d.interrupt()
 	}
 	_, missing := xattr(img, name)
 	switch {

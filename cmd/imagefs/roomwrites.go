@@ -92,6 +92,15 @@ func (c committer) Commit(ctx context.Context, d fs.Draft) (image.Image, error) 
 	return c.Committer.Commit(ctx, own.Draft)
 }
 
+// Behind makes an image of a draft whose close was answered before.
+func (c committer) Behind(ctx context.Context, d fs.Draft, turn func(context.Context) error) (image.Image, error) {
+	own, ok := d.(*draft)
+	if !ok {
+		return image.Image{}, errForeignDraft
+	}
+	return c.Committer.Behind(ctx, own.Draft, turn)
+}
+
 // CommitEmpty makes an image without data of the draft.
 func (c committer) CommitEmpty(ctx context.Context, d fs.Draft) (image.Image, error) {
 	own, ok := d.(*draft)

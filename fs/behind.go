@@ -1,0 +1,240 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// behind is the wait of a draft whose close was answered for its commit. It is
+// guarded by draft.mu.
+type behind struct {
+	since time.Time
+	tries int
+	err   error     // of the last try; nil before the first has failed
+	next  time.Time // when the next try begins; zero while one runs or waits for a place
+
+	stop   chan struct{}           // closed when the draft has ended
+	cancel context.CancelCauseFunc // ends the try that runs; nil when none does
+	ended  chan struct{}           // closed when that try has ended
+}
+
+// errOvertaken ends a try whose draft is changed meanwhile; what comes of the change
+// is committed later.
+var errOvertaken = errors.New("the file is being changed")
+
+// takenLocked is the change up to which no close is missing: the bytes as of then
+// are committed, or that has failed, or their close was answered.
+func (d *draft) takenLocked() uint64 { return max(d.settled, d.accepted) }
+
+// owedLocked reports whether a close was answered whose commit is still to come, and
+// may begin now.
+func (d *draft) owedLocked() bool {
+	return d.accepted > d.settled && d.accepted == d.change && !d.unlinked && d.doomed == nil
+}
+
+// tryingLocked reports whether a try of the commit behind runs.
+func (d *draft) tryingLocked() bool { return d.behind != nil && d.behind.cancel != nil }
+
+// interruptLocked ends a try of the commit behind; another one follows when its time
+// has come.
+func (d *draft) interruptLocked(why error) {
+	if d.tryingLocked() {
+		d.behind.cancel(why)
+	}
+}
+
+// interrupt ends a try of the commit behind which does not know what the caller, who
+// has the node's turn, has changed.
+func (d *draft) interrupt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.interruptLocked(errOvertaken)
+}
+
+// touch begins a change of the bytes: a try of the commit behind gives way, and none
+// begins until the returned function is called.
+func (d *draft) touch() (done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changing++
+	d.interruptLocked(errOvertaken)
+	return func() {
+		d.mu.Lock()
+		d.changing--
+		d.mu.Unlock()
+	}
+}
+
+// accept answers a close in the draft's turn, before the commit: bytes and journal
+// are on the local disk, and the commit is owed.
+func (d *draft) accept(ctx context.Context) error {
+	taken, set := d.carried()
+	err := d.bytes.Accept(ctx, d.dated(set))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		if d.fs.life.Err() == nil {
+			d.settled, d.failure = taken, err
+		}
+		return err
+	}
+	d.accepted, d.failure = taken, nil
+	d.waitLocked(time.Now())
+	return nil
+}
+
+// waitLocked begins the wait for the commit that is owed.
+func (d *draft) waitLocked(since time.Time) {
+	if d.behind == nil && d.owedLocked() {
+		b := &behind{since: since, stop: make(chan struct{})}
+		d.behind = b
+		d.fs.settling.Go(func() { d.commitBehind(b) })
+	}
+}
+
+// outcome is how a try of a commit behind went.
+type outcome int
+
+const (
+	over   outcome = iota // nothing is owed any more, or the daemon ends
+	again                 // somebody was faster: soon again
+	failed                // see behind.err
+)
+
+// commitBehind commits what is owed, and tries until it succeeds or nothing is owed
+// any more.
+func (d *draft) commitBehind(b *behind) {
+	f := d.fs
+	pauses := newPauses(f.opts.waits)
+	for pause := f.opts.waits.breath; d.rest(b, pause); {
+		if !f.place() {
+			return
+		}
+		how := d.tryBehind(b)
+		<-f.places
+		switch how {
+		case over:
+			return
+		case again:
+			pause = f.opts.waits.breath
+		case failed:
+			pause = d.tell(b, pauses)
+		}
+	}
+}
+
+// place waits for one of the places of commits behind; false when the daemon ends.
+func (f *FS) place() bool {
+	select {
+	case f.places <- struct{}{}:
+		return true
+	case <-f.life.Done():
+		return false
+	}
+}
+
+// tryBehind tries the commit once. It takes the node's turn only to publish, so that
+// what is being uploaded can be renamed and removed, and have its attributes set.
+func (d *draft) tryBehind(b *behind) outcome {
+	f, n := d.fs, d.node
+	work, cancel := context.WithCancelCause(f.life)
+	defer cancel(nil)
+	d.mu.Lock()
+	switch {
+	case !d.owedLocked() || d.closed:
+		d.behind = nil
+		d.mu.Unlock()
+		d.settle()
+		return over
+	case d.changing > 0:
+		d.mu.Unlock()
+		return again
+	}
+	taken := d.accepted
+	b.cancel, b.ended, b.next = cancel, make(chan struct{}), time.Time{}
+	b.tries++
+	d.mu.Unlock()
+
+	turn := false
+	img, err := f.Committer.Behind(work, d.bytes, func(ctx context.Context) error {
+		if err := n.take(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil { // by whoever had the turn before
+			n.give()
+			return &image.Error{Op: "commit", Image: n.id(), Kind: image.Interrupted, Err: context.Cause(ctx)}
+		}
+		turn = true
+		return nil
+	})
+	close(b.ended)
+	if !turn && n.take(f.life) != nil {
+		return over // Server.Abort: the journal tells the next mount
+	}
+	defer n.give()
+	switch {
+	case err != nil:
+	case img.ID != "":
+		n.replace(img)
+	default: // there was nothing to commit, or it was unlinked
+		err = d.keepAttributes(work, d.attributes())
+	}
+
+	d.mu.Lock()
+	b.cancel = nil
+	if err == nil {
+		d.settled, d.failure = max(d.settled, taken), nil
+		if img.ID != "" {
+			d.replaces = nil
+		}
+	}
+	owed, ends := d.owedLocked(), f.life.Err() != nil
+	switch {
+	case ends:
+	case !owed:
+		d.behind = nil
+	case work.Err() == nil:
+		b.err = err
+	}
+	d.mu.Unlock()
+	switch {
+	case ends:
+		return over
+	case !owed:
+		d.settleInTurn()
+		return over
+	case work.Err() != nil:
+		return again
+	}
+	return failed
+}
+
+// rest waits until the next try; false when there is to be none. While the mount
+// ends, nothing more can come of waiting for another change.
+func (d *draft) rest(b *behind, pause time.Duration) bool {
+	f := d.fs
+	hurry := f.hurry
+	select {
+	case <-hurry:
+		hurry, pause = nil, min(pause, f.opts.waits.hurried)
+	default:
+	}
+	d.mu.Lock()
+	b.next = time.Now().Add(pause)
+	d.mu.Unlock()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-hurry:
+		return true
+	case <-b.stop:
+		return false
+	case <-f.life.Done():
+		return false
+	}
+}

@@ -1,0 +1,340 @@
+package fs
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// quickly makes a mount answer closes before their commits, and try these again at
+// once.
+func quickly(o *Options) {
+	o.Writeback, o.Behind = true, 2
+	o.waits = waits{
+		breath: time.Millisecond, awayFirst: time.Millisecond, awayMost: 5 * time.Millisecond,
+		refusedFirst: time.Millisecond, refusedMost: 5 * time.Millisecond, hurried: time.Millisecond,
+	}
+}
+
+// failing is a hook by which an operation fails while it is on.
+type failing struct {
+	op   string
+	kind image.Kind
+	on   atomic.Bool
+	seen atomic.Int64
+}
+
+func (r *failing) hook(_ context.Context, op, _ string) error {
+	if op != r.op || !r.on.Load() {
+		return nil
+	}
+	r.seen.Add(1)
+	return &image.Error{Op: op, Kind: r.kind}
+}
+
+// awayHouse is a house whose commits behind fail until away is turned off.
+func awayHouse() (*house, *failing) {
+	h, away := newHouse(), &failing{op: "behind", kind: image.Unreachable}
+	away.on.Store(true)
+	h.hook = away.hook
+	return h, away
+}
+
+// journaled is what one draft's journal says.
+type journaled struct {
+	attributes image.Attributes
+	accepted   bool
+}
+
+func (h *house) each() []journaled {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []journaled
+	for _, d := range h.drafts {
+		d.mu.Lock()
+		all = append(all, journaled{d.attributes, d.accepted})
+		d.mu.Unlock()
+	}
+	return all
+}
+
+// The close returns, the file is there, and its image comes when the service does.
+func TestWriteback(t *testing.T) {
+	h, away := awayHouse()
+	m := mountHouse(t, h, quickly)
+	m.write("new", "hello")
+	m.eventually("several tries", func() bool { return away.seen.Load() > 3 })
+	m.want("new", "hello")
+	if fi, err := os.Stat(m.path("new")); err != nil || fi.Size() != 5 {
+		t.Errorf("stat: %v, %v", fi, err)
+	}
+	if list, err := os.ReadDir(m.dir); err != nil || len(list) != 1 {
+		t.Errorf("the directory lists %v, %v", list, err)
+	}
+	if m.count() != 0 {
+		t.Error("there is an image already")
+	}
+	away.on.Store(false)
+	m.settled()
+	m.want("new", "hello")
+	if m.content("new") != "hello" || m.did("behind", "new") != 1 || m.count() != 1 {
+		t.Errorf("the image is %q, after %v", m.content("new"), m.log)
+	}
+	if n := strings.Count(m.logged.text(), "waits for its upload"); n != 1 {
+		t.Errorf("%d lines of the log tell of one failure", n)
+	}
+}
+
+// An error of the local disk is the close's.
+func TestWritebackLocalFailure(t *testing.T) {
+	h := newHouse()
+	full := &failing{op: "accept", kind: image.LocalFull}
+	full.on.Store(true)
+	h.hook = full.hook
+	m := mountHouse(t, h, quickly)
+	f := must(os.Create(m.path("new")))
+	must(f.WriteString("hello"))
+	wantErr(t, f.Close(), syscall.ENOSPC)
+	m.settled()
+	if ends := m.ends(); ends["failed"] != 1 || m.count() != 0 {
+		t.Errorf("drafts ended %v, %d images", ends, m.count())
+	}
+}
+
+// What was accepted can be written on: the next close makes it wait anew, and one
+// image comes of it.
+func TestWritebackWriteAgain(t *testing.T) {
+	h := newHouse()
+	g := newGate("behind", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h, quickly)
+	m.write("new", "first")
+	g.wait(t) // its upload is under way, and must give way
+	m.write("new", "second, longer")
+	m.want("new", "second, longer")
+	m.settled()
+	if m.content("new") != "second, longer" || m.did("behind", "new") != 1 || m.count() != 1 {
+		t.Errorf("the image is %q, after %v", m.content("new"), m.log)
+	}
+}
+
+// An edit and a truncation of what waits, and truncate(2), are accepted, too.
+func TestWritebackEdit(t *testing.T) {
+	h, away := awayHouse()
+	h.add("old", "what was there")
+	m := mountHouse(t, h, quickly)
+	f := must(os.OpenFile(m.path("old"), os.O_WRONLY, 0))
+	must(f.WriteAt([]byte("WHAT"), 0))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.want("old", "WHAT was there")
+	if err := os.Truncate(m.path("old"), 8); err != nil {
+		t.Fatal(err)
+	}
+	m.want("old", "WHAT was")
+	away.on.Store(false)
+	m.settled()
+	m.want("old", "WHAT was")
+	if m.content("old") != "WHAT was" || m.count() != 1 {
+		t.Errorf("the image is %q of %d", m.content("old"), m.count())
+	}
+}
+
+// An empty file waits, too.
+func TestWritebackEmpty(t *testing.T) {
+	h, away := awayHouse()
+	m := mountHouse(t, h, quickly)
+	m.write("new", "")
+	m.eventually("a try", func() bool { return away.seen.Load() > 0 })
+	m.want("new", "")
+	away.on.Store(false)
+	m.settled()
+	if img := m.the("new"); img.Status != image.StatusQueued {
+		t.Errorf("the image is %+v", img)
+	}
+}
+
+// What waits can be removed while its upload is under way, without the service; what
+// was made of it goes.
+func TestWritebackRemove(t *testing.T) {
+	h := newHouse()
+	g := newGate("behind", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h, quickly)
+	m.write("new", "data")
+	g.wait(t)
+	if err := os.Remove(m.path("new")); err != nil {
+		t.Fatal(err)
+	}
+	m.absent("new")
+	m.settled()
+	if ends := m.ends(); ends["discarded"] != 1 || m.count() != 0 {
+		t.Errorf("drafts ended %v, %d images", ends, m.count())
+	}
+}
+
+// What waits can be renamed while its upload is under way, which need not begin anew.
+func TestWritebackRename(t *testing.T) {
+	h := newHouse()
+	g := newGate("behind", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h, quickly)
+	m.write("new", "data")
+	g.wait(t)
+	if err := os.Rename(m.path("new"), m.path("other")); err != nil {
+		t.Fatal(err)
+	}
+	m.absent("new")
+	m.want("other", "data")
+	close(g.open)
+	m.settled()
+	if m.content("other") != "data" || m.did("behind", "other") != 1 || m.count() != 1 {
+		t.Errorf("the image is %q, after %v", m.content("other"), m.log)
+	}
+}
+
+// As rsync and editors do it: the new file is renamed over what was there, be that an
+// image or something that waits itself.
+func TestWritebackRenameOver(t *testing.T) {
+	h, away := awayHouse()
+	h.add("f", "an image")
+	m := mountHouse(t, h, quickly)
+	for _, data := range []string{"first", "second"} {
+		m.write(".f.tmp", data)
+		if err := os.Rename(m.path(".f.tmp"), m.path("f")); err != nil {
+			t.Fatal(err)
+		}
+		m.want("f", data)
+		m.absent(".f.tmp")
+	}
+	away.on.Store(false)
+	m.settled()
+	m.want("f", "second")
+	if m.content("f") != "second" || m.count() != 1 {
+		t.Errorf("the image is %q of %d, after %v", m.content("f"), m.count(), m.log)
+	}
+}
+
+// Attributes that are set while a file waits are journaled, and come with its image.
+func TestWritebackAttributes(t *testing.T) {
+	h := newHouse()
+	g := newGate("behind", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h, quickly)
+	m.write("new", "data")
+	g.wait(t)
+	at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	if err := os.Chtimes(m.path("new"), at, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(m.path("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range m.each() {
+		if a := d.attributes; a.ModTime == nil || !a.ModTime.Equal(at) || a.Mode == nil || *a.Mode != 0o600 {
+			t.Errorf("the journal has %+v", a)
+		}
+	}
+	close(g.open)
+	m.settled()
+	if a := m.the("new").Attributes(); a.ModTime == nil || !a.ModTime.Equal(at) || a.Mode == nil || *a.Mode != 0o600 || m.did("update", m.the("new").ID) != 0 {
+		t.Errorf("the image has %+v, after %v", a, m.log)
+	}
+}
+
+// A refusal is retried, too: quota can be freed. Another cause is another line.
+func TestWritebackRefused(t *testing.T) {
+	h := newHouse()
+	var kind atomic.Int64
+	kind.Store(int64(image.Quota))
+	var seen atomic.Int64
+	h.hook = func(_ context.Context, op, _ string) error {
+		if k := image.Kind(kind.Load()); op == "behind" && k != image.Other {
+			seen.Add(1)
+			return &image.Error{Op: op, Kind: k}
+		}
+		return nil
+	}
+	m := mountHouse(t, h, quickly)
+	m.write("new", "data")
+	m.eventually("tries", func() bool { return seen.Load() > 3 })
+	kind.Store(int64(image.Forbidden))
+	before := seen.Load()
+	m.eventually("tries", func() bool { return seen.Load() > before+3 })
+	kind.Store(int64(image.Other))
+	m.settled()
+	if n := strings.Count(m.logged.text(), "waits for its upload"); n != 2 || m.content("new") != "data" {
+		t.Errorf("%d lines of the log, the image is %q", n, m.content("new"))
+	}
+}
+
+// No more than so many are at work at once.
+func TestWritebackPlaces(t *testing.T) {
+	h := newHouse()
+	var at, most atomic.Int64
+	h.hook = func(_ context.Context, op, _ string) error {
+		switch op {
+		case "begin behind":
+			if n := at.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+		case "behind":
+			time.Sleep(2 * time.Millisecond) // so that they meet, if they can
+			at.Add(-1)
+		}
+		return nil
+	}
+	m := mountHouse(t, h, quickly)
+	for _, name := range strings.Fields("a b c d e f g h") {
+		m.write(name, name)
+	}
+	m.settled()
+	if most.Load() > 2 || m.count() != 8 {
+		t.Errorf("%d at once, %d images", most.Load(), m.count())
+	}
+}
+
+// The end of the mount waits for what waits; Abort does not, and leaves it to the
+// next mount.
+func TestWritebackEnd(t *testing.T) {
+	h, away := awayHouse()
+	m := mountHouse(t, h, quickly)
+	m.write("new", "data")
+	m.eventually("all handles to be closed", func() bool { return m.server.OpenHandles() == 0 })
+	if err := m.server.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	waited := soon(func() error { m.server.Wait(); return nil })
+	tries := away.seen.Load()
+	m.eventually("more tries", func() bool { return away.seen.Load() > tries+2 })
+	away.on.Store(false)
+	if err := result(t, waited); err != nil || m.content("new") != "data" {
+		t.Errorf("%v, the image is %q", err, m.content("new"))
+	}
+
+	h, _ = awayHouse()
+	m = mountHouse(t, h, quickly)
+	m.write("new", "data")
+	m.eventually("all handles to be closed", func() bool { return m.server.OpenHandles() == 0 })
+	if err := m.server.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	m.server.Abort()
+	m.server.Wait()
+	if ends := m.ends(); ends["closed"] != 1 || m.count() != 0 {
+		t.Errorf("drafts ended %v, %d images", ends, m.count())
+	}
+	for _, d := range m.each() {
+		if !d.accepted {
+			t.Error("the journal does not say that the commit is owed")
+		}
+	}
+	m.overlay, m.drafts = map[string]string{}, map[string]*fakeDraft{} // the next mount's business
+}
