@@ -28,6 +28,14 @@ type Records interface {
 	Delete(ctx context.Context, id string) error
 }
 
+// Sharer reads and changes with which projects an image is shared: the members
+// of a shared image. As Records.
+type Sharer interface {
+	Members(ctx context.Context, id string) ([]image.Member, error)
+	AddMember(ctx context.Context, id, project string) error
+	RemoveMember(ctx context.Context, id, project string) error
+}
+
 // Draft is a file being written that lies over the images.
 type Draft interface {
 	ID() string // never changes, unique in one catalog
@@ -37,10 +45,11 @@ type Draft interface {
 // otherwise: a listing of 1000 images takes the service half a second.
 const DefaultTTL = 30 * time.Second
 
-// Options are what New needs. Lister and Records must be set.
+// Options are what New needs. Lister, Records and Sharer must be set.
 type Options struct {
 	Lister  Lister
 	Records Records
+	Sharer  Sharer
 	// Project is whose images are ours; "" when it is not known: all are.
 	Project string
 	// TTL is how old knowledge of the service may be; 0 is DefaultTTL.
@@ -68,6 +77,7 @@ type Entry struct {
 type Catalog struct {
 	lister  Lister
 	records Records
+	sharer  Sharer
 	project string
 	ttl     time.Duration
 	log     *slog.Logger
@@ -121,7 +131,7 @@ const (
 func New(opts Options) *Catalog {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Catalog{
-		lister: opts.Lister, records: opts.Records, project: opts.Project, ttl: opts.TTL, log: opts.Logger,
+		lister: opts.Lister, records: opts.Records, sharer: opts.Sharer, project: opts.Project, ttl: opts.TTL, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project),
 		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{},

@@ -23,14 +23,15 @@ type service struct {
 	mu       sync.Mutex
 	images   map[string]image.Image
 	accepted map[string]bool // shares that the listing holds
-	latency  time.Duration   // of each page and each other request, half before and half after its effect
-	page     int             // images in one page
+	members  map[string][]image.Member
+	latency  time.Duration // of each page and each other request, half before and half after its effect
+	page     int           // images in one page
 	fail     map[string]error
-	requests []string // "list", "name <name>", "get <id>", "update <id>", "delete <id>"
+	requests []string // "list", "name <name>", "get <id>", "update <id>", "delete <id>", "members <id>", "share <id> <project>"
 }
 
 func newService(images ...image.Image) *service {
-	s := &service{images: map[string]image.Image{}, accepted: map[string]bool{}, page: 2, fail: map[string]error{}}
+	s := &service{images: map[string]image.Image{}, accepted: map[string]bool{}, members: map[string][]image.Member{}, page: 2, fail: map[string]error{}}
 	for _, img := range images {
 		s.images[img.ID] = img
 	}
@@ -155,6 +156,16 @@ func (s *service) Update(ctx context.Context, id string, changes []image.Change)
 			img.Name = change.Value.(string)
 		case change.Field == "os_hidden":
 			img.Hidden = change.Value.(bool)
+		case change.Field == "visibility":
+			img.Visibility = image.Visibility(change.Value.(string))
+		case change.Field == "owner":
+			img.Owner = change.Value.(string)
+		case change.Field == "tags":
+			img.Tags = change.Value.([]string)
+		case change.Field == "min_disk":
+			img.MinDisk = change.Value.(int64)
+		case change.Field == "min_ram":
+			img.MinRAM = change.Value.(int64)
 		default:
 			panic("the fake cannot change " + change.Field)
 		}
@@ -182,6 +193,51 @@ func (s *service) Delete(ctx context.Context, id string) error {
 		return &image.Error{Op: "delete", Image: id, Kind: image.Protected}
 	}
 	return s.pause(ctx)
+}
+
+// shared reports that the members of an image can be seen and changed.
+func (s *service) shared(op, id string) error {
+	if img, ok := s.images[id]; !ok {
+		return &image.Error{Op: op, Image: id, Kind: image.NotFound}
+	} else if img.Visibility != image.VisibilityShared {
+		return &image.Error{Op: op, Image: id, Kind: image.Forbidden}
+	}
+	return nil
+}
+
+func (s *service) Members(ctx context.Context, id string) ([]image.Member, error) {
+	if err := s.enter(ctx, "members "+id); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.members[id]), s.shared("members", id)
+}
+
+func (s *service) AddMember(ctx context.Context, id, project string) error {
+	if err := s.enter(ctx, "share "+id+" "+project); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.shared("share", id); err != nil {
+		return err
+	}
+	s.members[id] = append(s.members[id], image.Member{Project: project, Status: "pending"})
+	return nil
+}
+
+func (s *service) RemoveMember(ctx context.Context, id, project string) error {
+	if err := s.enter(ctx, "unshare "+id+" "+project); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.shared("unshare", id); err != nil {
+		return err
+	}
+	s.members[id] = slices.DeleteFunc(slices.Clone(s.members[id]), func(m image.Member) bool { return m.Project == project })
+	return nil
 }
 
 // set and drop change the service behind the catalog's back.
@@ -248,7 +304,7 @@ func (d draft) ID() string { return string(d) }
 
 func newCatalog(t *testing.T, s *service, change ...func(*Options)) *Catalog {
 	t.Helper()
-	opts := Options{Lister: s, Records: s, Project: project}
+	opts := Options{Lister: s, Records: s, Sharer: s, Project: project}
 	for _, f := range change {
 		f(&opts)
 	}

@@ -97,6 +97,9 @@ var pieces = []string{
 	strings.Repeat("x", 240), strings.Repeat("中", 60), strings.Repeat("/", 70),
 }
 
+// maxName is the longest name that the service holds, in characters.
+const maxName = 255
+
 func drawName(t *rapid.T, label string) string {
 	name := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 5).Draw(t, label), "")
 	if runes := []rune(name); len(runes) > maxName {

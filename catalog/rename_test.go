@@ -82,8 +82,9 @@ func TestRenameOver(t *testing.T) {
 func TestRenameOverWhatCannotGo(t *testing.T) {
 	over, img := ours(1, "old"), ours(2, "new")
 	img.Properties = map[string]string{image.PropertyAttributes: "kept as it was", "other": "x"}
-	protected := over
+	protected, signed := over, over
 	protected.Protected = true
+	signed.Properties = map[string]string{"img_signature_uuid": "x"}
 	renamed := ours(1, "elsewhere")
 	for title, tt := range map[string]struct {
 		over     *image.Image // as it is in the service; nil: gone
@@ -94,6 +95,7 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 	}{
 		"gone":      {nil, nil, image.Other, map[string]string{"old": img.ID}, 2},
 		"protected": {&protected, nil, image.Protected, map[string]string{"old": over.ID, "new": img.ID}, 1},
+		"signed":    {&signed, nil, image.NotPermitted, map[string]string{"old": over.ID, "new": img.ID}, 1},
 		"renamed meanwhile": {&renamed, nil, image.Stale,
 			map[string]string{"elsewhere": over.ID, "new": img.ID}, 1},
 		"in use": {&over, map[string]error{"delete": failure(image.Busy)}, image.Other,

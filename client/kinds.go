@@ -30,6 +30,7 @@ const (
 	opDelete       op = "delete"
 	opMembers      op = "list members"
 	opAddMember    op = "add member"
+	opRemoveMember op = "remove member"
 	opUsage        op = "usage"
 	opStores       op = "list stores"
 )

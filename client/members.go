@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -62,6 +63,25 @@ func (c *Client) AddMember(ctx context.Context, id, project string) error {
 	}
 	if err == nil {
 		c.logChange(ctx, opAddMember, id, a.requestID)
+	}
+	return err
+}
+
+// RemoveMember ends the share with a project; that there is none is success.
+// Kinds as Members, without NotFound.
+func (c *Client) RemoveMember(ctx context.Context, id, project string) error {
+	if err := checkID(opRemoveMember, id); err != nil {
+		return err
+	}
+	a, err := c.fetch(ctx, &request{
+		op: opRemoveMember, image: id, method: http.MethodDelete, path: "/images/" + id + "/members/" + url.PathEscape(project),
+		ok: []int{http.StatusNoContent}, limit: maxErrorBody,
+	}, idempotent)
+	if image.Is(err, image.NotFound) {
+		return nil
+	}
+	if err == nil {
+		c.logChange(ctx, opRemoveMember, id, a.requestID)
 	}
 	return err
 }

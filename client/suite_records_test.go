@@ -238,6 +238,14 @@ func testMembers(t *testing.T, s service) {
 	if diff := cmp.Diff([]image.Member{{Project: project, Status: "pending"}}, got); diff != "" {
 		t.Error(diff)
 	}
+	for range 2 { // the second is success, too
+		if err := s.RemoveMember(t.Context(), img.ID, project); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.Members(t.Context(), img.ID); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
 }
 
 func testUsage(t *testing.T, s service) {

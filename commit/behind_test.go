@@ -32,7 +32,7 @@ func TestBehindTakesItsTurn(t *testing.T) {
 		if at := h.only(); !at.Hidden || at.Size != 5000 {
 			t.Errorf("before its turn the service has %+v", at)
 		}
-		return errors.Join(d.Rename("y", "y", ""), d.Update(func(r *staging.Record) { r.Attributes.Mode = &mode }))
+		return errors.Join(d.Rename("y", "y", nil), d.Update(func(r *staging.Record) { r.Attributes.Mode = &mode }))
 	})
 	check(t, err)
 	if got := h.only(); got.ID != img.ID || got.Hidden || got.Name != "y" || got.Attributes().Mode == nil || *got.Attributes().Mode != mode {

@@ -3,6 +3,7 @@ package commit
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -213,6 +214,37 @@ func TestSecondCommitReplacesFirst(t *testing.T) {
 	}
 	if told := h.names.told; len(told) != 3 || told[1].retired != first.ID || told[2].retired != second.ID {
 		t.Errorf("told %+v", told)
+	}
+}
+
+// A new file that is renamed over an image while it is written becomes what an
+// overwritten one becomes; what was set on it stays, and somebody who deletes the
+// image meanwhile takes nothing of that away.
+func TestDraftRenamedOver(t *testing.T) {
+	for _, deleted := range []bool{false, true} {
+		h := newHouse(t, newFake())
+		old := h.service.put(image.Image{
+			Name: "y", Visibility: image.VisibilityShared, MinDisk: 3, Tags: []string{"gold"}, DiskFormat: "iso",
+			Properties: map[string]string{"hw_disk_bus": "scsi", "img_type": "x"},
+		}, []byte("old"))
+		h.service.members[old.ID] = []image.Member{{Project: "p1", Status: "accepted"}}
+		mode := uint32(0o600)
+		d := h.draft(staging.Spec{Name: "x", Attributes: image.Attributes{Mode: &mode}}, pattern(100))
+		check(t, d.Rename("y", "y", &old))
+		if deleted {
+			check(t, h.service.Delete(ctxb, old.ID))
+		}
+		_, err := h.Commit(ctxb, d)
+		check(t, err)
+		got := h.only()
+		attributes := got.Attributes()
+		if got.Name != "y" || got.Visibility != image.VisibilityShared || got.MinDisk != 3 || !slices.Equal(got.Tags, old.Tags) ||
+			got.DiskFormat != "raw" || got.Properties["hw_disk_bus"] != "scsi" || attributes.Mode == nil || *attributes.Mode != mode {
+			t.Errorf("deleted %v: it became %+v", deleted, got)
+		}
+		if members := h.service.members[got.ID]; len(members) != 1 && !deleted {
+			t.Errorf("it is shared with %+v", members)
+		}
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// The hashes that most services name, in their words.
+const algoMD5, algoSHA512 = "md5", "sha512"
+
 // parallelFrom is the size in bytes from which hashing a piece by several
 // goroutines pays: starting them costs as much as hashing one kibibyte.
 const parallelFrom = 16 << 10

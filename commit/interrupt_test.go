@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -194,7 +193,7 @@ func TestRenamedMeanwhile(t *testing.T) {
 	d := h.draft(staging.Spec{Name: "x"}, pattern(100))
 	h.service.hook = func(c call) {
 		if c.op == "upload" && c.done {
-			check(t, d.Rename("y", "y", ""))
+			check(t, d.Rename("y", "y", nil))
 		}
 	}
 	img, err := h.Commit(ctxb, d)
@@ -321,18 +320,5 @@ func TestStoppedBody(t *testing.T) {
 	}
 	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, errStopped) {
 		t.Errorf("a later read got %v", err)
-	}
-}
-
-func TestSetAside(t *testing.T) {
-	id := "0123456789ab"
-	for name, want := range map[string]string{
-		"":                       "~replaced-01234567",
-		"x":                      "x~replaced-01234567",
-		strings.Repeat("中", 255): strings.Repeat("中", 237) + "~replaced-01234567",
-	} {
-		if got := setAside(name, id); got != want {
-			t.Errorf("%q: %q", name, got)
-		}
 	}
 }

@@ -14,6 +14,9 @@ const (
 	compressed = "compressed" // container format of a disk in a gzip file
 )
 
+// opReplace is the operation that errors name which refuse the replaced image.
+const opReplace = "replace"
+
 // undetectable are disk formats that content does not tell: a queued record
 // that was given one keeps it.
 var undetectable = []string{"ami", "ari", "aki", "ploop"}
@@ -62,7 +65,7 @@ func (r *run) findSource(ctx context.Context) (*image.Image, error) {
 	if source == nil {
 		return r.plan.old, nil
 	}
-	return source, replaceable(*source)
+	return source, source.Replaceable(opReplace)
 }
 
 // remembered is the record that the draft carries over as it was when the file
@@ -85,7 +88,7 @@ func (r *run) findOld(ctx context.Context) error {
 	if err != nil || old == nil {
 		return err
 	}
-	if err := replaceable(*old); err != nil {
+	if err := old.Replaceable(opReplace); err != nil {
 		return err
 	}
 	r.plan.old = old
@@ -109,7 +112,7 @@ func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 		return into, r.replaceSpoilt(ctx, into)
 	}
 	r.log.Warn("the empty image got data from elsewhere; a new image is made beside it", "image", into.ID, "status", string(into.Status))
-	return into, replaceable(*into)
+	return into, into.Replaceable(opReplace)
 }
 
 // replaceSpoilt makes a record that an earlier commit of this draft filled, and

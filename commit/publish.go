@@ -109,7 +109,7 @@ func (r *run) retire(ctx context.Context) error {
 // deleted.
 func (r *run) moveAside(ctx context.Context, busy error) error {
 	id := r.plan.old.ID
-	aside := setAside(r.plan.old.Name, id)
+	aside := r.plan.old.AsideName()
 	err := again(ctx, transient, func(ctx context.Context) error {
 		_, err := r.c.service.Update(ctx, id, []image.Change{{Field: "name", Value: aside}})
 		return err
@@ -120,7 +120,7 @@ func (r *run) moveAside(ctx context.Context, busy error) error {
 		case lookErr != nil:
 			return fmt.Errorf("%w: %w; %w", errUnsure, busy, err)
 		case now != nil && now.Name != aside:
-			return &image.Error{Op: "replace", Image: id, Kind: image.Busy, Detail: "the service lets the old image neither be deleted nor be renamed", Err: fmt.Errorf("%w; %w", busy, err)}
+			return &image.Error{Op: opReplace, Image: id, Kind: image.Busy, Detail: "the service lets the old image neither be deleted nor be renamed", Err: fmt.Errorf("%w; %w", busy, err)}
 		}
 	}
 	r.log.Warn("the replaced image is in use and cannot be deleted; it was renamed", "image", r.made, "replaced", id, "renamed", aside, "error", busy)

@@ -97,7 +97,7 @@ func (p plot) play(t *testing.T) (wrong []string) {
 		aside := false
 		for _, got := range f.all() {
 			switch {
-			case got.Name == setAside("x", got.ID): // in this commit or an earlier one
+			case got.Name == image.Image{ID: got.ID, Name: "x"}.AsideName(): // in this commit or an earlier one
 				aside = aside || got.ID == was.ID
 			case !got.Hidden && got.Name == "x":
 				visible = append(visible, got)

@@ -1,8 +1,6 @@
 package fs
 
 import (
-	"strings"
-
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -51,19 +49,12 @@ func (p policy) retire(op string, img image.Image) error {
 }
 
 // rewrite returns why the bytes of the image may not be replaced or edited, nil
-// if they may. It knows before any byte is sent: deleting an image with an
-// encryption key destroys the key, and a signature would not match new bytes.
+// if they may. It knows before any byte is sent.
 func (p policy) rewrite(op string, img image.Image) error {
 	if err := p.retire(op, img); err != nil {
 		return err
 	}
-	for name := range img.Properties {
-		if name == "cinder_encryption_key_id" || strings.HasPrefix(name, "img_signature") {
-			return &image.Error{Op: op, Image: img.ID, Kind: image.NotPermitted,
-				Detail: "its property " + name + " binds the image to its bytes"}
-		}
-	}
-	return nil
+	return img.Replaceable(op)
 }
 
 // pending reports a record whose bytes are still on their way.

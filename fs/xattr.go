@@ -84,7 +84,7 @@ func tags(v string) (image.Change, error) {
 // xattr returns the value of an attribute of the image.
 func xattr(img image.Image, name string) (string, error) {
 	if property, ok := strings.CutPrefix(name, propertyPrefix); ok {
-		if v, ok := img.Properties[property]; ok && !internal(property) {
+		if v, ok := img.Properties[property]; ok && !image.Internal(property) {
 			return v, nil
 		}
 		return "", errNoXattr
@@ -95,11 +95,6 @@ func xattr(img image.Image, name string) (string, error) {
 		return "", errNoXattr
 	}
 	return f.get(img), nil
-}
-
-// internal reports a property that imagefs keeps for itself.
-func internal(property string) bool {
-	return property == image.PropertyAttributes || property == image.PropertyDraft
 }
 
 // Getxattr answers from memory, also for the attributes that ls -l asks of every
@@ -127,7 +122,7 @@ func (n *node) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno)
 		}
 	}
 	for property := range img.Properties {
-		if !internal(property) && !strings.HasPrefix(property, "os_glance_") {
+		if !image.Internal(property) && !strings.HasPrefix(property, "os_glance_") {
 			b.WriteString(propertyPrefix + property + "\x00")
 		}
 	}
@@ -169,7 +164,7 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 	switch {
 	case !ours:
 		return syscall.EOPNOTSUPP
-	case n.fixed, isProperty && internal(property), !isProperty && fields[short].set == nil:
+	case n.fixed, isProperty && image.Internal(property), !isProperty && fields[short].set == nil:
 		return syscall.EPERM
 	}
 	c, cctx := n.fs.change(ctx)

@@ -80,10 +80,11 @@ func (i Image) HasData() bool {
 	return i.Status == StatusActive && !i.VolumeBacked()
 }
 
-// Names of the custom properties that imagefs keeps on images. Both are bound to
+// Names of the custom properties that imagefs keeps on images. All are bound to
 // an image's id by their value, because Nova copies the properties of a base
 // image to every snapshot of a server made from it.
 const (
+	prefixOurs = "imagefs_" // of each of them
 	// PropertyDraft marks a record whose upload is under way: hidden, and
 	// recognised after a crash by the journal that it names.
 	PropertyDraft = "imagefs_draft"
@@ -91,6 +92,12 @@ const (
 	// created_at of one image.
 	PropertyAttributes = "imagefs_attributes"
 )
+
+// Internal reports a custom property that imagefs keeps for itself: it does not
+// show, and nobody sets it by hand.
+func Internal(property string) bool {
+	return property == PropertyDraft || property == PropertyAttributes
+}
 
 // New is what a create request carries. The zero value of a field leaves the
 // choice to the service.

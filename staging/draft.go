@@ -126,7 +126,8 @@ func (d *Draft) Unlinked() bool {
 }
 
 // Inherit is the record that the next commit carries over: Spec.Inherit, after a
-// Rebase the image that was committed; nil for none. It must not be changed.
+// Rename over an image that one, after a Rebase the image that was committed; nil
+// for none. It must not be changed.
 func (d *Draft) Inherit() *image.Image {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -105,13 +105,17 @@ func TestUpdateKeepsIdentity(t *testing.T) {
 	must(t, d.Update(func(r *Record) {
 		*r = Record{State: StateOpen, Name: "other", Entry: "other"}
 	}))
-	must(t, d.Rename("name", "entry", "image"))
+	must(t, d.Rename("name", "entry", &image.Image{ID: "image"}))
+	if got := d.Inherit(); got == nil || got.ID != "image" {
+		t.Fatalf("it inherits from %+v", got)
+	}
+	must(t, d.Rename("name", "entry", nil))
 	must(t, d.Close())
 	r := kept(t, s)[0]
 	if r.Draft != was.Draft || r.Service != service || r.Project != "p" || r.Base != "base" || r.Version != journalVersion || !r.CreatedAt.Equal(was.CreatedAt) || r.Size != 4 {
 		t.Fatalf("%+v", r)
 	}
-	if r.Name != "name" || r.Entry != "entry" || r.Replaces != "image" || r.Boot == "" {
+	if r.Name != "name" || r.Entry != "entry" || r.Replaces != "image" || r.Inherit != "image" || r.Boot == "" {
 		t.Fatalf("%+v", r)
 	}
 }

@@ -242,7 +242,7 @@ func TestEnds(t *testing.T) {
 		other := &memory{}
 		for _, err := range []error{
 			readErr, writeErr, commitErr, seekErr, d.Truncate(t.Context(), 1), d.Allocate(t.Context(), 0, 0, 1),
-			d.Sync(t.Context()), d.Update(func(*Record) {}), d.Rename("a", "b", ""), d.Unlink(), d.Rebase(other, image.Image{}),
+			d.Sync(t.Context()), d.Update(func(*Record) {}), d.Rename("a", "b", nil), d.Unlink(), d.Rebase(other, image.Image{}),
 		} {
 			if !errors.Is(err, os.ErrClosed) {
 				t.Errorf("after %s: %v", name, err)

@@ -81,10 +81,22 @@ func (d *Draft) layerLocked() *synced {
 	return s
 }
 
-// Rename gives an open draft another name and entry, and another image to
-// retire when it is committed ("" for none); the journal has them on return.
-func (d *Draft) Rename(name, entry, replaces string) error {
-	return d.Update(func(r *Record) { r.Name, r.Entry, r.Replaces = name, entry, replaces })
+// Rename gives an open draft another name and entry and, where over is given,
+// another image to retire and to inherit from when it is committed; the journal
+// has them on return.
+func (d *Draft) Rename(name, entry string, over *image.Image) error {
+	err := d.Update(func(r *Record) {
+		r.Name, r.Entry = name, entry
+		if over != nil {
+			r.Replaces, r.Inherit = over.ID, over.ID
+		}
+	})
+	if err == nil && over != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.inherit = over
+	}
+	return err
 }
 
 // Rebase tells the draft that a commit made img of it: what lies under the

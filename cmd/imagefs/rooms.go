@@ -81,7 +81,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		Cache: r.cache, Whole: service, Pace: pace, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
 	})
 	r.catalog = catalog.New(catalog.Options{
-		Lister: lister{service}, Records: service, Project: service.Project(), TTL: c.ListTTL, Logger: log,
+		Lister: lister{service}, Records: service, Sharer: service, Project: service.Project(), TTL: c.ListTTL, Logger: log,
 		OnChange: func(entry string) {
 			if server := r.server.Load(); server != nil {
 				server.EntryChanged(entry)

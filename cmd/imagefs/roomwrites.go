@@ -45,17 +45,6 @@ func (d *draft) SetAttributes(a image.Attributes) error {
 	return d.Update(func(r *staging.Record) { r.Attributes = a })
 }
 
-// Rename journals what the image will be called and, where over is given, what its
-// commit retires instead.
-func (d *draft) Rename(name, entry string, over *image.Image) error {
-	return d.Update(func(r *staging.Record) {
-		r.Name, r.Entry = name, entry
-		if over != nil {
-			r.Replaces = over.ID
-		}
-	})
-}
-
 // Close leaves the draft in staging as it is.
 func (d *draft) Close() error {
 	defer d.ended()

@@ -1,0 +1,176 @@
+package catalog
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// takeover is a rename over another image: what img takes over from it, and what
+// puts img back as it was. It belongs to one goroutine.
+type takeover struct {
+	c             *Catalog
+	img           image.Image    // as it was
+	changes, undo []image.Change // of its record
+	// share is set where img gets the members of over, which are wanted.
+	share          bool
+	wanted         []image.Member
+	added, removed []image.Member // of img's members, so far
+}
+
+// takeOver plans how img gets the name and takes the place of over. Who may see
+// the path does not change: owner, visibility and members are over's. Of the rest
+// that over carried, img's own wins. It reads over's members and changes nothing.
+func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name string) (*takeover, error) {
+	t := &takeover{c: c, img: img}
+	t.rename(name)
+	if over.Visibility == image.VisibilityShared { // no other image has members
+		var err error
+		t.share = true
+		t.wanted, err = c.sharer.Members(ctx, over.ID)
+		if err != nil && !image.Is(err, image.NotFound) { // gone meanwhile: its retirement finds out
+			return nil, wrap("rename over", over.ID, err)
+		}
+	}
+	if img.Owner != "" && over.Owner != "" && img.Owner != over.Owner {
+		t.field("owner", img.Owner, over.Owner)
+	}
+	if over.Visibility != "" && img.Visibility != over.Visibility {
+		t.field("visibility", string(img.Visibility), string(over.Visibility))
+	}
+	if img.Hidden != over.Hidden {
+		t.field("os_hidden", img.Hidden, over.Hidden)
+	}
+	if tags := allTags(img.Tags, over.Tags); len(tags) > len(img.Tags) {
+		t.field("tags", img.Tags, tags)
+	}
+	if img.MinDisk == 0 && over.MinDisk > 0 {
+		t.field("min_disk", img.MinDisk, over.MinDisk)
+	}
+	if img.MinRAM == 0 && over.MinRAM > 0 {
+		t.field("min_ram", img.MinRAM, over.MinRAM)
+	}
+	carried := over.CarriedProperties()
+	for _, property := range slices.Sorted(maps.Keys(carried)) {
+		if _, own := img.Properties[property]; !own {
+			t.property(property, carried[property])
+		}
+	}
+	attributes, created := img.Attributes(), over.SortTime()
+	attributes.Created = &created
+	t.property(image.PropertyAttributes, attributes.Encode(img.ID))
+	return t, nil
+}
+
+func (t *takeover) rename(name string) {
+	if t.img.Name != name {
+		t.field("name", t.img.Name, name)
+	}
+}
+
+func (t *takeover) field(name string, old, now any) {
+	t.changes = append(t.changes, image.Change{Field: name, Value: now})
+	t.undo = append(t.undo, image.Change{Field: name, Value: old})
+}
+
+func (t *takeover) property(name, value string) {
+	t.changes = append(t.changes, image.Change{Field: name, Property: true, Value: value})
+	back := image.Change{Field: name, Property: true}
+	if old, had := t.img.Properties[name]; had {
+		back.Value = old
+	}
+	t.undo = append(t.undo, back)
+}
+
+// allTags returns the tags of both, a's first.
+func allTags(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, tag := range b {
+		if !slices.Contains(all, tag) {
+			all = append(all, tag)
+		}
+	}
+	return all
+}
+
+// shareOut gives img, which is shared by now, the members that are wanted and no
+// others.
+func (t *takeover) shareOut(ctx context.Context) error {
+	if !t.share {
+		return nil
+	}
+	has, err := t.c.sharer.Members(ctx, t.img.ID)
+	if err != nil {
+		return wrap("rename over", t.img.ID, err)
+	}
+	for _, m := range without(t.wanted, has) {
+		t.added = append(t.added, m) // first: the answer can be lost
+		if err := t.c.sharer.AddMember(ctx, t.img.ID, m.Project); err != nil {
+			return wrap("rename over", t.img.ID, err)
+		}
+	}
+	for _, m := range without(has, t.wanted) {
+		t.removed = append(t.removed, m)
+		if err := t.c.sharer.RemoveMember(ctx, t.img.ID, m.Project); err != nil {
+			return wrap("rename over", t.img.ID, err)
+		}
+	}
+	return nil
+}
+
+// without returns the members of a that are not in b.
+func without(a, b []image.Member) []image.Member {
+	return slices.DeleteFunc(slices.Clone(a), func(m image.Member) bool {
+		return slices.ContainsFunc(b, func(o image.Member) bool { return o.Project == m.Project })
+	})
+}
+
+// accepted returns the projects among the members that have accepted the share.
+func accepted(members []image.Member) []string {
+	var projects []string
+	for _, m := range members {
+		if m.Status == "accepted" {
+			projects = append(projects, m.Project)
+		}
+	}
+	return projects
+}
+
+// done logs what could not be taken over: an acceptance is the member's own to give.
+func (t *takeover) done(over image.Image) {
+	if lost := accepted(t.added); len(lost) > 0 {
+		t.c.log.Warn("the image is shared with the projects of the one that it replaced, which have to accept it again",
+			slog.String("image", t.img.ID), slog.String("replaced", over.ID), slog.Any("projects", lost))
+	}
+}
+
+// putBack makes img what it was, also after ctx has ended: what the caller is
+// told has failed must not stay half done. Its members come first: later it may
+// be shared no longer, and then they cannot be changed.
+func (t *takeover) putBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBound)
+	defer cancel()
+	id := slog.String("image", t.img.ID)
+	for _, m := range t.added {
+		if err := t.c.sharer.RemoveMember(ctx, t.img.ID, m.Project); err != nil {
+			t.c.log.Error("a share that a failed rename made cannot be taken back; remove the member by hand", id,
+				slog.String("project", m.Project), slog.Any("error", err))
+		}
+	}
+	for _, m := range t.removed {
+		if err := t.c.sharer.AddMember(ctx, t.img.ID, m.Project); err != nil {
+			t.c.log.Error("a share that a failed rename ended cannot be put back; add the member by hand", id,
+				slog.String("project", m.Project), slog.Any("error", err))
+		}
+	}
+	if lost := accepted(t.removed); len(lost) > 0 {
+		t.c.log.Warn("after a failed rename these projects have to accept the image again", id, slog.Any("projects", lost))
+	}
+	if _, err := t.c.update(ctx, t.img.ID, t.undo, EntryName(t.img.Name, t.img.ID)); err != nil {
+		t.c.log.Error("the old name of an image cannot be put back; it keeps the new one", id,
+			slog.String("old name", t.img.Name), slog.Any("error", err))
+	}
+}

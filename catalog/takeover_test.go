@@ -1,0 +1,132 @@
+package catalog
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// dressed returns an image with everything that a path can carry, and a plain one
+// that is renamed over it.
+func dressed() (over, img image.Image) {
+	over, img = ours(1, "old"), ours(2, "new")
+	over.Visibility, over.MinDisk, over.MinRAM, over.Tags = image.VisibilityPublic, 3, 64, []string{"gold", "both"}
+	over.Properties = map[string]string{
+		"hw_disk_bus": "scsi", "os_distro": "debian", "os_hash_x": "carried", "os_glance_stage": "x",
+		"owner_specified.openstack.md5": "x", image.PropertyAttributes: image.Attributes{}.Encode(over.ID),
+	}
+	img.MinRAM, img.Tags, img.DiskFormat = 128, []string{"both", "new"}, "qcow2"
+	img.Properties = map[string]string{"os_distro": "arch"}
+	return over, img
+}
+
+func TestRenameOverTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := dressed()
+		s := newService(over, img)
+		c := newCatalog(t, s)
+		listed(t, c)
+		s.took()
+		got, err := c.Rename(t.Context(), img, "old", &over)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRequests(t, s, "get "+over.ID, "update "+img.ID, "delete "+over.ID)
+		want := img
+		want.Name, want.Visibility, want.MinDisk, want.MinRAM, want.Tags = "old", image.VisibilityPublic, 3, 128, []string{"both", "new", "gold"}
+		created := over.CreatedAt
+		want.Properties = map[string]string{
+			"hw_disk_bus": "scsi", "os_distro": "arch", "os_hash_x": "carried",
+			image.PropertyAttributes: image.Attributes{Created: &created}.Encode(img.ID),
+		}
+		want.UpdatedAt = got.UpdatedAt
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// Whoever saw the path sees it, and nobody else does.
+func TestRenameOverKeepsMembers(t *testing.T) {
+	for title, tt := range map[string]struct {
+		visibility image.Visibility // of what is renamed
+		has, want  string           // projects; * has accepted
+		over       string
+		requests   int
+		lost       string
+	}{
+		"private":              {image.VisibilityPrivate, "", "a b", "a* b", 7, "[a]"},
+		"left of an old share": {image.VisibilityPrivate, "c*", "a", "a", 7, ""},
+		"shared":               {image.VisibilityShared, "b* c*", "b* a", "a* b*", 7, "[a]"},
+		"the same":             {image.VisibilityShared, "a b*", "a b*", "b a", 5, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			over, img := ours(1, "old"), ours(2, "new")
+			over.Visibility, img.Visibility = image.VisibilityShared, tt.visibility
+			s := newService(over, img)
+			s.members[over.ID], s.members[img.ID] = shares(tt.over), shares(tt.has)
+			var log bytes.Buffer
+			c := newCatalog(t, s, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			listed(t, c)
+			s.took()
+			if _, err := c.Rename(t.Context(), img, "old", &over); err != nil {
+				t.Fatal(err)
+			}
+			if requests := s.took(); len(requests) != tt.requests || !strings.HasPrefix(requests[len(requests)-1], "delete ") {
+				t.Errorf("%s: requests %q", title, requests)
+			}
+			if diff := cmp.Diff(shares(tt.want), s.members[img.ID]); diff != "" {
+				t.Errorf("%s: %s", title, diff)
+			}
+			if said := strings.Contains(log.String(), "accept it again"); said != (tt.lost != "") || !strings.Contains(log.String(), tt.lost) {
+				t.Errorf("%s: log %s", title, log.String())
+			}
+		})
+	}
+}
+
+// shares reads members from "accepted* pending".
+func shares(text string) []image.Member {
+	var all []image.Member
+	for _, word := range strings.Fields(text) {
+		project, accepted := strings.CutSuffix(word, "*")
+		all = append(all, image.Member{Project: project, Status: map[bool]string{true: "accepted", false: "pending"}[accepted]})
+	}
+	return all
+}
+
+// Whatever refuses a part of a rename, both images are as they were.
+func TestRenameOverIsTakenBack(t *testing.T) {
+	for _, request := range []string{"delete", "members new", "members old", "share new a", "unshare new c", "update new"} {
+		synctest.Test(t, func(t *testing.T) {
+			over, img := dressed()
+			over.Visibility, img.Visibility = image.VisibilityShared, image.VisibilityShared
+			s := newService(over, img)
+			s.members[over.ID], s.members[img.ID] = shares("a b"), shares("c d")
+			c := newCatalog(t, s)
+			listed(t, c)
+			s.failing(strings.NewReplacer("new", img.ID, "old", over.ID).Replace(request), failure(image.Forbidden))
+			if _, err := c.Rename(t.Context(), img, "old", &over); !image.Is(err, image.Forbidden) {
+				t.Errorf("%s: %v", request, err)
+			}
+			now := s.images[img.ID]
+			now.UpdatedAt = img.UpdatedAt
+			if diff := cmp.Diff([]image.Image{over, img}, []image.Image{s.images[over.ID], now}); diff != "" {
+				t.Errorf("%s: %s", request, diff)
+			}
+			projects := map[string]bool{}
+			for _, m := range s.members[img.ID] {
+				projects[m.Project] = true
+			}
+			if !cmp.Equal(projects, map[string]bool{"c": true, "d": true}) {
+				t.Errorf("%s: shared with %v", request, projects)
+			}
+		})
+	}
+}
