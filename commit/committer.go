@@ -110,6 +110,7 @@ func (c *Committer) Behind(ctx context.Context, d *staging.Draft, turn func(cont
 // job is what one commit is told.
 type job struct {
 	always bool                        // also a draft that is not dirty
+	owed   bool                        // a failure that passes leaves the commit owed
 	turn   func(context.Context) error // called before anything shows; nil: nobody waits
 }
 
@@ -148,7 +149,7 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, j job) (image.
 	prog.set(func(p *Progress) { p.Name, p.Size = rec.Name, snap.Size() })
 	r := &run{
 		c: c, d: d, snap: snap, rec: rec, prog: prog, log: c.log.With("name", rec.Name, "draft", d.ID()),
-		turn: j.turn, letGo: func() { snap.End(false) },
+		owed: j.owed, turn: j.turn, letGo: func() { snap.End(false) },
 	}
 	img, err := r.do(ctx)
 	switch {

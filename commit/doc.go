@@ -24,6 +24,26 @@
 // what to do: up to created, remove the record (or adopt a whole one); from
 // uploaded on, go on with the next step, which does no harm when repeated.
 //
+// # After a crash
+//
+// Every commit begins with what the journal says an earlier one has left (resume in
+// recover.go); Recover is the commit of a draft that an earlier process left.
+//
+//	Record.Image, in the state      becomes
+//	not there                       nothing: the commit begins anew
+//	being stored (saving)           what it is when the service has settled it
+//	uploaded, visible: has data     the image: published, then what it replaces retired
+//	else: same bytes (by hash)      the image: as after the check of an upload
+//	else: marked with the draft     removed; the commit begins anew
+//	else: published by a commit     removed, or replaced where what it replaced is gone
+//	    that failed
+//	else                            left alone: it is not ours
+//
+// A visible one that is not there, nor what it replaced, was deleted by somebody
+// since: that fails, and only a user's retry uploads it again. Where the service does
+// not tell, or the draft cannot be read to compare, the journal stays as it is. So
+// does an image that differs from a draft that may have lost bytes (Uncertain).
+//
 // # Unhide first, then retire
 //
 // Two records cannot change in one request. Retiring first would leave others,
@@ -39,7 +59,9 @@
 // <name>~replaced-<8 hex digits>; any other refusal, or a refused rename, removes
 // the new image. Where the service does not answer what became of the old image,
 // neither is touched: the journal names the new one (StateFailed, Record.Image),
-// and the next commit replaces it, or removes it where the old one still exists.
+// and the next commit goes on from there: it retires the old one where that still
+// exists or, where other bytes have been written since, begins with removing the new
+// one.
 //
 // # Failures
 //

@@ -92,14 +92,18 @@ func (h *house) OpenBase(img image.Image) staging.Base {
 	return &fakeBase{data: bytes.Clone(h.service.data[img.ID])}
 }
 
+func (h *house) options() Options {
+	return Options{
+		Service: h.service, Names: h.names, Bases: h, Uploads: 2,
+		Defaults: Defaults{Visibility: image.VisibilityPrivate, Properties: map[string]string{"from": "mount"}, Tags: []string{"new"}},
+		Logger:   slog.New(slog.NewTextHandler(h.log, nil)),
+	}
+}
+
 func newHouse(t testing.TB, service *fake) *house {
 	t.Helper()
 	h := &house{t: t, service: service, names: &fakeNames{}, dir: memoryDir(t), log: &lines{}}
-	h.Committer = New(Options{
-		Service: service, Names: h.names, Bases: h, Uploads: 2,
-		Defaults: Defaults{Visibility: image.VisibilityPrivate, Properties: map[string]string{"from": "mount"}, Tags: []string{"new"}},
-		Logger:   slog.New(slog.NewTextHandler(h.log, nil)),
-	})
+	h.Committer = New(h.options())
 	var err error
 	h.store, err = staging.Open(staging.Options{Dir: h.dir, Service: testService, Project: service.project})
 	if err != nil {

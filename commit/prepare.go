@@ -24,9 +24,6 @@ var undetectable = []string{"ami", "ari", "aki", "ploop"}
 // prepare decides everything that can be decided before the service is changed,
 // and refuses what must not be.
 func (r *run) prepare(ctx context.Context) error {
-	if err := r.clearLeftover(ctx); err != nil {
-		return err
-	}
 	r.plan = plan{empty: r.snap.Size() == 0, keep: r.rec.Base != ""}
 	source, err := r.findSource(ctx)
 	if err != nil {
@@ -60,7 +57,7 @@ func (r *run) findSource(ctx context.Context) (*image.Image, error) {
 		return nil, err
 	}
 	if source == nil {
-		source = r.remembered()
+		source = r.remembered(r.rec.Inherit)
 	}
 	if source == nil {
 		return r.plan.old, nil
@@ -68,10 +65,10 @@ func (r *run) findSource(ctx context.Context) (*image.Image, error) {
 	return source, source.Replaceable(opReplace)
 }
 
-// remembered is the record that the draft carries over as it was when the file
-// was opened: all there is when somebody has deleted it since.
-func (r *run) remembered() *image.Image {
-	if known := r.d.Inherit(); known != nil && known.ID == r.rec.Inherit {
+// remembered is the record with the id as the journal has it, where it has: all
+// there is of one that somebody has deleted since.
+func (r *run) remembered(id string) *image.Image {
+	if known := r.rec.Inherited; known != nil && known.ID == id {
 		return known
 	}
 	return nil
@@ -103,8 +100,10 @@ func (r *run) findOld(ctx context.Context) error {
 func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 	into, err := r.lookup(ctx, r.rec.Into)
 	switch {
-	case err != nil || into == nil:
+	case err != nil:
 		return nil, err
+	case into == nil:
+		return r.remembered(r.rec.Into), nil
 	case into.Status == image.StatusQueued:
 		r.plan.into = into
 		return into, nil
@@ -123,7 +122,7 @@ func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
 		return r.delete(ctx, into.ID, transientOrBusy)
 	}
 	err := r.settle(func(rec *staging.Record) {
-		rec.Into, rec.Image, rec.Replaces, rec.Inherit = "", "", into.ID, into.ID
+		rec.Into, rec.Image, rec.Replaces, rec.Inherit, rec.Inherited = "", "", into.ID, into.ID, into
 	})
 	if err != nil {
 		return err
@@ -247,38 +246,6 @@ func (r *run) keepDeclared(to *image.New) {
 			}
 		}
 	}
-}
-
-// clearLeftover removes what an earlier commit of this draft could not take back.
-// One that had become visible, while what it replaced is gone, counts as the
-// image to replace: the name is never without one.
-func (r *run) clearLeftover(ctx context.Context) error {
-	id := r.rec.Image
-	if id == "" || id == r.rec.Replaces || id == r.rec.Into {
-		return nil
-	}
-	left, err := r.lookup(ctx, id)
-	if err != nil {
-		return err
-	}
-	if left != nil && !left.Hidden {
-		var old *image.Image
-		if r.rec.Replaces != "" {
-			if old, err = r.lookup(ctx, r.rec.Replaces); err != nil {
-				return err
-			}
-		}
-		if old == nil {
-			return r.settle(func(rec *staging.Record) { rec.Replaces, rec.Image = id, "" })
-		}
-	}
-	if left != nil {
-		if err := r.delete(ctx, id, transientOrBusy); err != nil {
-			return err
-		}
-		r.log.Info("removed what an earlier commit left", "image", id)
-	}
-	return r.settle(func(rec *staging.Record) { rec.Image = "" })
 }
 
 // settle changes the journal and the copy that this run goes by.

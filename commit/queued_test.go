@@ -199,7 +199,8 @@ func TestIntoQueuedSpoilt(t *testing.T) {
 }
 
 // TestIntoQueuedFilledAndKept: the upload was done, a later step failed, and so
-// did putting the record back. The next commit knows it for its own.
+// did putting the record back. The next commit knows it for its own
+// and goes on with it.
 func TestIntoQueuedFilledAndKept(t *testing.T) {
 	for _, unhide := range []effect{before, after} {
 		h := newHouse(t, newFake(nth("update", 2, image.Forbidden, unhide), nth("get", 3, image.Forbidden, before), nth("get", 4, image.Forbidden, before)))
@@ -212,7 +213,7 @@ func TestIntoQueuedFilledAndKept(t *testing.T) {
 			t.Fatalf("record %+v", got)
 		}
 		img, err := h.Commit(ctxb, d)
-		if err != nil || h.only().ID != img.ID || img.ID == q.ID || img.Hidden || img.Properties["k"] != "v" {
+		if err != nil || h.only().ID != img.ID || img.ID != q.ID || img.Hidden || img.Properties["k"] != "v" || h.service.count("upload") != 1 {
 			t.Errorf("%v: %+v", err, h.service.all())
 		}
 	}

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -76,7 +77,12 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 
 // announce journals the id of the record that is about to be made or changed.
 func (r *run) announce(id string) error {
-	err := r.journal(staging.StateCommitting, func(rec *staging.Record) { rec.Image = id })
+	err := r.journal(staging.StateCommitting, func(rec *staging.Record) {
+		rec.Image = id
+		if r.plan.into != nil { // should it be spoilt and removed, its successor has what it had
+			rec.Inherit, rec.Inherited = id, r.plan.into
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -112,7 +118,8 @@ func (r *run) properties(id string) map[string]string {
 // attributes is the text of PropertyAttributes as the draft has them now; "" for
 // none.
 func (r *run) attributes(id string) string {
-	a := attributesFor(r.d.Record().Attributes, r.plan.old, r.plan.into)
+	// An adopted image has what it took over from one that may be gone by now.
+	a := attributesFor(r.d.Record().Attributes, r.plan.old, cmp.Or(r.plan.into, r.plan.adopted))
 	if a.IsZero() {
 		return ""
 	}

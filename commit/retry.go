@@ -37,6 +37,19 @@ func transient(err error) bool {
 	}
 }
 
+// Passes reports a failure that says nothing about the draft: what it waits for (the
+// service, the identity service, credentials, room on the local disk) may be there
+// later. A refusal does not pass.
+func Passes(err error) bool {
+	switch image.KindOf(err) {
+	case image.Unavailable, image.Stalled, image.Unreachable, image.NoDescriptors, image.Interrupted,
+		image.IdentityAway, image.Credentials, image.Untrusted, image.UnexpectedAnswer, image.LocalFull, image.Other:
+		return err != nil
+	default:
+		return false
+	}
+}
+
 // transientOrBusy is for records that nobody else has a use for: busy passes.
 func transientOrBusy(err error) bool { return transient(err) || image.Is(err, image.Busy) }
 

@@ -21,6 +21,7 @@ type run struct {
 	prog *progress
 	log  *slog.Logger // names the image and the draft
 
+	owed  bool                        // a failure that passes leaves the commit owed
 	turn  func(context.Context) error // called before publishing; nil for nobody
 	letGo func()                      // lets the draft's writers go on: its bytes are not read any more
 
@@ -37,6 +38,7 @@ type plan struct {
 	create  image.New      // the new record, without id, marks and attributes
 	old     *image.Image   // the image that is replaced; nil for none
 	into    *image.Image   // the queued record that gets the data; nil for none
+	adopted *image.Image   // what an earlier commit has uploaded whole; nil for none
 	members []image.Member // of old
 	empty   bool           // there is no byte: no data, status queued
 	keep    bool           // the formats are the base image's and stay so
@@ -50,6 +52,13 @@ var errUnlinked = errors.New("the entry was removed")
 // has been taken back, or is named in r.kept.
 func (r *run) do(ctx context.Context) (image.Image, error) {
 	r.prog.phase(Preparing)
+	left, err := r.resume(ctx)
+	if err != nil {
+		return image.Image{}, cause(ctx, err)
+	}
+	if left != nil {
+		return r.goPublic(ctx, *left)
+	}
 	if err := r.prepare(ctx); err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
@@ -60,6 +69,11 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
+	return r.goPublic(ctx, img)
+}
+
+// goPublic does what follows once the service has every byte.
+func (r *run) goPublic(ctx context.Context, img image.Image) (image.Image, error) {
 	if r.turn != nil {
 		if err := r.turn(ctx); err != nil {
 			r.takeBack(ctx)
@@ -70,7 +84,7 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	ctx, cancel := sturdy(ctx)
 	defer cancel()
 	r.prog.phase(Publishing)
-	img, err = r.publish(ctx, img)
+	img, err := r.publish(ctx, img)
 	if errors.Is(err, errUnsure) {
 		r.kept, r.made = r.made, ""
 	}

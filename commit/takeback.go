@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/imagefs/imagefs/image"
@@ -55,7 +56,8 @@ func (r *run) putBack(ctx context.Context, id string) {
 		return
 	}
 	r.log.Warn("an empty image was spoilt by a failed upload and removed; a new one takes over its metadata", "image", id)
-	err = r.settle(func(rec *staging.Record) { rec.Into, rec.Image, rec.Inherit = "", "", id })
+	was := r.plan.into
+	err = r.settle(func(rec *staging.Record) { rec.Into, rec.Image, rec.Inherit, rec.Inherited = "", "", id, was })
 	if err != nil {
 		r.log.Error("the journal could not name the removed empty image", "image", id, "error", err)
 	}
@@ -73,11 +75,18 @@ func (r *run) failed(ctx context.Context, err error) error {
 		left = r.rec.Image // of an earlier commit, and not removed by this one either
 	}
 	unwritten := r.d.Update(func(rec *staging.Record) {
+		if errors.Is(err, errUnsettled) {
+			rec.Reason = err.Error()
+			return
+		}
 		rec.Image, rec.Reason = left, err.Error()
+		owed := rec.Accepted || shutdown(ctx) || r.owed && Passes(err)
 		switch {
 		case rec.State == staging.StateOpen && (r.told || r.rec.State != rec.State): // written since the commit let go of it
 			rec.Reason = ""
-		case rec.Accepted, shutdown(ctx):
+		case owed && errors.Is(err, errUnsure):
+			rec.State = staging.StateVisible
+		case owed:
 			rec.State = staging.StateCommitting
 		default:
 			rec.State = staging.StateFailed

@@ -19,7 +19,7 @@ type Spec struct {
 	Base      Base
 	BaseImage image.Image
 	// Inherit is the record whose name, visibility, tags, members and properties
-	// the commit carries over; of it only the id is journaled.
+	// the commit carries over. It must not be changed.
 	Inherit    *image.Image
 	Into       string           // id of an own queued record without data to upload into; "" for none
 	Attributes image.Attributes // pending: they go into the create request
@@ -53,7 +53,6 @@ type Draft struct {
 	staleMod  *time.Time // an attribute ModTime that a later write has outdated
 	base      *heldBase  // nil: a new draft, or closed
 	over      image.Image
-	inherit   *image.Image
 	frozen    bool // a Snapshot is open
 	closed    bool
 }
@@ -62,7 +61,7 @@ func newDraft(s *Store, f *os.File, j journal, spec Spec) *Draft {
 	d := &Draft{
 		store: s, id: j.Draft, file: f, layered: j.Base != "", gate: semaphore.NewWeighted(gateWidth),
 		rec: j.Record, layer: j.layer, size: j.Size, mod: j.UpdatedAt,
-		base: holdBase(spec.Base), over: spec.BaseImage, inherit: spec.Inherit,
+		base: holdBase(spec.Base), over: spec.BaseImage,
 		dirty: spec.Replaces != "" && spec.Base == nil,
 	}
 	if spec.Base != nil {
@@ -131,7 +130,7 @@ func (d *Draft) Unlinked() bool {
 func (d *Draft) Inherit() *image.Image {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.inherit
+	return d.rec.Inherited
 }
 
 // BaseImage is the image under a copy-on-write draft; false for a new draft,

@@ -47,6 +47,7 @@ type layer struct {
 type journalWire struct {
 	Record
 	Attributes *attributesWire `json:"attributes,omitempty"`
+	Inherited  *inheritedWire  `json:"inherited,omitempty"`
 	Layer      *layerWire      `json:"layer,omitempty"` // only over a base
 }
 
@@ -58,13 +59,49 @@ type attributesWire struct {
 	Created *time.Time `json:"created,omitempty"`
 }
 
+// inheritedWire is what a successor takes over of a record.
+type inheritedWire struct {
+	ID              string            `json:"id"`
+	Name            string            `json:"name,omitempty"`
+	Visibility      image.Visibility  `json:"visibility,omitempty"`
+	Owner           string            `json:"owner,omitempty"`
+	DiskFormat      string            `json:"disk_format,omitempty"`
+	ContainerFormat string            `json:"container_format,omitempty"`
+	MinDisk         int64             `json:"min_disk,omitempty"`
+	MinRAM          int64             `json:"min_ram,omitempty"`
+	Hidden          bool              `json:"hidden,omitempty"`
+	Tags            []string          `json:"tags,omitempty"`
+	Properties      map[string]string `json:"properties,omitempty"`
+	CreatedAt       time.Time         `json:"created_at"`
+}
+
+func toInherited(i *image.Image) *inheritedWire {
+	if i == nil {
+		return nil
+	}
+	return &inheritedWire{
+		ID: i.ID, Name: i.Name, Visibility: i.Visibility, Owner: i.Owner, DiskFormat: i.DiskFormat, ContainerFormat: i.ContainerFormat,
+		MinDisk: i.MinDisk, MinRAM: i.MinRAM, Hidden: i.Hidden, Tags: i.Tags, Properties: i.Properties, CreatedAt: i.CreatedAt,
+	}
+}
+
+func (w *inheritedWire) image() *image.Image {
+	if w == nil {
+		return nil
+	}
+	return &image.Image{
+		ID: w.ID, Name: w.Name, Visibility: w.Visibility, Owner: w.Owner, DiskFormat: w.DiskFormat, ContainerFormat: w.ContainerFormat,
+		MinDisk: w.MinDisk, MinRAM: w.MinRAM, Hidden: w.Hidden, Tags: w.Tags, Properties: w.Properties, CreatedAt: w.CreatedAt,
+	}
+}
+
 type layerWire struct {
 	Limit   int64   `json:"limit"`   // bytes of the base that still show
 	Extents []int64 `json:"extents"` // gap, length, gap, length, … of the local bytes below limit
 }
 
 func (j *journal) encode() ([]byte, error) {
-	w := journalWire{Record: j.Record}
+	w := journalWire{Record: j.Record, Inherited: toInherited(j.Inherited)}
 	if a := j.Attributes; !a.IsZero() {
 		w.Attributes = &attributesWire{ModTime: a.ModTime, Mode: a.Mode, UID: a.UID, GID: a.GID, Created: a.Created}
 	}
@@ -105,6 +142,7 @@ func parseJournal(text []byte, draft string) (journal, error) {
 		return journal{}, errNotJournal
 	}
 	j := journal{Record: w.Record}
+	j.Inherited = w.Inherited.image()
 	if w.Draft != draft {
 		return journal{}, errWrongDraft
 	}

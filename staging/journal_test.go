@@ -21,6 +21,11 @@ func someJournal() journal {
 		Record: Record{
 			Version: journalVersion, Draft: someDraft, Image: "i", Name: "a\"b ü", Entry: "e", Service: service,
 			Project: "p", State: StateUploaded, Unlinked: true, Replaces: "r", Into: "q", Base: "b", Inherit: "h",
+			Cloud: "c", BaseVersion: "sha512:aa", Unsure: true, Closed: true, Uncertain: true,
+			Inherited: &image.Image{
+				ID: "h", Name: "x", Visibility: image.VisibilityShared, Owner: "o", DiskFormat: "raw", ContainerFormat: "bare",
+				MinDisk: 1, MinRAM: 2, Hidden: true, Tags: []string{"t"}, Properties: map[string]string{"k": "v"}, CreatedAt: at,
+			},
 			Size: 100, Reason: "why", Boot: "boot", Synced: true, CreatedAt: at, UpdatedAt: at,
 			Attributes: image.Attributes{ModTime: &at, Mode: &mode, UID: &uid, GID: &gid, Created: &at},
 		},
@@ -36,7 +41,7 @@ var sameJournal = cmp.AllowUnexported(journal{}, layer{}, extents{}, extent{})
 func TestJournalRoundTrip(t *testing.T) {
 	over := someJournal()
 	bare := over
-	bare.Base, bare.layer, bare.Attributes = "", layer{}, image.Attributes{}
+	bare.Base, bare.layer, bare.Attributes, bare.Inherited = "", layer{}, image.Attributes{}, nil
 	for _, j := range []journal{over, bare} {
 		text, err := j.encode()
 		must(t, err)
@@ -54,10 +59,13 @@ func TestJournalFormat(t *testing.T) {
 	text, err := j.encode()
 	must(t, err)
 	const want = `{"version":1,"draft":"3d9a9a60-c320-4b38-8cb3-58b16b5aeeb4","image":"i","name":"a\"b ü","entry":"e",` +
-		`"service":"http://glance.test/v2","project":"p","state":"uploaded","unlinked":true,"replaces":"r","into":"q",` +
-		`"base":"b","inherit":"h","size":100,"reason":"why","boot":"boot","synced":true,` +
+		`"service":"http://glance.test/v2","project":"p","cloud":"c","state":"uploaded","unlinked":true,"replaces":"r","into":"q",` +
+		`"base":"b","base_version":"sha512:aa","inherit":"h","size":100,"reason":"why","unsure":true,"boot":"boot","synced":true,` +
+		`"closed":true,"uncertain":true,` +
 		`"created_at":"2026-01-02T03:04:05.0000006Z","updated_at":"2026-01-02T03:04:05.0000006Z",` +
 		`"attributes":{"mtime":"2026-01-02T03:04:05.0000006Z","mode":416,"uid":1,"gid":0,"created":"2026-01-02T03:04:05.0000006Z"},` +
+		`"inherited":{"id":"h","name":"x","visibility":"shared","owner":"o","disk_format":"raw","container_format":"bare",` +
+		`"min_disk":1,"min_ram":2,"hidden":true,"tags":["t"],"properties":{"k":"v"},"created_at":"2026-01-02T03:04:05.0000006Z"},` +
 		`"layer":{"limit":90,"extents":[0,10,70,10]}}` + "\n"
 	if string(text) != want {
 		t.Errorf("got  %swant %s", text, want)

@@ -46,7 +46,7 @@ func (s State) known() bool {
 func (s State) Checked() bool { return s == StateUploaded || s == StateVisible }
 
 // Record is what a draft's journal says. It is a value; what its Attributes
-// point to is never changed.
+// and Inherited point to is never changed.
 type Record struct {
 	Version int    `json:"version"`
 	Draft   string `json:"draft"`           // id of the draft, a UUID in lower case
@@ -92,6 +92,11 @@ type Record struct {
 	UpdatedAt time.Time `json:"updated_at"`
 
 	Attributes image.Attributes `json:"-"` // pending; journaled in short words of its own
+
+	// Inherited is the record that Inherit names as it was known when it was noted:
+	// all there is once somebody has deleted it. nil where it was not known. It is
+	// journaled as far as a successor takes it over.
+	Inherited *image.Image `json:"-"`
 
 	// The fields below are not journaled.
 	Path   string `json:"-"` // the data file

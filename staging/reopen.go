@@ -18,9 +18,6 @@ type ReopenSpec struct {
 	// rest can still be had.
 	Base      Base
 	BaseImage image.Image
-	// Inherit is the record that the journal names as Record.Inherit; nil where it is
-	// not known.
-	Inherit *image.Image
 }
 
 const (
@@ -129,7 +126,7 @@ func reopened(s *Store, f *os.File, j journal, o ReopenSpec, changed time.Time) 
 	if base == nil && j.Base != "" {
 		base, o.BaseImage = missingBase{j.Base}, image.Image{ID: j.Base}
 	}
-	d := newDraft(s, f, j, Spec{Base: base, BaseImage: o.BaseImage, Inherit: o.Inherit})
+	d := newDraft(s, f, j, Spec{Base: base, BaseImage: o.BaseImage})
 	d.mod = changed.UTC()
 	d.unlinked = j.Unlinked
 	d.written = j.Size > 0

@@ -91,7 +91,7 @@ func TestReopenOverBase(t *testing.T) {
 		}
 	}
 	under := &memory{data: base}
-	again := reopen(t, s, d.ID(), ReopenSpec{Base: under, BaseImage: img, Inherit: &img})
+	again := reopen(t, s, d.ID(), ReopenSpec{Base: under, BaseImage: img})
 	if got, ok := again.BaseImage(); !ok || got.DiskFormat != "raw" || again.Inherit() == nil {
 		t.Errorf("over %+v, inherits %+v", got, again.Inherit())
 	}

@@ -122,7 +122,7 @@ func (s *Store) create(spec Spec) (*Draft, error) {
 		CreatedAt: now, UpdatedAt: now, Attributes: spec.Attributes,
 	}}
 	if spec.Inherit != nil {
-		j.Inherit = spec.Inherit.ID
+		j.Inherit, j.Inherited = spec.Inherit.ID, spec.Inherit
 	}
 	if spec.Base != nil {
 		if spec.BaseImage.ID == "" || spec.BaseImage.Size < 0 {

@@ -117,15 +117,15 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	case base == nil && d.layer.limit > 0:
 		err = syscall.EINVAL
 	default:
-		d.inherit = &img
-		if d.layered { // base may be nil: then nothing of it is ever read
+		d.rec.Inherited = &img // also where the journal cannot have it
+		if d.layered {         // base may be nil: then nothing of it is ever read
 			drop, d.base, d.over = d.base, drop, img
 		}
 	}
 	d.mu.Unlock()
 	if err == nil {
 		err = d.rewrite(func(r *Record) bool {
-			r.Replaces, r.Inherit, r.Into, r.Reason = img.ID, img.ID, "", ""
+			r.Replaces, r.Inherit, r.Inherited, r.Into, r.Reason = img.ID, img.ID, &img, "", ""
 			if d.layered {
 				r.BaseVersion = versionOf(img)
 			}

@@ -1,0 +1,236 @@
+package commit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// Recover commits a draft that an earlier process left and staging.Reopen has taken
+// up, whatever its state: what that process has made at the service is adopted where
+// it is ours, whole and right, else removed, and from StateUploaded on the commit
+// goes on where it stopped. An unlinked draft is not committed: what was made of it
+// is removed, and it may be discarded then; so may one of which there was nothing to
+// commit (the zero Image and no error).
+//
+// An error means what it means for Commit, but that a draft whose commit was owed
+// (Record.Owed) stays so where the failure passes (Passes): the next Recover, of this
+// process or another, goes on.
+func (c *Committer) Recover(ctx context.Context, d *staging.Draft) (image.Image, error) {
+	rec := d.Record()
+	if rec.Unlinked {
+		_, err := c.Withdraw(ctx, d)
+		return image.Image{}, err
+	}
+	return c.commit(ctx, d, job{always: rec.Owed() || rec.Base == "", owed: rec.Owed()})
+}
+
+// Withdraw removes what a commit of the draft has left at the service: an image that
+// is still marked with the draft, and of an unlinked draft also one that was
+// published. Anything else that the journal names stays, and its id is returned. The
+// journal is not changed: the draft is to be discarded.
+func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays string, err error) {
+	rec := d.Record()
+	if rec.Image == "" || rec.Image == rec.Replaces {
+		return "", nil
+	}
+	r := &run{c: c, d: d, rec: rec, log: c.log.With("name", rec.Name, "draft", d.ID())}
+	left, err := r.lookup(ctx, rec.Image)
+	switch {
+	case err != nil:
+		return "", wrap(rec.Name, cause(ctx, err))
+	case left == nil:
+		return "", nil
+	case r.marked(*left) && rec.Image == rec.Into:
+		r.plan.into = left
+		r.putBack(ctx, left.ID)
+		return r.kept, nil
+	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || rec.State != staging.StateFailed && !rec.State.Checked()):
+		return left.ID, nil
+	}
+	if err := r.delete(ctx, left.ID, transientOrBusy); err != nil {
+		return "", wrap(rec.Name, cause(ctx, err))
+	}
+	r.log.Info("removed what a commit had left", "image", left.ID)
+	return "", nil
+}
+
+// errUnsettled says that it could not be found out what an earlier commit has left:
+// the journal goes on naming it, in the state that it has.
+var errUnsettled = errors.New("what an earlier commit left is not settled")
+
+func unsettled(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errUnsettled, err)
+}
+
+// resume settles what an earlier commit of this draft left at the service. It
+// returns the image to publish where that is whole, and nil where the commit begins
+// anew. An unsettled error has changed nothing.
+func (r *run) resume(ctx context.Context) (*image.Image, error) {
+	id, state := r.rec.Image, r.rec.State
+	if id == "" || id == r.rec.Replaces {
+		return nil, nil
+	}
+	left, err := r.lookup(ctx, id)
+	if err == nil && left != nil && inTransit(left.Status) && !state.Checked() {
+		r.prog.phase(Checking)
+		// The service may have every byte and be storing them. Where it does not get on
+		// with it the record counts as partial; the error says no more than that.
+		_, _ = r.await(ctx, id, nil)
+		left, err = r.lookup(ctx, id)
+	}
+	if err != nil {
+		return nil, unsettled(err)
+	}
+	if left == nil {
+		return nil, r.vanished(ctx)
+	}
+	if !state.Checked() || !r.complete(*left) {
+		same, err := r.same(ctx, *left)
+		if err != nil {
+			return nil, unsettled(err)
+		}
+		if !same {
+			return nil, r.clear(ctx, *left)
+		}
+		r.log.Info("an earlier commit has uploaded this draft whole; it is adopted", "image", id)
+	}
+	return left, r.adopt(ctx, left)
+}
+
+// marked reports whether the record is one that a commit of this draft is making.
+func (r *run) marked(img image.Image) bool { return img.Properties[image.PropertyDraft] == r.d.ID() }
+
+// complete reports whether a record that was checked before still has its data.
+func (r *run) complete(img image.Image) bool {
+	return img.Status == image.StatusActive || img.Status == image.StatusQueued && r.snap.Size() == 0
+}
+
+// same reports whether the record is ours and has exactly the draft's bytes. Bytes
+// for which the service names no hash are not known to be the same.
+func (r *run) same(ctx context.Context, img image.Image) (bool, error) {
+	if r.snap.Size() == 0 {
+		atOnce := r.rec.Replaces == "" && !img.Hidden && img.Name == r.rec.Name
+		return img.Status == image.StatusQueued && img.ID != r.rec.Into && (r.marked(img) || atOnce), nil
+	}
+	if img.Status != image.StatusActive || img.Size != r.snap.Size() {
+		return false, nil
+	}
+	for _, claim := range []struct{ algo, value string }{{img.HashAlgo, img.HashValue}, {algoMD5, img.Checksum}} {
+		if claim.value == "" || image.NewHash(claim.algo) == nil {
+			continue
+		}
+		sum, _, err := r.rehash(ctx, claim.algo)
+		return err == nil && sum == claim.value, err
+	}
+	return false, nil
+}
+
+// vanished settles that the image which the journal names is not there (any more).
+// One that was visible somebody has removed since: where nothing has come in its
+// place, only the user can know whether its bytes are to come back.
+func (r *run) vanished(ctx context.Context) error {
+	if r.rec.State == staging.StateVisible {
+		var old *image.Image
+		if r.rec.Replaces != "" {
+			var err error
+			if old, err = r.lookup(ctx, r.rec.Replaces); err != nil {
+				return unsettled(err)
+			}
+		}
+		if old == nil {
+			gone := r.rec.Image
+			r.rec.Image = "" // failed journals that
+			return &image.Error{Op: "recover", Image: gone, Kind: image.Stale, Detail: "the image was published and has been deleted since"}
+		}
+	}
+	return r.settle(func(rec *staging.Record) { rec.Image = "" })
+}
+
+// clear removes what an earlier commit left, or lets go of it where it is not ours.
+// One that had become visible, while what it replaced is gone, counts as the image to
+// replace: the name is never without one.
+func (r *run) clear(ctx context.Context, left image.Image) error {
+	if left.ID == r.rec.Into {
+		return nil // to be filled, or replaced: findInto knows
+	}
+	published := r.rec.Accepted || r.rec.State == staging.StateOpen || r.rec.State == staging.StateFailed
+	switch {
+	case r.rec.Uncertain && left.Status == image.StatusActive:
+		return unsettled(&image.Error{Op: "recover", Image: left.ID, Kind: image.Corrupt,
+			Detail: "the draft may have lost bytes, and the image that was made of it differs: neither is removed"})
+	case r.marked(left):
+	case !published:
+		r.log.Warn("the image that the journal names is not marked with this draft; it is left alone", "image", left.ID)
+		return r.settle(func(rec *staging.Record) { rec.Image = "" })
+	default:
+		var old *image.Image
+		if r.rec.Replaces != "" {
+			var err error
+			if old, err = r.lookup(ctx, r.rec.Replaces); err != nil {
+				return unsettled(err)
+			}
+		}
+		if old == nil {
+			return r.settle(func(rec *staging.Record) { rec.Replaces, rec.Image = left.ID, "" })
+		}
+	}
+	if err := r.delete(ctx, left.ID, transientOrBusy); err != nil {
+		return unsettled(err)
+	}
+	r.log.Info("removed what an earlier commit left", "image", left.ID)
+	return r.settle(func(rec *staging.Record) { rec.Image = "" })
+}
+
+// adopt makes the plan of a commit whose image is there already, and does what may
+// be missing before it is published. Where it must not be published it is taken back.
+func (r *run) adopt(ctx context.Context, img *image.Image) error {
+	r.plan = plan{empty: r.snap.Size() == 0, keep: r.rec.Base != "", adopted: img}
+	if img.ID == r.rec.Into {
+		r.plan.into = img
+	}
+	err := r.findOld(ctx)
+	if old := r.plan.old; old != nil && old.Name == setAside(r.rec.Name, old.ID) && old.Name != r.rec.Name {
+		r.plan.old, err = nil, nil // retired as far as the service let it
+	}
+	source := r.plan.old
+	if err == nil && source == nil && r.rec.Inherit != "" && r.rec.Inherit != img.ID {
+		source, err = r.lookup(ctx, r.rec.Inherit)
+		source = cmp.Or(source, r.remembered(r.rec.Inherit))
+	}
+	r.plan.hidden = source != nil && source.Hidden && source.Properties[image.PropertyDraft] == ""
+	if !r.marked(*img) {
+		r.plan.hidden = img.Hidden // it was published, and is as it shall be
+	}
+	if !r.rec.State.Checked() {
+		if err == nil && r.plan.into == nil {
+			err = r.chown(ctx, *img)
+		}
+		if err == nil && r.plan.into == nil {
+			err = r.share(ctx, *img)
+		}
+		if err == nil {
+			err = r.journal(staging.StateUploaded, nil)
+		}
+	}
+	switch {
+	case err == nil:
+		r.made = img.ID
+	case Passes(err):
+		return unsettled(err)
+	default:
+		r.made = img.ID
+		r.takeBack(ctx)
+		if r.kept == "" {
+			r.rec.Image = ""
+		}
+	}
+	return err
+}

@@ -1,0 +1,435 @@
+package commit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// clone is the service as it goes on after this process: without faults.
+func (f *fake) clone() *fake {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g := newFake()
+	g.project, g.algo, g.mute = f.project, f.algo, f.mute
+	for id, img := range f.images {
+		g.images[id] = img.Clone()
+	}
+	g.data, g.used = maps.Clone(f.data), maps.Clone(f.used)
+	for id, all := range f.members {
+		g.members[id] = slices.Clone(all)
+	}
+	return g
+}
+
+// scene is a staging directory and a service as a killed daemon leaves them.
+type scene struct {
+	call    call
+	dir     string
+	service *fake
+}
+
+// film copies both.
+func (h *house) film(c call) scene {
+	h.t.Helper()
+	dir := memoryDir(h.t)
+	check(h.t, os.CopyFS(dir, os.DirFS(h.dir)))
+	check(h.t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = os.Chmod(path, 0o700)
+		}
+		return err
+	}))
+	return scene{c, dir, h.service.clone()}
+}
+
+// filming returns a hook that films. After a request that only reads, everything is as
+// before it.
+func (h *house) filming(scenes *[]scene) func(call) {
+	return func(c call) {
+		if c.done && (c.op == "get" || c.op == "members") {
+			return
+		}
+		*scenes = append(*scenes, h.film(c))
+	}
+}
+
+// resumed is a house that goes on with a scene.
+func (s scene) resumed(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, service: s.service, names: &fakeNames{}, dir: s.dir, log: &lines{}}
+	h.Committer = New(h.options())
+	var err error
+	h.store, err = staging.Open(staging.Options{Dir: s.dir, Service: testService, Project: s.service.project})
+	check(t, err)
+	return h
+}
+
+// reopen takes up a kept draft, with what lies under it where that is there.
+func (h *house) reopen(r staging.Record) *staging.Draft {
+	h.t.Helper()
+	spec := staging.ReopenSpec{}
+	if base, ok := h.service.images[r.Base]; ok {
+		spec.Base, spec.BaseImage = h.OpenBase(base), base
+	}
+	d, err := h.store.Reopen(r.Draft, spec)
+	check(h.t, err)
+	return d
+}
+
+// recover settles everything that waits in staging.
+func (h *house) recover() error {
+	h.t.Helper()
+	kept, err := h.store.Kept()
+	check(h.t, err)
+	var all error
+	for _, r := range kept {
+		d := h.reopen(r)
+		if _, err := h.Recover(ctxb, d); err != nil {
+			all = errors.Join(all, err, d.Close())
+			continue
+		}
+		check(h.t, d.Discard())
+	}
+	return all
+}
+
+// play is one way to commit, and what its right end is.
+type play struct {
+	name    string
+	faults  []fault
+	spec    func(*house) (staging.Spec, image.Image)
+	content []byte
+	aside   bool // the replaced image could not be deleted
+}
+
+var plays = []play{
+	{"new", nil, newSpec, pattern(3500), false},
+	{"new, cut off", one(nth("upload", 1, image.Rejected, cut)), newSpec, pattern(3500), false},
+	{"new, removal away", []fault{nth("upload", 1, image.Rejected, cut), nth("delete", 1, image.Forbidden, before)}, newSpec, pattern(3500), false},
+	{"new, removal away after all", []fault{nth("update", 1, image.Forbidden, before), nth("delete", 1, image.Forbidden, before)}, newSpec, pattern(3500), false},
+	{"new, damaged", one(nth("upload", 1, 0, damaged)), newSpec, pattern(3500), false},
+	{"new, answer lost", one(nth("upload", 1, image.Unavailable, after)), newSpec, pattern(3500), false},
+	{"empty", nil, newSpec, nil, false},
+	{"replace", nil, overSpec, pattern(3500), false},
+	{"replace by empty", nil, overSpec, nil, false},
+	{"replace, in use", one(nth("delete", 1, image.Busy, before)), overSpec, pattern(3500), true},
+	{"replace, retire refused", one(nth("delete", 1, image.Protected, before)), overSpec, pattern(3500), false},
+	{"replace, retire unsure", []fault{nth("delete", 1, image.Forbidden, after), nth("get", 5, image.Forbidden, before)}, overSpec, pattern(3500), false},
+	{"into", nil, intoSpec, pattern(3500), false},
+	{"into, rejected", one(nth("upload", 1, image.Rejected, before)), intoSpec, pattern(3500), false},
+	{"into, spoilt", one(nth("upload", 1, 0, damaged)), intoSpec, pattern(3500), false},
+	{"edit", nil, editSpec, pattern(3500), false},
+}
+
+// film runs the commit of a play and returns what a kill leaves at each of its
+// requests, in the middle of its uploads, and at its end; and the whole content.
+func (p play) film(t *testing.T) (scenes []scene, want []byte) {
+	f := newFake(p.faults...)
+	h := newHouse(t, f)
+	spec, old := p.spec(h)
+	if old.ID != "" {
+		img := f.images[old.ID]
+		img.Tags, img.Properties, img.MinDisk = []string{"t"}, map[string]string{"k": "v"}, 3
+		f.images[old.ID] = img
+		spec.Inherit = &img
+	}
+	d := h.draft(spec, p.content)
+	want = bytesOf(t, d)
+	film := h.filming(&scenes)
+	film(call{op: "the beginning"})
+	f.hook = film
+	f.slow = func(got int64) error {
+		if got == 2000 {
+			film(call{op: "half an upload"})
+		}
+		return nil
+	}
+	if _, err := h.CommitEmpty(ctxb, d); err != nil {
+		t.Log(err)
+	}
+	f.hook, f.slow = nil, nil
+	film(call{op: "the end"})
+	return scenes, want
+}
+
+// ended fails unless the service has the draft once, whole, visible, with what it
+// took over, and staging has nothing more of it.
+func (p play) ended(t *testing.T, h *house, want []byte) {
+	t.Helper()
+	var found []image.Image
+	for _, img := range h.service.all() {
+		if p.aside && img.Name == setAside("x", img.ID) && string(h.stored(img.ID)) == "old bytes" {
+			continue
+		}
+		found = append(found, img)
+	}
+	if len(found) != 1 {
+		t.Errorf("the service has %+v", found)
+		return
+	}
+	img := found[0]
+	status := image.StatusActive
+	if len(want) == 0 {
+		status = image.StatusQueued
+	}
+	if img.Name != "x" || img.Hidden || img.Properties[image.PropertyDraft] != "" || img.Status != status || !bytes.Equal(h.stored(img.ID), want) {
+		t.Errorf("the image is %+v of %d bytes, want %d", img, len(h.stored(img.ID)), len(want))
+	}
+	if strings.HasPrefix(p.name, "new") || p.name == "empty" {
+		if img.Properties["from"] != "mount" {
+			t.Errorf("defaults are missing: %+v", img)
+		}
+	} else if img.Properties["k"] != "v" || !slices.Equal(img.Tags, []string{"t"}) || img.MinDisk != 3 {
+		t.Errorf("not taken over: %+v", img)
+	}
+	if strings.HasPrefix(p.name, "replace") && len(h.service.members[img.ID]) != 1 {
+		t.Errorf("members %+v", h.service.members[img.ID])
+	}
+	if kept, err := h.store.Kept(); err != nil || len(kept) != 0 {
+		t.Errorf("kept %+v %v", kept, err)
+	}
+}
+
+// TestRecover kills the daemon at each request of each play, and then once more at
+// each request of the recovery: the end is always the same.
+func TestRecover(t *testing.T) {
+	for _, p := range plays {
+		t.Run(p.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				scenes, want := p.film(t)
+				for _, s := range scenes {
+					h := s.resumed(t)
+					var again []scene
+					h.service.hook = h.filming(&again)
+					err := h.recover()
+					h.service.hook = nil
+					if err != nil {
+						t.Errorf("killed at %+v: %v\n%s", s.call, err, h.log)
+					}
+					p.ended(t, h, want)
+					check(t, h.store.Close())
+					for _, second := range again {
+						h := second.resumed(t)
+						if err := h.recover(); err != nil {
+							t.Errorf("killed at %+v and %+v: %v\n%s", s.call, second.call, err, h.log)
+						}
+						p.ended(t, h, want)
+						check(t, h.store.Close())
+						if t.Failed() {
+							t.Fatalf("killed at %+v and %+v:\n%s", s.call, second.call, h.log)
+						}
+					}
+					if t.Failed() {
+						t.Fatalf("killed at %+v:\n%s", s.call, h.log)
+					}
+				}
+				if len(scenes) < 4 {
+					t.Errorf("%d scenes", len(scenes))
+				}
+			})
+		})
+	}
+}
+
+// crashed is a draft that a killed daemon left in the state, taken up again, with the
+// image that its journal names.
+func (h *house) crashed(spec staging.Spec, content []byte, state staging.State, img image.Image) *staging.Draft {
+	h.t.Helper()
+	d, err := h.store.Create(spec)
+	check(h.t, err)
+	h.write(d, content, 0)
+	check(h.t, d.Update(func(r *staging.Record) { r.State, r.Image = state, img.ID }))
+	if img.Properties[image.PropertyDraft] == "mine" {
+		h.service.mu.Lock()
+		img.Properties[image.PropertyDraft] = d.ID()
+		h.service.images[img.ID] = img
+		h.service.mu.Unlock()
+	}
+	check(h.t, d.Close())
+	kept, err := h.store.Kept()
+	check(h.t, err)
+	d = h.reopen(kept[0])
+	h.t.Cleanup(func() { check(h.t, d.Close()) })
+	return d
+}
+
+func mine() map[string]string { return map[string]string{image.PropertyDraft: "mine"} }
+
+// What was uploaded whole is not uploaded again.
+func TestRecoverAdopts(t *testing.T) {
+	h := newHouse(t, newFake())
+	img := h.service.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, pattern(900))
+	d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateCreated, img)
+	got, err := h.Recover(ctxb, d)
+	if err != nil || got.ID != img.ID || h.only().Hidden || h.service.count("upload") != 0 || len(h.names.told) != 1 {
+		t.Errorf("%v: %+v, told %+v", err, h.service.all(), h.names.told)
+	}
+}
+
+// An image that is not marked as this draft's is never removed, nor changed.
+func TestRecoverLeavesOthersAlone(t *testing.T) {
+	for _, state := range []staging.State{staging.StateCommitting, staging.StateCreated} {
+		for name, properties := range map[string]map[string]string{"unmarked": nil, "marked by another": {image.PropertyDraft: "another"}} {
+			h := newHouse(t, newFake())
+			img := h.service.put(image.Image{Name: "x", Properties: properties}, []byte("somebody else's"))
+			d := h.crashed(staging.Spec{Name: "x"}, pattern(900), state, img)
+			got, err := h.Recover(ctxb, d)
+			if err != nil || got.ID == img.ID || len(h.service.all()) != 2 || string(h.stored(img.ID)) != "somebody else's" {
+				t.Errorf("%s, %s: %v %+v", state, name, err, h.service.all())
+			}
+		}
+	}
+}
+
+// The image that it became was deleted since: its bytes come back only when told.
+func TestRecoverDeletedSince(t *testing.T) {
+	h := newHouse(t, newFake())
+	d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateVisible, image.Image{ID: "5a1f9d3e-0000-4000-8000-000000000000"})
+	_, err := h.Recover(ctxb, d)
+	if r := d.Record(); !image.Is(err, image.Stale) || r.State != staging.StateFailed || r.Image != "" || len(h.service.all()) != 0 {
+		t.Errorf("%v: %+v", err, d.Record())
+	}
+	if _, err := h.Recover(ctxb, d); err != nil || len(h.service.all()) != 1 {
+		t.Errorf("told to: %v %+v", err, h.service.all())
+	}
+}
+
+// A service that is away leaves the commit owed, in the state that it has; a refusal
+// makes it a failed one.
+func TestRecoverLater(t *testing.T) {
+	for _, c := range []struct {
+		kind  image.Kind
+		op    string
+		state staging.State
+		want  staging.State
+		left  bool
+	}{
+		{image.Unreachable, "get", staging.StateCreated, staging.StateCreated, true},
+		{image.Forbidden, "get", staging.StateVisible, staging.StateVisible, true},
+		{image.Credentials, "get", staging.StateUploaded, staging.StateUploaded, true},
+		{image.Unavailable, "create", staging.StateCommitting, staging.StateCommitting, false},
+		{image.Unavailable, "upload", staging.StateCommitting, staging.StateCommitting, false},
+		{image.Full, "upload", staging.StateCommitting, staging.StateFailed, false},
+		{image.Unavailable, "upload", staging.StateOpen, staging.StateFailed, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			h := newHouse(t, f)
+			var img image.Image
+			if c.left {
+				img = f.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, pattern(900))
+			}
+			d := h.crashed(staging.Spec{Name: "x"}, pattern(900), c.state, img)
+			f.deny = func(x call) error {
+				if x.op == c.op {
+					return f.err(x.op, x.id, c.kind)
+				}
+				return nil
+			}
+			_, err := h.Recover(ctxb, d)
+			if r := d.Record(); !image.Is(err, c.kind) || r.State != c.want || r.Image != img.ID || r.Reason == "" {
+				t.Errorf("%+v: %v, draft %+v", c, err, r)
+			}
+			f.deny = nil
+			if _, err := h.Recover(ctxb, d); err != nil || h.only().Hidden {
+				t.Errorf("%+v: later %v %+v", c, err, f.all())
+			}
+		})
+	}
+}
+
+// The base is gone: the image that has the merged bytes is not removed for that.
+func TestRecoverBaseGone(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(image.Image{Name: "x", DiskFormat: "raw"}, pattern(2000))
+	merged := append(bytes.Repeat([]byte("n"), 900), pattern(2000)[900:]...)
+	img := h.service.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, merged)
+	spec := h.edit(old)
+	check(t, h.service.Delete(ctxb, old.ID))
+	d := h.crashed(spec, bytes.Repeat([]byte("n"), 900), staging.StateCreated, img)
+	_, err := h.Recover(ctxb, d)
+	if r := d.Record(); !image.Is(err, image.Stale) || r.State != staging.StateCreated || r.Image != img.ID || !bytes.Equal(h.stored(img.ID), merged) {
+		t.Errorf("%v: %+v", err, r)
+	}
+	// Where they were compared before, nobody has to read them again.
+	check(t, d.Update(func(r *staging.Record) { r.State = staging.StateUploaded }))
+	got, err := h.Recover(ctxb, d)
+	if err != nil || got.ID != img.ID || h.only().Hidden {
+		t.Errorf("%v: %+v", err, h.service.all())
+	}
+}
+
+// What the machine's end may have cost the draft is not taken for the truth.
+func TestRecoverUncertain(t *testing.T) {
+	h := newHouse(t, newFake())
+	img := h.service.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, pattern(900))
+	d := h.crashed(staging.Spec{Name: "x"}, make([]byte, 900), staging.StateCreated, img)
+	check(t, d.Update(func(r *staging.Record) { r.Uncertain = true }))
+	if _, err := h.Recover(ctxb, d); !image.Is(err, image.Corrupt) || !bytes.Equal(h.stored(img.ID), pattern(900)) || d.Record().State != staging.StateCreated {
+		t.Errorf("%v: %+v", err, d.Record())
+	}
+}
+
+// An unlinked draft is not committed, and nothing of it stays.
+func TestRecoverUnlinked(t *testing.T) {
+	for _, c := range []struct {
+		state      staging.State
+		properties map[string]string
+		stays      bool
+	}{
+		{staging.StateCreated, mine(), false},
+		{staging.StateCreated, nil, true}, // not known to be ours
+		{staging.StateVisible, nil, false},
+		{staging.StateFailed, mine(), false},
+	} {
+		h := newHouse(t, newFake())
+		img := h.service.put(image.Image{Name: "x", Hidden: true, Properties: c.properties}, pattern(900))
+		d, err := h.store.Create(staging.Spec{Name: "x"})
+		check(t, err)
+		h.write(d, pattern(900), 0)
+		if c.properties != nil {
+			img.Properties = map[string]string{image.PropertyDraft: d.ID()}
+			h.service.images[img.ID] = img
+		}
+		check(t, d.Update(func(r *staging.Record) { r.State, r.Image = c.state, img.ID }))
+		check(t, d.Unlink())
+		check(t, d.Close())
+		if err := h.recover(); err != nil || len(h.service.all()) != map[bool]int{true: 1, false: 0}[c.stays] {
+			t.Errorf("%+v: %v %+v", c, err, h.service.all())
+		}
+		if kept, err := h.store.Kept(); err != nil || len(kept) != 0 || h.service.count("create") != 0 {
+			t.Errorf("%+v: kept %+v %v", c, kept, err)
+		}
+	}
+}
+
+// Withdraw takes back what is half made, and says what is not.
+func TestWithdraw(t *testing.T) {
+	for half, properties := range map[bool]map[string]string{true: mine(), false: nil} {
+		h := newHouse(t, newFake())
+		img := h.service.put(image.Image{Name: "x", Hidden: half, Properties: properties}, pattern(900))
+		d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateVisible, img)
+		stays, err := h.Withdraw(ctxb, d)
+		if err != nil || (stays == "") != half || (len(h.service.all()) == 0) != half {
+			t.Errorf("half made %v: %q, %v, %+v", half, stays, err, h.service.all())
+		}
+	}
+	h := newHouse(t, newFake())
+	q := h.service.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, nil)
+	d := h.crashed(staging.Spec{Name: "x", Into: q.ID}, pattern(900), staging.StateCreated, q)
+	stays, err := h.Withdraw(context.Background(), d)
+	if got := h.only(); err != nil || stays != "" || got.Hidden || got.Properties[image.PropertyDraft] != "" {
+		t.Errorf("%q, %v, %+v", stays, err, got)
+	}
+}
