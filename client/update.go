@@ -30,7 +30,7 @@ type patchStep struct {
 // one image are made one after the other, because Glance lets concurrent ones
 // overwrite each other; the lock is held during the request, and only its image
 // waits for it. Setting works whether or not the property exists, removing one
-// that does not exist is success. Kinds: NotFound, Rejected, Quota, Protected,
+// that does not exist is success, and costs two requests more. Kinds: NotFound, Rejected, Quota, Protected,
 // Foreign, Forbidden, Busy, and those of every request.
 func (c *Client) Update(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
 	if err := checkID(opUpdate, id); err != nil {
@@ -45,7 +45,7 @@ func (c *Client) Update(ctx context.Context, id string, changes []image.Change) 
 	}
 	defer unlock()
 	for try := 1; ; try++ {
-		img, err := c.patch(ctx, id, changes)
+		img, err := c.patch(ctx, id, changes, try > 1)
 		if err == nil {
 			return img, nil
 		}
@@ -65,14 +65,17 @@ func conflictOrLost(err error) bool {
 	return image.Is(err, image.Unavailable) && errors.As(err, &t)
 }
 
-// patch makes the changes from the record as it is now. The patch sets what it
-// names to values that do not depend on the old ones, so a patch without removals
-// may be sent twice. With removals it may not (a second removal is a conflict),
-// and Update begins anew instead.
-func (c *Client) patch(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
+// patch makes the changes. The patch sets what it names to values that do not depend
+// on the old ones, so a patch without removals may be sent twice. With removals it
+// may not: a second removal is a conflict, as is that of a property which is not
+// there. Then Update begins anew, with a look at what there is to remove. Who
+// removes has mostly seen the property, so the first try goes without.
+func (c *Client) patch(ctx context.Context, id string, changes []image.Change, look bool) (image.Image, error) {
 	may := idempotent
 	if removes(changes) {
 		may = unsent
+	}
+	if look && removes(changes) {
 		now, err := c.Get(ctx, id)
 		if err != nil {
 			var e *image.Error

@@ -36,6 +36,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+func conflict(w http.ResponseWriter) { w.WriteHeader(http.StatusConflict) }
+
 // TestUpdateRetries: a patch that only sets is sent again when its answer is
 // lost; one that removes is decided anew.
 func TestUpdateRetries(t *testing.T) {
@@ -43,21 +45,28 @@ func TestUpdateRetries(t *testing.T) {
 		name    string
 		fail    func(http.ResponseWriter)
 		changes []image.Change
-		patches int32 // requests in all, of which the first two fail
+		failing int32 // how many of the first patches fail
+		patches int32 // in all
+		looks   int32 // at the record
 		want    image.Kind
 	}{
-		{"set, lost", hangUp, []image.Change{set("a", "1")}, 3, image.Other},
-		{"remove, lost", hangUp, []image.Change{{Field: "old", Property: true}}, 3, image.Other},
-		{"remove, conflict", func(w http.ResponseWriter) { w.WriteHeader(409) }, []image.Change{{Field: "old", Property: true}}, 3, image.Other},
-		{"set, conflict", func(w http.ResponseWriter) { w.WriteHeader(409) }, []image.Change{set("a", "1")}, 1, image.Busy},
-		{"set, refused", func(w http.ResponseWriter) { w.WriteHeader(400) }, []image.Change{set("a", "1")}, 1, image.Rejected},
-		{"set, too many", func(w http.ResponseWriter) { w.WriteHeader(413) }, []image.Change{set("a", "1")}, 1, image.Quota},
-		{"remove what is not there", hangUp, []image.Change{{Field: "none", Property: true}}, 0, image.Other},
+		{"set, lost", hangUp, []image.Change{set("a", "1")}, 2, 3, 0, image.Other},
+		{"remove", nil, []image.Change{{Field: "old", Property: true}}, 0, 1, 0, image.Other},
+		{"remove, lost", hangUp, []image.Change{{Field: "old", Property: true}}, 2, 3, 2, image.Other},
+		{"remove, conflict", conflict, []image.Change{{Field: "old", Property: true}}, 2, 3, 2, image.Other},
+		{"set, conflict", conflict, []image.Change{set("a", "1")}, 2, 1, 0, image.Busy},
+		{"set, refused", func(w http.ResponseWriter) { w.WriteHeader(400) }, []image.Change{set("a", "1")}, 2, 1, 0, image.Rejected},
+		{"set, too many", func(w http.ResponseWriter) { w.WriteHeader(413) }, []image.Change{set("a", "1")}, 2, 1, 0, image.Quota},
+		{"remove what is not there", conflict, []image.Change{{Field: "none", Property: true}}, 1, 1, 1, image.Other},
+		{"remove what is not there, and set", conflict, []image.Change{{Field: "none", Property: true}, set("a", "1")}, 1, 2, 1, image.Other},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var patches atomic.Int32
+			var patches, looks atomic.Int32
 			client := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodPatch && patches.Add(1) <= 2 {
+				if r.Method == http.MethodGet {
+					looks.Add(1)
+				}
+				if r.Method == http.MethodPatch && patches.Add(1) <= c.failing {
 					c.fail(w)
 					return
 				}
@@ -72,8 +81,8 @@ func TestUpdateRetries(t *testing.T) {
 			} else if err != nil {
 				t.Error(err)
 			}
-			if patches.Load() != c.patches {
-				t.Errorf("%d patches, want %d", patches.Load(), c.patches)
+			if patches.Load() != c.patches || looks.Load() != c.looks {
+				t.Errorf("%d patches and %d looks, want %d and %d", patches.Load(), looks.Load(), c.patches, c.looks)
 			}
 		})
 	}

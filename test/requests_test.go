@@ -18,8 +18,8 @@ func TestRequestsOfReplacements(t *testing.T) {
 		{"mv", `mv "$0/a" "$0/c"`, image.VisibilityShared, 1},
 		{"mv over a private image", `mv "$0/a" "$0/b"`, image.VisibilityPrivate, 3},
 		{"mv over a shared image", `mv "$0/a" "$0/b"`, image.VisibilityShared, 5},
-		{"cp over a private image", `cp "$1" "$0/b"`, image.VisibilityPrivate, 7},
-		{"cp over a shared image", `cp "$1" "$0/b"`, image.VisibilityShared, 8},
+		{"cp over a private image", `cp "$1" "$0/b"`, image.VisibilityPrivate, 6},
+		{"cp over a shared image", `cp "$1" "$0/b"`, image.VisibilityShared, 7},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			w, s := newWire(t, embedded(t))
