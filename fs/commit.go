@@ -123,6 +123,8 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	default: // there was nothing to commit, or it was unlinked
 		err = d.keepAttributes(work, asked)
 	}
+	now, _ := d.node.now()
+	none := now.ID == ""
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -133,6 +135,7 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	switch {
 	case err != nil && d.doomed != nil: // ended by a removal, and due again if that fails
 	case err != nil && d.fs.life.Err() != nil: // ended with the daemon: the next one goes on
+	case err == nil && none: // no byte that differs from none: the release makes it an empty image
 	default:
 		d.settled, d.failure = taken, err
 	}

@@ -36,7 +36,7 @@ func (h *house) Create(spec DraftSpec) (Draft, error) {
 	if err := h.ask(context.Background(), "create", spec.Entry); err != nil {
 		return nil, err
 	}
-	d := &fakeDraft{h: h, id: uuid.NewString(), gate: make(chan struct{}, 1), spec: spec, mod: time.Now().UTC(), dirty: spec.Base == nil}
+	d := &fakeDraft{h: h, id: uuid.NewString(), gate: make(chan struct{}, 1), spec: spec, mod: time.Now().UTC(), dirty: spec.Replaces != nil && spec.Base == nil}
 	if spec.Base != nil {
 		d.bytes = make([]byte, spec.Replaces.Size)
 		if _, err := spec.Base.ReadAt(context.Background(), d.bytes, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -268,7 +268,7 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 	}
 	defer func() { <-d.gate }()
 	d.mu.Lock()
-	idle, name := !d.dirty || d.unlinked, d.spec.Name
+	idle, name := d.unlinked || !d.dirty && (op == "commit" || d.committed != ""), d.spec.Name
 	d.mu.Unlock()
 	if idle {
 		return image.Image{}, nil

@@ -327,3 +327,22 @@ func TestLocalDiskFull(t *testing.T) {
 	wantErr(t, err, syscall.ENOSPC)
 	m.absent("none")
 }
+
+// Room reserved in a new file is nothing to commit at its close, and yet the file
+// stays.
+func TestReservedRoomOnly(t *testing.T) {
+	m := mountHouse(t, newHouse())
+	f := must(os.Create(m.path("new")))
+	const keepSize = 1 // FALLOC_FL_KEEP_SIZE
+	if err := syscall.Fallocate(int(f.Fd()), keepSize, 0, 4096); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("new", "")
+	if m.the("new").Size != 0 {
+		t.Error("it is not empty")
+	}
+}
