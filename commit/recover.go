@@ -197,8 +197,8 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		r.plan.into = img
 	}
 	err := r.findOld(ctx)
-	if old := r.plan.old; old != nil && old.Name == setAside(r.rec.Name, old.ID) && old.Name != r.rec.Name {
-		r.plan.old, err = nil, nil // retired as far as the service let it
+	if old := r.plan.old; old != nil && r.movedAside(*old) {
+		r.plan.old, err = nil, nil
 	}
 	source := r.plan.old
 	if err == nil && source == nil && r.rec.Inherit != "" && r.rec.Inherit != img.ID {
@@ -233,4 +233,12 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		}
 	}
 	return err
+}
+
+// movedAside reports whether a replaced image has had the name that publishing gives
+// to one that cannot be deleted: it was retired as far as the service let it.
+func (r *run) movedAside(old image.Image) bool {
+	was := old
+	was.Name = r.rec.Name
+	return old.Name != r.rec.Name && old.Name == was.AsideName()
 }

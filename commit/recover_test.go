@@ -169,7 +169,7 @@ func (p play) ended(t *testing.T, h *house, want []byte) {
 	t.Helper()
 	var found []image.Image
 	for _, img := range h.service.all() {
-		if p.aside && img.Name == setAside("x", img.ID) && string(h.stored(img.ID)) == "old bytes" {
+		if p.aside && img.Name == (image.Image{ID: img.ID, Name: "x"}).AsideName() && string(h.stored(img.ID)) == "old bytes" {
 			continue
 		}
 		found = append(found, img)

@@ -85,18 +85,12 @@ func (d *Draft) layerLocked() *synced {
 // another image to retire and to inherit from when it is committed; the journal
 // has them on return.
 func (d *Draft) Rename(name, entry string, over *image.Image) error {
-	err := d.Update(func(r *Record) {
+	return d.Update(func(r *Record) {
 		r.Name, r.Entry = name, entry
 		if over != nil {
-			r.Replaces, r.Inherit = over.ID, over.ID
+			r.Replaces, r.Inherit, r.Inherited = over.ID, over.ID, over
 		}
 	})
-	if err == nil && over != nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.inherit = over
-	}
-	return err
 }
 
 // Rebase tells the draft that a commit made img of it: what lies under the
