@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -60,6 +61,7 @@ type Client struct {
 	ranges  *rangeless
 	updates *keyLock
 	usage   usageSwitch
+	imports atomic.Bool // data is refused by PUT and taken for import: see import.go
 	retries retries
 
 	hashAlgo string // os_hash_algo of the image that Dial listed; set by it alone

@@ -26,6 +26,10 @@ const (
 	opWhole        op = "open"
 	opCreate       op = "create"
 	opUpload       op = "upload"
+	opStage        op = "stage"
+	opImport       op = "import"
+	opMethods      op = "list import methods"
+	opTasks        op = "list tasks"
 	opUpdate       op = "update"
 	opDelete       op = "delete"
 	opMembers      op = "list members"
@@ -73,6 +77,8 @@ var exceptions = map[opStatus]image.Kind{
 	{opDiscover, http.StatusGone}:         image.UnexpectedAnswer,
 	{opList, http.StatusNotFound}:         image.UnexpectedAnswer,
 	{opUsage, http.StatusNotFound}:        image.Unsupported,
+	{opMethods, http.StatusNotFound}:      image.Unsupported,   // older than 2018
+	{opTasks, http.StatusNotFound}:        image.Unsupported,   // older than 2021
 	{opStores, http.StatusNotFound}:       image.Unsupported,   // it has only one
 	{opAuthenticate, http.StatusNotFound}: image.Misconfigured, // auth_url is not Keystone's
 }

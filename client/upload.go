@@ -24,25 +24,45 @@ const (
 // them, from the start, each time that it is called; it is called again only when
 // the service has not taken a byte (no connection, 401, 429, 503, a connection
 // that broke before the first byte: if the record is then found busy with that
-// try, it is Unavailable). No reader is used after Upload has returned. Everything else is for the caller, who must
-// look at the record: after Unavailable, Stalled, Unreachable or Interrupted the
-// data may have been accepted. Kinds: Rejected (400, 415), Full, Quota, Busy (not
-// queued), NotFound (deleted meanwhile), Protected, Foreign, Forbidden, and those
-// of every request; an error of the reader keeps its own kind.
+// try, it is Unavailable) or has refused them all (see import.go). No reader is
+// used after Upload has returned. Everything else is for the caller, who must look
+// at the record: after Unavailable, Stalled, Unreachable or Interrupted the data may
+// have been accepted. Kinds: Rejected (400, 415), Full, Quota, Busy (not queued),
+// NotFound (deleted meanwhile), Protected, Foreign, Forbidden, and those of every
+// request; an error of the reader keeps its own kind.
 func (c *Client) Upload(ctx context.Context, id string, size int64, body func() io.Reader) error {
 	if err := checkID(opUpload, id); err != nil {
 		return err
 	}
-	r := &request{op: opUpload, image: id}
+	if c.imports.Load() {
+		return c.importData(ctx, id, size, body)
+	}
+	requestID, err := c.transfer(ctx, opUpload, id, size, body)
+	switch err = c.whyForbidden(ctx, id, err); {
+	case image.Is(err, image.Forbidden):
+		return c.importInstead(ctx, id, size, body, err)
+	case err != nil:
+		return err
+	}
+	c.logChange(ctx, opUpload, id, requestID, slog.Int64("bytes", size))
+	return nil
+}
+
+// resources are where data is sent to, below the image.
+var resources = map[op]string{opUpload: "/file", opStage: "/stage"}
+
+// transfer sends the data to the resource of o, and returns the id of the request
+// that was answered.
+func (c *Client) transfer(ctx context.Context, o op, id string, size int64, body func() io.Reader) (string, error) {
 	var requestID string
 	var broken error // an earlier try, of which the service may have seen the header
 	err := c.retries.do(ctx, unsent, func() error {
 		token := c.session.token()
-		resp, taken, err := c.put(ctx, id, size, body, token)
+		resp, taken, err := c.put(ctx, o, id, size, body, token)
 		if err == nil && resp.StatusCode == http.StatusUnauthorized {
 			// The service has refused whatever it was sent.
-			if token, err = c.renewed(ctx, opUpload, id, token, resp); err == nil {
-				resp, taken, err = c.put(ctx, id, size, body, token)
+			if token, err = c.renewed(ctx, o, id, token, resp); err == nil {
+				resp, taken, err = c.put(ctx, o, id, size, body, token)
 			}
 		}
 		if err != nil {
@@ -54,7 +74,7 @@ func (c *Client) Upload(ctx context.Context, id string, size int64, body func() 
 			_ = resp.Body.Close() // a 204 has none
 			return nil
 		}
-		err = refusal(opUpload, id, resp)
+		err = refusal(o, id, resp)
 		var a *answerError
 		if taken > 0 && errors.As(err, &a) {
 			a.final = true
@@ -62,25 +82,21 @@ func (c *Client) Upload(ctx context.Context, id string, size int64, body func() 
 		if broken != nil && image.Is(err, image.Busy) {
 			// Glance sets the status before it reads; a worker that died then leaves
 			// "saving" for ever.
-			return &image.Error{Op: string(opUpload), Image: id, Kind: image.Unavailable, Detail: "a try that was cut off holds the record", Err: err}
+			return &image.Error{Op: string(o), Image: id, Kind: image.Unavailable, Detail: "a try that was cut off holds the record", Err: err}
 		}
 		return err
-	}, c.retrying(ctx, r))
-	if err != nil {
-		return c.whyForbidden(ctx, id, err)
-	}
-	c.logChange(ctx, opUpload, id, requestID, slog.Int64("bytes", size))
-	return nil
+	}, c.retrying(ctx, &request{op: o, image: id}))
+	return requestID, err
 }
 
 // put sends the data once, and returns the answer and how many bytes were taken
 // before it came.
-func (c *Client) put(ctx context.Context, id string, size int64, body func() io.Reader, token string) (*http.Response, int64, error) {
+func (c *Client) put(ctx context.Context, o op, id string, size int64, body func() io.Reader, token string) (*http.Response, int64, error) {
 	source := newSource(body())
 	// The length is set below, and net/http must not find a way to rewind.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+"/images/"+id+"/file", source)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+"/images/"+id+resources[o], source)
 	if err != nil {
-		return nil, 0, &image.Error{Op: string(opUpload), Image: id, Kind: image.Other, Err: err}
+		return nil, 0, &image.Error{Op: string(o), Image: id, Kind: image.Other, Err: err}
 	}
 	req.ContentLength, req.GetBody = size, nil
 	if size == 0 {
@@ -100,13 +116,13 @@ func (c *Client) put(ctx context.Context, id string, size int64, body func() io.
 	taken, sourceErr := source.stop()
 	if err != nil {
 		if sourceErr != nil {
-			return nil, 0, &image.Error{Op: string(opUpload), Image: id, Kind: image.KindOf(sourceErr), Detail: "the data cannot be read", Err: sourceErr}
+			return nil, 0, &image.Error{Op: string(o), Image: id, Kind: image.KindOf(sourceErr), Detail: "the data cannot be read", Err: sourceErr}
 		}
 		k := kindOfTransport(ctx, err)
 		if taken > 0 && taken < size && k == image.Unreachable {
 			k = image.Unavailable // it was there when it took the first bytes
 		}
-		return nil, 0, &image.Error{Op: string(opUpload), Image: id, Kind: k, Err: &transportError{sent: taken > 0, err: plainCause(err)}}
+		return nil, 0, &image.Error{Op: string(o), Image: id, Kind: k, Err: &transportError{sent: taken > 0, err: plainCause(err)}}
 	}
 	return resp, taken, nil
 }

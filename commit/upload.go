@@ -74,7 +74,7 @@ func (r *run) await(ctx context.Context, id string, failed error) (image.Image, 
 		case img.Status == image.StatusActive:
 			return img, nil
 		case img.Status == image.StatusQueued && waited < queuedTime:
-		case inTransit(img.Status) && waited < settleTime:
+		case inTransit(img.Status, failed) && waited < settleTime:
 		default:
 			return image.Image{}, orElse(failed, &image.Error{Op: "upload", Image: id, Kind: image.Unavailable,
 				Detail: "the image does not become active; its status is " + string(img.Status)})
@@ -85,9 +85,10 @@ func (r *run) await(ctx context.Context, id string, failed error) (image.Image, 
 	}
 }
 
-// inTransit reports a status that ends by itself.
-func inTransit(s image.Status) bool {
-	return s == image.StatusSaving || s == image.StatusUploading || s == image.StatusImporting
+// inTransit reports a status that ends by itself. An upload that has failed while
+// the service was importing has waited for that.
+func inTransit(s image.Status, failed error) bool {
+	return s == image.StatusSaving || s == image.StatusImporting && failed == nil
 }
 
 // orElse returns the first error that there is.

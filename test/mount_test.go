@@ -22,6 +22,7 @@ import (
 
 	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/metrics"
 )
 
 // patience bounds every wait of the tests; nothing is expected to take so long.
@@ -337,6 +338,21 @@ func (m *mount) drafts() []string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	return found
+}
+
+// kept waits for the draft of a name to be listed as one that is kept, and returns it.
+func (m *mount) kept(name string) (found metrics.Draft) {
+	m.t.Helper()
+	m.until("the draft of "+name+" to be listed", func() bool {
+		for _, d := range m.snapshot().Drafts {
+			if d.Name == name {
+				found = d
+				return true
+			}
+		}
+		return false
+	})
 	return found
 }
 

@@ -3,13 +3,11 @@ package test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -37,7 +35,7 @@ func TestFullStagingDisk(t *testing.T) {
 // image. The caller can tell a quota from an image that is too large for the service.
 func TestQuotaRefusal(t *testing.T) {
 	extra := file(t, "extra", []byte("[DEFAULT]\nuser_storage_quota = 4194304\n"))
-	s := startGlance(t, "GLANCE_SIZE_CAP=2097152", "GLANCE_EXTRA="+extra)
+	s := startGlance(t, "GLANCE_SIZE_CAP=2097152", "GLANCE_EXTRA="+extra).service
 	s.upload(t, image.New{Name: "filler.img"}, noise(52, 3<<19))
 	for name, c := range map[string]struct {
 		size int
@@ -61,46 +59,6 @@ func TestQuotaRefusal(t *testing.T) {
 			m.until("the log to say where the draft is", func() bool { return strings.Contains(m.log.String(), data) })
 		})
 	}
-}
-
-// startGlance brings up a Keystone and a Glance with settings of their own.
-func startGlance(t *testing.T, env ...string) service {
-	t.Helper()
-	// Not t.TempDir: PostgreSQL runs as a user of its own, who must pass through.
-	dir, err := os.MkdirTemp("", "imagefs-test-glance-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	ports := make([]string, 2)
-	for i := range ports {
-		addr, err := freeAddress()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports[i] = addr[strings.LastIndex(addr, ":")+1:]
-	}
-	up := exec.Command("openstack/up", dir)
-	up.Env = append(append(os.Environ(), "KEYSTONE_PORT="+ports[0], "GLANCE_PORT="+ports[1]), env...)
-	t.Cleanup(func() {
-		if out, err := exec.Command("openstack/down", dir).CombinedOutput(); err != nil {
-			t.Errorf("bringing Glance down: %v: %s", err, out)
-		}
-	})
-	if out, err := up.CombinedOutput(); err != nil {
-		t.Fatalf("bringing Glance up: %v: %s", err, out)
-	}
-	t.Setenv("OS_CLIENT_CONFIG_FILE", filepath.Join(dir, "clouds.yaml"))
-	api, err := dial(client.Options{Cloud: "demo"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(api.Close)
-	return service{name: "own glance", args: []string{"--cloud", "demo"}, api: api}
 }
 
 // A protected image is neither removed nor overwritten, and not one byte is sent.
