@@ -79,7 +79,7 @@ func (r *run) resume(ctx context.Context) (*image.Image, error) {
 		return nil, nil
 	}
 	left, err := r.lookup(ctx, id)
-	if err == nil && left != nil && inTransit(left.Status) && !state.Checked() {
+	if err == nil && left != nil && inTransit(left.Status, nil) && !state.Checked() {
 		r.prog.phase(Checking)
 		// The service may have every byte and be storing them. Where it does not get on
 		// with it the record counts as partial; the error says no more than that.
