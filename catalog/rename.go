@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -14,8 +15,9 @@ import (
 // before anything has changed, and if over cannot be retired, img becomes again
 // what it was: then the error is why (Busy, Protected, …). Kinds InvalidName and
 // NameTooLong speak of toEntry, Stale of an image that got another name meanwhile.
+// Further changes of img's attributes travel with the name; img shows them already.
 // It ends within 10 s.
-func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, over *image.Image) (image.Image, error) {
+func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, over *image.Image, also ...image.Change) (image.Image, error) {
 	name, err := ImageName(toEntry)
 	if err != nil {
 		return image.Image{}, err
@@ -30,14 +32,16 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 			return image.Image{}, err
 		}
 	}
-	switch {
-	case over != nil:
+	if over != nil {
 		return c.renameOver(ctx, img, *over, name, toEntry)
-	case img.Name == name:
-		return img, nil
-	default:
-		return c.update(ctx, img.ID, []image.Change{{Field: "name", Value: name}}, toEntry)
 	}
+	if img.Name != name {
+		also = append(slices.Clip(also), image.Change{Field: "name", Value: name})
+	}
+	if len(also) == 0 {
+		return img, nil
+	}
+	return c.update(ctx, img.ID, also, toEntry)
 }
 
 func (c *Catalog) renameOver(ctx context.Context, img, over image.Image, name, toEntry string) (image.Image, error) {

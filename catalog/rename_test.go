@@ -46,6 +46,32 @@ func TestRename(t *testing.T) {
 	})
 }
 
+// What else is to change travels in the same request; a rename over another image
+// puts that one's place into the attributes.
+func TestRenameWithAttributes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "old"), ours(2, "new"))
+		c := newCatalog(t, s)
+		listed(t, c)
+		s.took()
+		img, mode := ours(2, "new"), uint32(0o640)
+		text := image.Attributes{Mode: &mode}.Encode(img.ID)
+		also := image.Change{Field: image.PropertyAttributes, Property: true, Value: text}
+		img.Properties = map[string]string{image.PropertyAttributes: text}
+		img, err := c.Rename(t.Context(), img, "newer", nil, also)
+		if err != nil || img.Name != "newer" || img.Properties[image.PropertyAttributes] != text {
+			t.Errorf("it is %+v, %v", img, err)
+		}
+		wantRequests(t, s, "update "+img.ID)
+		over := ours(1, "old")
+		img, err = c.Rename(t.Context(), img, "old", &over, also)
+		if a := img.Attributes(); err != nil || a.Mode == nil || *a.Mode != mode || a.Created == nil {
+			t.Errorf("over another it is %+v, %v", a, err)
+		}
+		wantRequests(t, s, "get "+over.ID, "update "+img.ID, "delete "+over.ID)
+	})
+}
+
 func TestRenameOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The third would win the entry from the second by its age.

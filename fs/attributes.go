@@ -32,6 +32,7 @@ const (
 
 // fillAttr fills in what stat shows of an image, or of the draft over it.
 func (f *FS) fillAttr(out *fuse.Attr, img image.Image, d *draft) {
+	img = f.asSet(img)
 	set := img.Attributes()
 	size, mtime, ctime := img.Size, modified(img), img.UpdatedAt
 	writable := f.policy.writable(img)

@@ -152,8 +152,11 @@ func (d *draft) keepAttributes(ctx context.Context, set image.Attributes) error 
 	if unlinked || img.ID == "" {
 		return nil
 	}
-	_, err := d.node.store(ctx, img, set)
-	return err
+	set, err := d.node.allowed(img, set)
+	if err != nil || set.IsZero() {
+		return err
+	}
+	return d.node.store(ctx, img, set)
 }
 
 // overtake ends a try of the commit behind before another commit of the draft begins,

@@ -22,6 +22,8 @@
 //   - draft.commitBehind, one per draft whose commit is owed, tries until it succeeds;
 //     of them FS.places are at work at once. Counted in FS.settling; ended by
 //     Server.Abort.
+//   - unsent.keep, one per image with attributes that wait to be sent, ends when they
+//     are, or nothing waits any more; counted in FS.settling. Unmounting hurries it.
 //   - usage refresh, at most one; counted in FS.settling.
 //
 // # Lock order
@@ -31,7 +33,7 @@
 // the waiting is for, and is taken with a ctx; a rename takes that of the entry it
 // replaces first) → node.mu → draft.mu → FS.mu → go-fuse's locks of its tree →
 // notifier.mu. No mutex is held across network I/O, local I/O or a kernel
-// notification. passthrough.mu is taken last.
+// notification. passthrough.mu and unsent.mu are taken last.
 //
 // # Units
 //

@@ -142,6 +142,7 @@ func (n *node) edit(ctx context.Context, truncate bool) (*draft, error) {
 		n.found(fresh)
 		img = fresh
 	}
+	img = f.asSet(img)
 	spec := DraftSpec{Name: img.Name, Entry: entry, Attributes: img.Attributes()}
 	spec.Attributes.ModTime = nil // new bytes have a time of their own
 	switch {
@@ -336,4 +337,14 @@ func (d *draft) took(set image.Attributes) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.set = set
+}
+
+// revert notes that the image's record did not take what was set: so it shows,
+// unless a commit to come will carry it.
+func (d *draft) revert(set image.Attributes) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.change == d.settled {
+		d.set = set
+	}
 }

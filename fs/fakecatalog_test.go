@@ -79,7 +79,7 @@ func (h *house) Remove(ctx context.Context, id string) error {
 }
 
 // Rename names an image and deletes the other.
-func (h *house) Rename(ctx context.Context, img image.Image, entry string, over *image.Image) (image.Image, error) {
+func (h *house) Rename(ctx context.Context, img image.Image, entry string, over *image.Image, also ...image.Change) (image.Image, error) {
 	if err := h.ask(ctx, "rename", entry); err != nil {
 		return image.Image{}, err
 	}
@@ -89,6 +89,7 @@ func (h *house) Rename(ctx context.Context, img image.Image, entry string, over 
 	if !ok {
 		return image.Image{}, missing("rename", img.ID)
 	}
+	now = changed(now, also)
 	now.Name, now.UpdatedAt = entry, h.nowLocked()
 	h.images[img.ID] = now
 	if over != nil {
@@ -110,6 +111,15 @@ func (h *house) Update(ctx context.Context, id string, changes []image.Change) (
 	if !ok {
 		return image.Image{}, missing("update", id)
 	}
+	img = changed(img, changes)
+	img.UpdatedAt = h.nowLocked()
+	h.images[id] = img
+	h.noteLocked("update", id)
+	return img, nil
+}
+
+// changed is a record with changes of properties, or of what the tests change.
+func changed(img image.Image, changes []image.Change) image.Image {
 	img = img.Clone()
 	for _, c := range changes {
 		switch {
@@ -125,10 +135,7 @@ func (h *house) Update(ctx context.Context, id string, changes []image.Change) (
 			img.MinDisk, _ = c.Value.(int64)
 		}
 	}
-	img.UpdatedAt = h.nowLocked()
-	h.images[id] = img
-	h.noteLocked("update", id)
-	return img, nil
+	return img
 }
 
 // AddDraft shows a draft.

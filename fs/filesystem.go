@@ -47,6 +47,7 @@ type FS struct {
 	notifier    *notifier
 	passthrough *passthrough
 	settling    sync.WaitGroup // work that outlives its request: the owner is Server.Wait
+	unsent      *unsent        // changes of attributes that the service does not have yet
 	changes     atomic.Uint64  // counts our own changes of what the directory shows
 	places      chan struct{}  // holds one element for each commit behind that is at work
 	hurry       chan struct{}  // closed when the kernel's side is gone
@@ -79,6 +80,8 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 		places:   make(chan struct{}, max(1, opts.Behind)),
 		hurry:    make(chan struct{}),
 	}
+	f.unsent = newUnsent(life, &f.settling, f.hurry)
+	f.unsent.send, f.unsent.lost = f.sendAttributes, f.attributesLost
 	f.notifier = newNotifier()
 	f.passthrough = newPassthrough(rooms.Copies, f.log)
 	f.root = &rootNode{fs: f}

@@ -192,15 +192,19 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, closer != 0), "draft", h.draft.bytes.Path()))
 }
 
-// Fsync puts the draft and its journal on the local disk. For a file that is only
-// read there is nothing to do.
+// Fsync puts the draft and its journal on the local disk, and sends attributes that
+// wait.
 func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
-	if !h.write {
-		return 0
-	}
-	c := h.node.fs.begin(ctx)
+	f := h.node.fs
+	c, cctx := f.change(ctx)
 	defer c.end()
-	return openErrno(h.node.fs.fail("fsync", h.draft.bytes.Sync(c), "draft", h.draft.bytes.Path()))
+	if h.write {
+		if err := h.draft.bytes.Sync(cctx); err != nil {
+			return openErrno(f.fail("fsync", err, "draft", h.draft.bytes.Path()))
+		}
+	}
+	img, _ := h.node.now()
+	return openErrno(f.fail("fsync", f.unsent.flush(cctx, img.ID)))
 }
 
 // Release is the end of the open file. Its errors go nowhere, so whatever remains

@@ -164,9 +164,9 @@ func (s *Server) Unmount() error {
 // staging with a journal that says how far they got.
 func (s *Server) Abort() { s.abort(image.ErrShutdown) }
 
-// Wait returns when the filesystem is unmounted, by whomever, and every commit has
-// ended. Drafts of files that were never closed (a connection that was aborted)
-// stay in staging.
+// Wait returns when the filesystem is unmounted, by whomever, every commit has
+// ended, and every change of attributes has been sent. Drafts of files that were
+// never closed (a connection that was aborted) stay in staging.
 func (s *Server) Wait() {
 	s.wait.Do(func() {
 		s.fuse.Wait()

@@ -96,10 +96,11 @@ func older(a, b image.Image) bool {
 	return a.UpdatedAt.Before(b.UpdatedAt) || pending(a) && b.Status != "" && !pending(b)
 }
 
-// refresh takes the service's answer to a request of ours about the image that is
+// refresh takes the service's answer to a change of ours of the image that is
 // behind the node anyway.
 func (n *node) refresh(img image.Image) {
 	n.fs.changes.Add(1)
+	n.fs.unsent.trusted.Store(true)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.img.ID == img.ID {
@@ -107,12 +108,16 @@ func (n *node) refresh(img image.Image) {
 	}
 }
 
-// replace puts another image behind the node.
+// replace puts another image behind the node: a commit's, which carries what was
+// set on the one before it.
 func (n *node) replace(img image.Image) {
 	n.fs.changes.Add(1)
+	n.fs.unsent.trusted.Store(true)
 	n.mu.Lock()
+	old := n.img.ID
 	n.img = img
 	n.mu.Unlock()
+	n.fs.unsent.drop(old)
 	n.fs.moved(n, img.ID)
 }
 

@@ -68,6 +68,9 @@ func (n *node) remove(ctx context.Context) error {
 	case d == nil:
 		err = &image.Error{Op: "unlink", Kind: image.NotFound, Detail: "its draft was not committed"}
 	}
+	if err == nil && old != nil {
+		n.fs.unsent.drop(old.ID)
+	}
 	verdict(err == nil)
 	return err
 }
@@ -144,11 +147,16 @@ func (n *node) rename(ctx context.Context, name, entry string, over *image.Image
 		return err
 	}
 	if img.ID != "" {
-		fresh, err := n.fs.Catalog.Rename(ctx, img, entry, over)
+		waits, with := n.fs.waiting(img)
+		fresh, err := n.fs.Catalog.Rename(ctx, n.fs.asSet(img), entry, over, with...)
 		if err != nil {
 			return err
 		}
+		n.fs.unsent.left(img.ID, waits)
 		n.refresh(fresh)
+		if over != nil {
+			n.fs.unsent.drop(over.ID)
+		}
 		over = nil // retired; the draft's own predecessor stays what it is
 	}
 	if d == nil {

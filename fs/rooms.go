@@ -35,8 +35,9 @@ type Images interface {
 // means that nothing was changed that can be seen.
 type Changer interface {
 	Remove(ctx context.Context, id string) error
-	// Rename names img after the entry; over, where given, is retired.
-	Rename(ctx context.Context, img image.Image, entry string, over *image.Image) (image.Image, error)
+	// Rename names img after the entry; over, where given, is retired. Further
+	// changes of attributes travel along; img shows them already.
+	Rename(ctx context.Context, img image.Image, entry string, over *image.Image, also ...image.Change) (image.Image, error)
 	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
 }
 

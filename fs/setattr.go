@@ -11,7 +11,8 @@ import (
 )
 
 // Setattr changes the length through the draft, and mode, owner and mtime through
-// the draft or, where nobody writes, by one update of the image's record.
+// the draft or, where nobody writes, by an update of the image's record, which may
+// come a breath later.
 func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	c, cctx := n.fs.change(ctx)
 	defer c.end()
@@ -87,34 +88,89 @@ func (n *node) setAttributes(ctx context.Context, want image.Attributes) error {
 	if img.ID == "" {
 		return &image.Error{Op: "set attributes", Kind: image.Stale, Detail: "its draft was not committed"}
 	}
-	set, err := n.store(ctx, img, want)
+	set, err := n.allowed(img, want)
+	if err == nil && !set.IsZero() && !n.fs.unsent.add(ctx, n, img.ID, set) {
+		err = n.store(ctx, img, set)
+	}
 	if err == nil && d != nil {
-		d.took(set)
+		img, _ = n.now()
+		d.took(n.fs.asSet(img).Attributes())
 	}
 	return err
 }
 
-// store puts what differs from what is shown into the image's record, in the node's
-// turn, and returns what that has then.
-func (n *node) store(ctx context.Context, img image.Image, want image.Attributes) (image.Attributes, error) {
+// allowed returns what of the wanted attributes differs from what is shown of the
+// image, if that may be changed.
+func (n *node) allowed(img image.Image, want image.Attributes) (image.Attributes, error) {
 	var shown fuse.Attr
 	n.fs.fillAttr(&shown, img, nil)
-	set, changed := merge(img.Attributes(), want, &shown)
-	if !changed {
-		return set, nil
-	}
-	if n.fixed {
+	set, changed := merge(image.Attributes{}, want, &shown)
+	switch {
+	case !changed:
+		return image.Attributes{}, nil
+	case n.fixed:
 		return set, &image.Error{Op: "set attributes", Image: img.ID, Kind: image.NotPermitted, Detail: "files under .by-id are only to be read"}
 	}
-	if err := n.fs.policy.change("set attributes", img); err != nil {
-		return set, err
-	}
-	fresh, err := n.fs.Catalog.Update(ctx, img.ID, []image.Change{{
-		Field: image.PropertyAttributes, Property: true, Value: set.Encode(img.ID),
-	}})
+	return set, n.fs.policy.change("set attributes", img)
+}
+
+// store updates the image's record with what waits for it and with what is set
+// now, in the node's turn.
+func (n *node) store(ctx context.Context, img image.Image, set image.Attributes) error {
+	waits := n.fs.unsent.of(img.ID)
+	all := overlaid(overlaid(img.Attributes(), waits), set)
+	fresh, err := n.fs.Catalog.Update(ctx, img.ID, []image.Change{attributesChange(img.ID, all)})
 	if err != nil {
-		return set, err
+		return err
 	}
+	n.fs.unsent.left(img.ID, waits)
 	n.refresh(fresh)
-	return set, nil
+	return nil
+}
+
+// sendAttributes sends what waits for the image that is behind the node. A draft
+// over it carries that already.
+func (f *FS) sendAttributes(ctx context.Context, n *node, id string) error {
+	if err := n.take(ctx); err != nil {
+		return err
+	}
+	defer n.give()
+	img, _ := n.now()
+	switch {
+	case f.unsent.of(id).IsZero():
+		return nil
+	case img.ID != id:
+		f.unsent.drop(id) // a commit has put another image there, which carries it
+		return nil
+	}
+	return n.store(ctx, img, image.Attributes{})
+}
+
+// attributesLost is the end of a change that was answered and then failed: what
+// stat shows is the record's truth again.
+func (f *FS) attributesLost(n *node, id string, err error) {
+	f.log.Warn("mtime, mode or owner of an image could not be set: stat shows what the service has", "image", id, "error", err)
+	img, d := n.now()
+	if d != nil && img.ID == id {
+		d.revert(img.Attributes())
+	}
+	for _, n := range f.allNodes() {
+		if now, _ := n.now(); now.ID == id {
+			n.attributesChanged()
+		}
+	}
+}
+
+// waiting returns what waits for the image, and the change that brings it to the
+// service with another update.
+func (f *FS) waiting(img image.Image) (image.Attributes, []image.Change) {
+	waits := f.unsent.of(img.ID)
+	if waits.IsZero() {
+		return waits, nil
+	}
+	return waits, []image.Change{attributesChange(img.ID, overlaid(img.Attributes(), waits))}
+}
+
+func attributesChange(id string, set image.Attributes) image.Change {
+	return image.Change{Field: image.PropertyAttributes, Property: true, Value: set.Encode(id)}
 }

@@ -137,7 +137,8 @@ func fill(dest []byte, v string) (uint32, syscall.Errno) {
 	return uint32(copy(dest, v)), 0
 }
 
-// Setxattr changes one field or property of the image's record: one update.
+// Setxattr changes one field or property of the image's record: one update, which
+// takes attributes along that wait.
 func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uint32) syscall.Errno {
 	return n.changeXattr(ctx, name, flags, func(string) (image.Change, error) {
 		if property, ok := strings.CutPrefix(name, propertyPrefix); ok {
@@ -194,10 +195,12 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 	if err := n.fs.policy.change("set "+name, img); err != nil {
 		return errnoOf(n.fs.fail("set xattr", err))
 	}
-	fresh, err := n.fs.Catalog.Update(cctx, img.ID, []image.Change{want})
+	waits, with := n.fs.waiting(img)
+	fresh, err := n.fs.Catalog.Update(cctx, img.ID, append(with, want))
 	if err != nil {
 		return openErrno(n.fs.fail("set xattr", err, "xattr", name))
 	}
+	n.fs.unsent.left(img.ID, waits)
 	n.refresh(fresh)
 	n.attributesChanged()
 	return 0
