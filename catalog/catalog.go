@@ -25,7 +25,13 @@ type Lister interface {
 type Records interface {
 	Get(ctx context.Context, id string) (image.Image, error)
 	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
-	Delete(ctx context.Context, id string) error
+}
+
+// Remover takes images out of the listing. When Remove returns nil that has
+// happened, whether the image is deleted or hidden; by is the id of the image that
+// takes its place, "" for none. As Records.
+type Remover interface {
+	Remove(ctx context.Context, id, by string) error
 }
 
 // Sharer reads and changes with which projects an image is shared: the members
@@ -45,10 +51,12 @@ type Draft interface {
 // otherwise: a listing of 1000 images takes the service half a second.
 const DefaultTTL = 30 * time.Second
 
-// Options are what New needs. Lister, Records and Sharer must be set.
+// Options are what New needs. Lister, Records, Remover and Sharer must be
+// set.
 type Options struct {
 	Lister  Lister
 	Records Records
+	Remover Remover
 	Sharer  Sharer
 	// Project is whose images are ours; "" when it is not known: all are.
 	Project string
@@ -77,6 +85,7 @@ type Entry struct {
 type Catalog struct {
 	lister  Lister
 	records Records
+	remover Remover
 	sharer  Sharer
 	project string
 	ttl     time.Duration
@@ -131,7 +140,7 @@ const (
 func New(opts Options) *Catalog {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Catalog{
-		lister: opts.Lister, records: opts.Records, sharer: opts.Sharer, project: opts.Project, ttl: opts.TTL, log: opts.Logger,
+		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, ttl: opts.TTL, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project),
 		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{},

@@ -22,12 +22,12 @@ func (c *Catalog) Update(ctx context.Context, id string, changes []image.Change)
 	return c.update(ctx, id, changes)
 }
 
-// Remove deletes the image and shows that it is gone. It ends within 8 s, or
-// with ctx. NotFound means that it was gone already.
+// Remove has the image deleted, or hidden, and shows that it is gone. It ends within
+// 8 s, or with ctx. NotFound means that it was gone already.
 func (c *Catalog) Remove(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeBound)
 	defer cancel()
-	return c.remove(ctx, id)
+	return c.remove(ctx, id, "")
 }
 
 // update is Update without a bound of its own. The bases are entries that the
@@ -48,19 +48,20 @@ func (c *Catalog) update(ctx context.Context, id string, changes []image.Change,
 	return img, nil
 }
 
-func (c *Catalog) remove(ctx context.Context, id string) error {
+// remove is Remove without a bound of its own; by takes the image's place.
+func (c *Catalog) remove(ctx context.Context, id, by string) error {
 	if err := c.serial.enter(ctx, id); err != nil {
 		return wrap("delete", id, err)
 	}
 	defer c.serial.leave(id)
-	err := c.records.Delete(ctx, id)
+	err := c.remover.Remove(ctx, id, by)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
 		c.refusedChange(id, err)
 		return wrap("delete", id, err)
 	}
-	c.forgetLocked(id)
+	c.retiredLocked(id)
 	return nil
 }
 

@@ -48,7 +48,7 @@ func (c *Catalog) Committed(_ string, img image.Image, retired string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if retired != "" && retired != img.ID {
-		c.forgetLocked(retired)
+		c.retiredLocked(retired)
 	}
 	c.putLocked(img)
 }

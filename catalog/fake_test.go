@@ -176,7 +176,8 @@ func (s *service) Update(ctx context.Context, id string, changes []image.Change)
 	return img, s.pause(ctx)
 }
 
-func (s *service) Delete(ctx context.Context, id string) error {
+// Remove deletes: whether a real one would hide makes no difference here.
+func (s *service) Remove(ctx context.Context, id, _ string) error {
 	if err := s.enter(ctx, "delete "+id); err != nil {
 		return err
 	}
@@ -304,7 +305,7 @@ func (d draft) ID() string { return string(d) }
 
 func newCatalog(t *testing.T, s *service, change ...func(*Options)) *Catalog {
 	t.Helper()
-	opts := Options{Lister: s, Records: s, Sharer: s, Project: project}
+	opts := Options{Lister: s, Records: s, Remover: s, Sharer: s, Project: project}
 	for _, f := range change {
 		f(&opts)
 	}

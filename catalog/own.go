@@ -79,6 +79,13 @@ func (c *Catalog) forgetLocked(id string) {
 	c.change(id, nil)
 }
 
+// retiredLocked takes an image away that was removed or replaced. Whether it is
+// deleted or only hidden the service says, if somebody asks for it by its id.
+func (c *Catalog) retiredLocked(id string) {
+	c.forgetLocked(id)
+	c.single.Remove(id)
+}
+
 // change applies one own change. The kernel knows of it at the image's own
 // entries; others that move because of it are told.
 func (c *Catalog) change(id string, img *image.Image) {

@@ -54,7 +54,7 @@ func (c *Catalog) renameOver(ctx context.Context, img, over image.Image, name, t
 		return image.Image{}, err
 	}
 	if err = t.shareOut(ctx); err == nil {
-		err = c.retire(ctx, over)
+		err = c.retire(ctx, over, img.ID)
 	}
 	if err != nil {
 		t.putBack(ctx)
@@ -69,8 +69,9 @@ func (c *Catalog) renameOver(ctx context.Context, img, over image.Image, name, t
 func (c *Catalog) replaceable(ctx context.Context, over image.Image) (*image.Image, error) {
 	const op = "rename over"
 	now, err := c.records.Get(ctx, over.ID)
+	_, trashed := now.Trashed()
 	switch {
-	case image.Is(err, image.NotFound):
+	case image.Is(err, image.NotFound), err == nil && trashed:
 		c.Forget(over.ID)
 		return nil, nil
 	case err != nil:
@@ -81,10 +82,10 @@ func (c *Catalog) replaceable(ctx context.Context, over image.Image) (*image.Ima
 	return &now, now.Replaceable(op)
 }
 
-// retire deletes an image that was replaced, or renames it out of the way while
-// it is in use. That it is gone already is success.
-func (c *Catalog) retire(ctx context.Context, over image.Image) error {
-	err := c.remove(ctx, over.ID)
+// retire takes an image away that was replaced by another, or renames it out of
+// the way while it is in use. That it is gone already is success.
+func (c *Catalog) retire(ctx context.Context, over image.Image, by string) error {
+	err := c.remove(ctx, over.ID, by)
 	switch {
 	case err == nil, image.Is(err, image.NotFound):
 		return nil

@@ -108,7 +108,8 @@ func TestRenameOver(t *testing.T) {
 func TestRenameOverWhatCannotGo(t *testing.T) {
 	over, img := ours(1, "old"), ours(2, "new")
 	img.Properties = map[string]string{image.PropertyAttributes: "kept as it was", "other": "x"}
-	protected, signed := over, over
+	protected, signed, trashed := over, over, over
+	trashed.Hidden, trashed.Properties = true, map[string]string{image.PropertyTrash: image.Trash{At: epoch, Until: epoch}.Encode(over.ID)}
 	protected.Protected = true
 	signed.Properties = map[string]string{"img_signature_uuid": "x"}
 	renamed := ours(1, "elsewhere")
@@ -119,9 +120,10 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 		want     map[string]string
 		requests int
 	}{
-		"gone":      {nil, nil, image.Other, map[string]string{"old": img.ID}, 2},
-		"protected": {&protected, nil, image.Protected, map[string]string{"old": over.ID, "new": img.ID}, 1},
-		"signed":    {&signed, nil, image.NotPermitted, map[string]string{"old": over.ID, "new": img.ID}, 1},
+		"gone":         {nil, nil, image.Other, map[string]string{"old": img.ID}, 2},
+		"protected":    {&protected, nil, image.Protected, map[string]string{"old": over.ID, "new": img.ID}, 1},
+		"signed":       {&signed, nil, image.NotPermitted, map[string]string{"old": over.ID, "new": img.ID}, 1},
+		"in the trash": {&trashed, nil, image.Other, map[string]string{"old": img.ID}, 2},
 		"renamed meanwhile": {&renamed, nil, image.Stale,
 			map[string]string{"elsewhere": over.ID, "new": img.ID}, 1},
 		"in use": {&over, map[string]error{"delete": failure(image.Busy)}, image.Other,
@@ -200,6 +202,13 @@ func TestRemove(t *testing.T) {
 		listed(t, c)
 		if err := c.Remove(t.Context(), ours(1, "").ID); err != nil {
 			t.Fatal(err)
+		}
+		// It may be hidden only: its id is asked for.
+		hidden := ours(1, "a")
+		hidden.Hidden = true
+		s.set(hidden)
+		if img, err := c.ByID(t.Context(), hidden.ID); err != nil || !img.Hidden {
+			t.Errorf("by its id: %+v, %v", img, err)
 		}
 		s.drop(ours(2, "").ID)
 		if err := c.Remove(t.Context(), ours(2, "").ID); !image.Is(err, image.NotFound) {

@@ -29,6 +29,7 @@ type Options struct {
 	Service  Service
 	Names    Names
 	Bases    Bases
+	Trash    *Trash // takes away what is replaced; nil: that is deleted at once
 	Defaults Defaults
 	Uploads  int          // most uploads at once; 0: a default
 	HashAlgo string       // os_hash_algo of some image of the service; "": none is known
@@ -42,6 +43,7 @@ type Committer struct {
 	service  Service
 	names    Names
 	bases    Bases
+	trash    *Trash
 	defaults Defaults
 	uploads  *semaphore.Weighted
 	log      *slog.Logger
@@ -57,8 +59,11 @@ func New(o Options) *Committer {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Trash == nil {
+		o.Trash = NewTrash(TrashOptions{Records: o.Service})
+	}
 	c := &Committer{
-		service: o.Service, names: o.Names, bases: o.Bases, defaults: o.Defaults,
+		service: o.Service, names: o.Names, bases: o.Bases, trash: o.Trash, defaults: o.Defaults,
 		uploads: semaphore.NewWeighted(int64(o.Uploads)), log: o.Logger,
 	}
 	c.expect(o.HashAlgo, false)

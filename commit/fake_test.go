@@ -49,6 +49,7 @@ type fake struct {
 	project string
 	algo    string            // os_hash_algo
 	mute    bool              // names no hash at all
+	keep    time.Duration     // how long its images lie in the trash
 	hook    func(call)        // seen by the calling goroutine, without mu held
 	deny    func(call) error  // a standing refusal, nil for none
 	slow    func(int64) error // called for each piece of an upload with the bytes so far
@@ -322,6 +323,8 @@ func apply(img *image.Image, c image.Change) {
 		img.ContainerFormat = c.Value.(string)
 	case "owner":
 		img.Owner = c.Value.(string)
+	case "protected":
+		img.Protected = c.Value.(bool)
 	default:
 		panic(fmt.Sprintf("the fake knows no field %q", c.Field))
 	}

@@ -94,7 +94,7 @@ func (h *house) OpenBase(img image.Image) staging.Base {
 
 func (h *house) options() Options {
 	return Options{
-		Service: h.service, Names: h.names, Bases: h, Uploads: 2,
+		Service: h.service, Names: h.names, Bases: h, Trash: NewTrash(TrashOptions{Records: h.service, Keep: h.service.keep}), Uploads: 2,
 		Defaults: Defaults{Visibility: image.VisibilityPrivate, Properties: map[string]string{"from": "mount"}, Tags: []string{"new"}},
 		Logger:   slog.New(slog.NewTextHandler(h.log, nil)),
 	}

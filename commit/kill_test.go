@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -94,6 +95,9 @@ func (m moment) recognised(t *testing.T, old, target string) {
 	}
 }
 
+// trashed ends the name of a case where what is replaced goes to the trash.
+const trashed = "trash"
+
 // TestKilledAtAnyRequest looks at what is on disk and in the service before and
 // after each request of commits that succeed, fail and try again.
 func TestKilledAtAnyRequest(t *testing.T) {
@@ -117,9 +121,15 @@ func TestKilledAtAnyRequest(t *testing.T) {
 		{"into, rejected", one(nth("upload", 1, image.Rejected, before)), intoSpec, pattern(900)},
 		{"into, spoilt", one(nth("upload", 1, 0, damaged)), intoSpec, pattern(900)},
 		{"edit", nil, editSpec, pattern(900)},
+		{"replace, with " + trashed, nil, overSpec, pattern(900)},
+		{"edit, with " + trashed, nil, editSpec, pattern(900)},
+		{"replace, not to be " + trashed, one(nth("update", 2, image.Forbidden, before)), overSpec, pattern(900)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(c.faults...)
+			if strings.HasSuffix(c.name, trashed) {
+				f.keep = time.Hour
+			}
 			h := newHouse(t, f)
 			spec, was := c.spec(h)
 			d := h.draft(spec, c.content)

@@ -34,7 +34,7 @@ func (r *run) prepare(ctx context.Context) error {
 		r.plan.create = r.c.defaults.fresh(r.rec.Name)
 	default:
 		r.plan.create = successor(*source, r.rec.Name)
-		r.plan.hidden = source.Hidden && source.Properties[image.PropertyDraft] == ""
+		r.plan.hidden = staysHidden(*source)
 	}
 	return r.formats(ctx, source)
 }
@@ -146,6 +146,25 @@ func (r *run) lookup(ctx context.Context, id string) (*image.Image, error) {
 		return err
 	})
 	return found, err
+}
+
+// inPlace is lookup where the question is whether an image has been retired: one
+// in the trash has.
+func (r *run) inPlace(ctx context.Context, id string) (*image.Image, error) {
+	img, err := r.lookup(ctx, id)
+	if img != nil {
+		if _, trashed := img.Trashed(); trashed {
+			return nil, nil
+		}
+	}
+	return img, err
+}
+
+// staysHidden reports whether the successor of an image is hidden as that is: not
+// because it lies in the trash, nor because it is being made.
+func staysHidden(img image.Image) bool {
+	_, trashed := img.Trashed()
+	return img.Hidden && !trashed && img.Properties[image.PropertyDraft] == ""
 }
 
 // gone reports a record that the service still shows and has deleted.

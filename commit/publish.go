@@ -80,21 +80,21 @@ func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
 	return img, err
 }
 
-// retire removes the replaced image, or its name where the service refuses the
-// removal because the image is in use. nil: the name is the new image's alone.
+// retire takes the replaced image away, or its name where the service refuses to
+// delete it because it is in use. nil: the name is the new image's alone.
 func (r *run) retire(ctx context.Context) error {
 	if r.plan.old == nil {
 		return nil
 	}
 	id := r.plan.old.ID
-	err := r.delete(ctx, id, transient)
+	err := again(ctx, transient, func(ctx context.Context) error { return r.c.trash.Remove(ctx, id, r.made) })
 	switch {
-	case err == nil:
+	case err == nil, image.Is(err, image.NotFound):
 		return nil
 	case image.Is(err, image.Busy):
 		return r.moveAside(ctx, err)
 	}
-	now, lookErr := r.lookup(ctx, id)
+	now, lookErr := r.inPlace(ctx, id)
 	switch {
 	case lookErr != nil:
 		return fmt.Errorf("%w: %w", errUnsure, err)

@@ -141,7 +141,7 @@ func (r *run) vanished(ctx context.Context) error {
 		var old *image.Image
 		if r.rec.Replaces != "" {
 			var err error
-			if old, err = r.lookup(ctx, r.rec.Replaces); err != nil {
+			if old, err = r.inPlace(ctx, r.rec.Replaces); err != nil {
 				return unsettled(err)
 			}
 		}
@@ -174,7 +174,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 		var old *image.Image
 		if r.rec.Replaces != "" {
 			var err error
-			if old, err = r.lookup(ctx, r.rec.Replaces); err != nil {
+			if old, err = r.inPlace(ctx, r.rec.Replaces); err != nil {
 				return unsettled(err)
 			}
 		}
@@ -205,7 +205,7 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		source, err = r.lookup(ctx, r.rec.Inherit)
 		source = cmp.Or(source, r.remembered(r.rec.Inherit))
 	}
-	r.plan.hidden = source != nil && source.Hidden && source.Properties[image.PropertyDraft] == ""
+	r.plan.hidden = source != nil && staysHidden(*source)
 	if !r.marked(*img) {
 		r.plan.hidden = img.Hidden // it was published, and is as it shall be
 	}

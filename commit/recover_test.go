@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -21,7 +22,7 @@ func (f *fake) clone() *fake {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g := newFake()
-	g.project, g.algo, g.mute = f.project, f.algo, f.mute
+	g.project, g.algo, g.mute, g.keep = f.project, f.algo, f.mute, f.keep
 	for id, img := range f.images {
 		g.images[id] = img.Clone()
 	}
@@ -110,32 +111,37 @@ type play struct {
 	faults  []fault
 	spec    func(*house) (staging.Spec, image.Image)
 	content []byte
-	aside   bool // the replaced image could not be deleted
+	aside   bool          // the replaced image could not be deleted
+	keep    time.Duration // how long replaced images are kept in the trash
 }
 
 var plays = []play{
-	{"new", nil, newSpec, pattern(3500), false},
-	{"new, cut off", one(nth("upload", 1, image.Rejected, cut)), newSpec, pattern(3500), false},
-	{"new, removal away", []fault{nth("upload", 1, image.Rejected, cut), nth("delete", 1, image.Forbidden, before)}, newSpec, pattern(3500), false},
-	{"new, removal away after all", []fault{nth("update", 1, image.Forbidden, before), nth("delete", 1, image.Forbidden, before)}, newSpec, pattern(3500), false},
-	{"new, damaged", one(nth("upload", 1, 0, damaged)), newSpec, pattern(3500), false},
-	{"new, answer lost", one(nth("upload", 1, image.Unavailable, after)), newSpec, pattern(3500), false},
-	{"empty", nil, newSpec, nil, false},
-	{"replace", nil, overSpec, pattern(3500), false},
-	{"replace by empty", nil, overSpec, nil, false},
-	{"replace, in use", one(nth("delete", 1, image.Busy, before)), overSpec, pattern(3500), true},
-	{"replace, retire refused", one(nth("delete", 1, image.Protected, before)), overSpec, pattern(3500), false},
-	{"replace, retire unsure", []fault{nth("delete", 1, image.Forbidden, after), nth("get", 5, image.Forbidden, before)}, overSpec, pattern(3500), false},
-	{"into", nil, intoSpec, pattern(3500), false},
-	{"into, rejected", one(nth("upload", 1, image.Rejected, before)), intoSpec, pattern(3500), false},
-	{"into, spoilt", one(nth("upload", 1, 0, damaged)), intoSpec, pattern(3500), false},
-	{"edit", nil, editSpec, pattern(3500), false},
+	{"new", nil, newSpec, pattern(3500), false, 0},
+	{"new, cut off", one(nth("upload", 1, image.Rejected, cut)), newSpec, pattern(3500), false, 0},
+	{"new, removal away", []fault{nth("upload", 1, image.Rejected, cut), nth("delete", 1, image.Forbidden, before)}, newSpec, pattern(3500), false, 0},
+	{"new, removal away after all", []fault{nth("update", 1, image.Forbidden, before), nth("delete", 1, image.Forbidden, before)}, newSpec, pattern(3500), false, 0},
+	{"new, damaged", one(nth("upload", 1, 0, damaged)), newSpec, pattern(3500), false, 0},
+	{"new, answer lost", one(nth("upload", 1, image.Unavailable, after)), newSpec, pattern(3500), false, 0},
+	{"empty", nil, newSpec, nil, false, 0},
+	{"replace", nil, overSpec, pattern(3500), false, 0},
+	{"replace by empty", nil, overSpec, nil, false, 0},
+	{"replace, in use", one(nth("delete", 1, image.Busy, before)), overSpec, pattern(3500), true, 0},
+	{"replace, retire refused", one(nth("delete", 1, image.Protected, before)), overSpec, pattern(3500), false, 0},
+	{"replace, retire unsure", []fault{nth("delete", 1, image.Forbidden, after), nth("get", 5, image.Forbidden, before)}, overSpec, pattern(3500), false, 0},
+	{"into", nil, intoSpec, pattern(3500), false, 0},
+	{"into, rejected", one(nth("upload", 1, image.Rejected, before)), intoSpec, pattern(3500), false, 0},
+	{"into, spoilt", one(nth("upload", 1, 0, damaged)), intoSpec, pattern(3500), false, 0},
+	{"edit", nil, editSpec, pattern(3500), false, 0},
+	{"replace, with trash", nil, overSpec, pattern(3500), false, time.Hour},
+	{"replace, trash refused", one(nth("update", 2, image.Forbidden, before)), overSpec, pattern(3500), false, time.Hour},
+	{"edit, with trash", nil, editSpec, pattern(3500), false, time.Hour},
 }
 
 // film runs the commit of a play and returns what a kill leaves at each of its
 // requests, in the middle of its uploads, and at its end; and the whole content.
 func (p play) film(t *testing.T) (scenes []scene, want []byte) {
 	f := newFake(p.faults...)
+	f.keep = p.keep
 	h := newHouse(t, f)
 	spec, old := p.spec(h)
 	if old.ID != "" {
@@ -168,11 +174,19 @@ func (p play) film(t *testing.T) (scenes []scene, want []byte) {
 func (p play) ended(t *testing.T, h *house, want []byte) {
 	t.Helper()
 	var found []image.Image
+	lying := 0
 	for _, img := range h.service.all() {
 		if p.aside && img.Name == (image.Image{ID: img.ID, Name: "x"}).AsideName() && string(h.stored(img.ID)) == "old bytes" {
 			continue
 		}
+		if _, trashed := img.Trashed(); trashed {
+			lying++
+			continue
+		}
 		found = append(found, img)
+	}
+	if want := map[bool]int{true: 1}[p.keep > 0]; lying != want {
+		t.Errorf("%d images lie in the trash, want %d", lying, want)
 	}
 	if len(found) != 1 {
 		t.Errorf("the service has %+v", found)

@@ -36,6 +36,10 @@ type Config struct {
 	NewTags       []string
 	Store         string // store that uploads name; "" is the service's default
 
+	// Trash is how long removed and replaced images are kept hidden; 0 deletes them
+	// at once.
+	Trash time.Duration
+
 	ListTTL time.Duration // how old a listing may be
 
 	LogLevel  slog.Level

@@ -31,6 +31,11 @@ const (
 	MinListTTL = time.Millisecond
 	// MaxListTTL keeps a typing error from freezing the directory.
 	MaxListTTL = 24 * time.Hour
+	// MinTrash is the shortest time that the property of an image in the trash can
+	// say, whose times have whole seconds.
+	MinTrash = time.Second
+	// MaxTrash keeps a typing error from keeping everything for ever.
+	MaxTrash = 3650 * day
 
 	rootStateDir = "/var/lib/imagefs"
 	rootCacheDir = "/var/cache/imagefs"

@@ -82,7 +82,7 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"}, "cache-dir": {"/c/d", "/c/d"}, "cache-size": {"3GiB", "3GiB"},
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},
-		"write-all-projects": {"true", "true"},
+		"write-all-projects": {"true", "true"}, "trash": {"168h", "7d"},
 	}
 	for _, o := range Options() {
 		value, ok := values[o.Name]
@@ -175,6 +175,9 @@ func TestRefusedFlags(t *testing.T) {
 		{"list-ttl=30", `--list-ttl: "30" is not a duration from 1ms to 24h`},
 		{"list-ttl=-1s", `--list-ttl: "-1s"`},
 		{"list-ttl=0s", `--list-ttl: "0s"`},
+		{"trash=7", `--trash: "7" is not a duration: write for example 36h or 7d`},
+		{"trash=1ms", `--trash: "1ms" is neither 0 nor from 1s to 3650d`},
+		{"trash=4000d", `--trash: "4000d"`},
 		{"uid=root", `--uid: "root" is not a numeric id`},
 		{"gid=4294967295", `--gid: "4294967295"`},
 		{"read-only=maybe", `--read-only: "maybe" is neither true nor false`},
@@ -185,6 +188,7 @@ func TestRefusedFlags(t *testing.T) {
 		{"new-property==v", `--new-property: "=v" is not KEY=VALUE`},
 		{"new-property=os_glance_x=1", `is reserved`},
 		{"new-property=imagefs_draft=1", `is reserved`},
+		{"new-property=imagefs_trash=1", `is reserved`},
 		{"new-tag=", `--new-tag: "" is not a tag`},
 		{"staging-dir=~/x", `--staging-dir: "~/x": only a shell expands ~`},
 		{"staging-dir=", `--staging-dir: the path is empty`},

@@ -82,6 +82,8 @@ func writeOptions() []Option {
 			set: setTags, get: func(c Config) string { return strings.Join(c.NewTags, ",") }},
 		{Name: "store", Arg: "NAME", Usage: "store that uploads go to (default the service's own)",
 			set: text(func(c *Config) *string { return &c.Store }), get: func(c Config) string { return c.Store }},
+		{Name: "trash", Arg: "DURATION", Usage: `hide removed and replaced images for so long before they are deleted ("7d"); 0 deletes at once`,
+			set: setTrash, get: func(c Config) string { return FormatPeriod(c.Trash) }},
 		{Name: "write-all-projects", Usage: "allow changing images of other projects (an admin sees them all)",
 			set: toggle(func(c *Config) *bool { return &c.WriteAllProjects }), get: func(c Config) string { return strconv.FormatBool(c.WriteAllProjects) }},
 	}

@@ -110,6 +110,18 @@ func setListTTL(c *Config, v []string) error {
 	return nil
 }
 
+func setTrash(c *Config, v []string) error {
+	d, err := ParsePeriod(v[0])
+	switch {
+	case err != nil:
+		return err
+	case d != 0 && (d < MinTrash || d > MaxTrash):
+		return fmt.Errorf("%q is neither 0 nor from 1s to 3650d: write for example 7d", v[0])
+	}
+	c.Trash = d
+	return nil
+}
+
 func setID(field func(*Config) *uint32) func(*Config, []string) error {
 	return func(c *Config, v []string) error {
 		n, err := strconv.ParseUint(v[0], 10, 32)

@@ -91,12 +91,14 @@ const (
 	// PropertyAttributes carries mtime, mode, uid, gid and the inherited
 	// created_at of one image.
 	PropertyAttributes = "imagefs_attributes"
+	// PropertyTrash says when and why an image was hidden instead of being deleted.
+	PropertyTrash = "imagefs_trash"
 )
 
 // Internal reports a custom property that imagefs keeps for itself: it does not
 // show, and nobody sets it by hand.
 func Internal(property string) bool {
-	return property == PropertyDraft || property == PropertyAttributes
+	return property == PropertyDraft || property == PropertyAttributes || property == PropertyTrash
 }
 
 // New is what a create request carries. The zero value of a field leaves the

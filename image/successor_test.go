@@ -45,7 +45,7 @@ func TestCarriedProperties(t *testing.T) {
 	img := Image{Properties: map[string]string{
 		"os_glance_failed_import": "x", "img_signature": "x", "img_signature_uuid": "x", "cinder_encryption_key_id": "k",
 		"owner_specified.openstack.md5": "x", "owner_specified.openstack.sha256": "x", "stores": "x", "direct_url": "x",
-		PropertyDraft: "x", PropertyAttributes: "x",
+		PropertyDraft: "x", PropertyAttributes: "x", PropertyTrash: "x",
 	}}
 	for name, value := range kept {
 		img.Properties[name] = value

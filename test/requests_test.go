@@ -9,25 +9,33 @@ import (
 
 // The numbers of requests that SEMANTICS gives for removals and replacements.
 func TestRequestsOfReplacements(t *testing.T) {
+	kept := []string{"--trash", "1h"}
 	for _, c := range []struct {
 		what, script string // with $0 the mountpoint and $1 a local file
 		visibility   image.Visibility
+		args         []string // of imagefs mount
 		want         int
 	}{
-		{"rm", `rm "$0/a"`, image.VisibilityShared, 1},
-		{"mv", `mv "$0/a" "$0/c"`, image.VisibilityShared, 1},
-		{"mv over a private image", `mv "$0/a" "$0/b"`, image.VisibilityPrivate, 3},
-		{"mv over a shared image", `mv "$0/a" "$0/b"`, image.VisibilityShared, 5},
-		{"cp over a private image", `cp "$1" "$0/b"`, image.VisibilityPrivate, 6},
-		{"cp over a shared image", `cp "$1" "$0/b"`, image.VisibilityShared, 7},
+		{"rm", `rm "$0/a"`, image.VisibilityShared, nil, 1},
+		{"rm with trash", `rm "$0/a"`, image.VisibilityShared, kept, 2},
+		{"mv", `mv "$0/a" "$0/c"`, image.VisibilityShared, nil, 1},
+		{"mv over a private image", `mv "$0/a" "$0/b"`, image.VisibilityPrivate, nil, 3},
+		{"mv over a shared image", `mv "$0/a" "$0/b"`, image.VisibilityShared, nil, 5},
+		{"mv over a private image with trash", `mv "$0/a" "$0/b"`, image.VisibilityPrivate, kept, 4},
+		{"cp over a private image", `cp "$1" "$0/b"`, image.VisibilityPrivate, nil, 6},
+		{"cp over a shared image", `cp "$1" "$0/b"`, image.VisibilityShared, nil, 7},
+		{"cp over a private image with trash", `cp "$1" "$0/b"`, image.VisibilityPrivate, kept, 7},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			w, s := newWire(t, embedded(t))
 			for _, name := range []string{"a", "b"} {
 				s.upload(t, image.New{Name: name, Visibility: c.visibility}, noise(72, 5000))
 			}
-			m := mountOn(t, s, "--new-visibility", string(c.visibility))
+			m := mountOn(t, s, append([]string{"--new-visibility", string(c.visibility)}, c.args...)...)
 			run(t, "ls", m.dir)
+			if c.args != nil {
+				m.until("the first look at the trash", func() bool { return w.asked("os_hidden=true") })
+			}
 			w.exchanges()
 			run(t, "sh", "-ec", c.script, m.dir, file(t, "source", noise(73, 70000)))
 			m.settled()

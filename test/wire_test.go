@@ -114,6 +114,13 @@ func (w *wire) exchanges() (seen []exchange) {
 	return seen
 }
 
+// asked reports whether a request with the text has come since the last exchanges.
+func (w *wire) asked(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.seen, func(e *exchange) bool { return strings.Contains(e.what, text) })
+}
+
 func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	e := &exchange{what: r.Method + " " + r.URL.RequestURI(), span: r.Header.Get("Range")}

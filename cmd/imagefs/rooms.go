@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,9 +35,13 @@ type rooms struct {
 	cache     *cache.Cache
 	engine    *prefetch.Engine
 	catalog   *catalog.Catalog
+	trash     *commit.Trash
 	committer *commit.Committer
 	log       *slog.Logger
 	server    atomic.Pointer[fs.Server] // nil before the mount
+
+	expiring    sync.WaitGroup     // deletes what has lain in the trash for its time
+	endExpiring context.CancelFunc // nil: it was not begun
 
 	liveDrafts atomic.Int64 // made and not ended: being written, or being committed
 }
@@ -80,8 +85,9 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	r.engine = prefetch.New(prefetch.Options{
 		Cache: r.cache, Whole: service, Pace: pace, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
 	})
+	r.trash = newTrash(service, c.Trash, log)
 	r.catalog = catalog.New(catalog.Options{
-		Lister: lister{service}, Records: service, Sharer: service, Project: service.Project(), TTL: c.ListTTL, Logger: log,
+		Lister: lister{service}, Records: service, Remover: r.trash, Sharer: service, Project: service.Project(), TTL: c.ListTTL, Logger: log,
 		OnChange: func(entry string) {
 			if server := r.server.Load(); server != nil {
 				server.EntryChanged(entry)
@@ -89,7 +95,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		},
 	})
 	r.committer = commit.New(commit.Options{
-		Service: service, HashAlgo: service.HashAlgo(), Names: r.catalog, Bases: bases{r.engine}, Logger: log,
+		Service: service, HashAlgo: service.HashAlgo(), Names: r.catalog, Bases: bases{r.engine}, Trash: r.trash, Logger: log,
 		Defaults: commit.Defaults{Visibility: c.NewVisibility, Properties: c.NewProperties, Tags: c.NewTags},
 	})
 	return r, nil
@@ -126,6 +132,11 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 		return nil, err
 	}
 	r.server.Store(server)
+	if c.Trash > 0 && !c.ReadOnly {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it ends with the rooms
+		r.endExpiring = cancel
+		r.expiring.Go(func() { r.trash.Expire(ctx) })
+	}
 	return server, nil
 }
 
@@ -151,6 +162,10 @@ const cleanUpPoll = 20 * time.Millisecond
 // close ends the rooms in the order in which they use each other. The filesystem
 // must have ended before.
 func (r *rooms) close() error {
+	if r.endExpiring != nil {
+		r.endExpiring()
+		r.expiring.Wait()
+	}
 	r.engine.Close()
 	r.cache.Close()
 	r.catalog.Close()
