@@ -51,7 +51,9 @@ func (c *contents) write(index int64, p []byte) {
 		return
 	}
 	stored, err := c.put(index, p)
-	if !stored {
+	if stored {
+		s.counts.written.Add(int64(len(p)))
+	} else {
 		files += n
 	}
 	s.room.used.Add(-files)
@@ -63,6 +65,14 @@ func (c *contents) write(index int64, p []byte) {
 // put writes the bytes and then their slot, so that a kill between leaves the
 // block absent. It reports whether the block was stored by this call.
 func (c *contents) put(index int64, p []byte) (bool, error) {
+	return c.putAs(index, func(f *files) ([]byte, error) {
+		return p, c.store.sys.write(f.data, p, index*c.store.blockSize)
+	})
+}
+
+// putAs makes a block present of which bytes sees to it that they are in the data
+// file, and returns them. io is held shared meanwhile.
+func (c *contents) putAs(index int64, bytes func(f *files) ([]byte, error)) (bool, error) {
 	f, err := c.share(true)
 	if err != nil {
 		return false, err
@@ -73,22 +83,20 @@ func (c *contents) put(index int64, p []byte) (bool, error) {
 	if c.bad.Load() || !slot.CompareAndSwap(absent, busy) {
 		return false, nil
 	}
-	off := index * s.blockSize
+	p, err := bytes(f)
 	v := makeSlot(checksum(p), s.clock.stamp(int64(len(p))))
-	err = s.sys.write(f.data, p, off)
 	if err == nil {
 		err = s.sys.write(f.index, appendSlot(nil, v), slotAt(index))
 	}
 	if err != nil {
 		// Give back what a part of the bytes may have taken; nobody reads it.
-		_ = s.sys.punch(f.data, off, s.blockSize)
+		_ = s.sys.punch(f.data, index*s.blockSize, s.blockSize)
 		slot.Store(absent)
 		return false, err
 	}
 	page.present.Add(1)
 	slot.Store(v)
 	s.counts.blocks.Add(1)
-	s.counts.written.Add(int64(len(p)))
 	if c.present.Add(1) == c.blocks {
 		s.enqueue(c)
 	}

@@ -34,6 +34,15 @@
 // holes made in it, ever, since a mapping of it may outlive this process and would
 // show zeros; it goes whole, by unlink, and not while it is pinned.
 //
+// # Adoption
+//
+// A file that has a whole image becomes its data file by a link (Image.Adopt), with
+// an index without slots: its bytes are no blocks yet. The verifier gives each its
+// slot, as if it had just been written, and then verifies the image. Should blocks be
+// taken away meanwhile, it gives up and drops the image, for a hole must not become a
+// block. Bytes without slots that a stop in between leaves are found by the next
+// Open, since the file takes more room than its blocks: it is dropped.
+//
 // # Bounds
 //
 // Memory: 9 bytes for each block on disk where whole runs of an image are, 550 where
@@ -42,7 +51,7 @@
 //
 // # Goroutines
 //
-// One that verifies, from Open to Close, which waits for it. It has a thread of its
+// One that adopts and verifies, from Open to Close, which waits for it. It has a thread of its
 // own, which asks for the disk last, and rests while the cache is in use (pace.go).
 //
 // # Locks

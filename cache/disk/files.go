@@ -133,27 +133,39 @@ func (c *contents) check(f *files) error {
 // createFiles makes the files of an image that has none. The data file has the
 // image's size from the start: one that is shorter has been cut.
 func (c *contents) createFiles() (*files, error) {
-	s, f := c.store, &files{}
-	head, err := c.header().encode()
-	if err != nil {
-		return nil, err
-	}
 	if err := c.removeFiles(); err != nil { // nobody's
 		return nil, err
 	}
-	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL | openFlags
-	if f.data, err = s.root.OpenFile(c.name+dataSuffix, flags, fileMode); err == nil {
+	f := &files{}
+	var err error
+	if f.data, err = c.store.root.OpenFile(c.name+dataSuffix, createFlags, fileMode); err == nil {
 		err = f.data.Truncate(c.id.size)
 	}
 	if err == nil {
-		f.index, err = s.root.OpenFile(c.name+indexSuffix, flags, fileMode)
-	}
-	if err == nil {
-		err = s.sys.write(f.index, head, 0)
+		f.index, err = c.createIndex()
 	}
 	if err != nil {
 		f.close()
 		return nil, errors.Join(err, c.removeFiles())
+	}
+	return f, nil
+}
+
+const createFlags = os.O_RDWR | os.O_CREATE | os.O_EXCL | openFlags
+
+// createIndex makes the index of an image without blocks. io is held exclusively.
+func (c *contents) createIndex() (*os.File, error) {
+	head, err := c.header().encode()
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.store.root.OpenFile(c.name+indexSuffix, createFlags, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.store.sys.write(f, head, 0); err != nil {
+		_ = f.Close() // it is removed
+		return nil, err
 	}
 	return f, nil
 }

@@ -67,7 +67,8 @@ func (s *Store) loadImage(name string, now uint32) error {
 	if c.name != name || c.blocks == 0 {
 		return errors.New("the header names another image")
 	}
-	if err := c.checkSizes(index); err != nil {
+	takes, err := c.checkSizes(index)
+	if err != nil {
 		return err
 	}
 	charge, err := c.loadSlots(index, now)
@@ -76,6 +77,9 @@ func (s *Store) loadImage(name string, now uint32) error {
 	}
 	if c.present.Load() == 0 {
 		return errors.New("no block in it")
+	}
+	if takes > charge+charge/takesPart+takesMore {
+		return errors.New("it takes more room than its blocks")
 	}
 	c.whole = h.Whole
 	if c.complete() { // else a power loss took slots
@@ -102,27 +106,38 @@ func readHeader(index *os.File) (*header, error) {
 	return decode(p)
 }
 
-// checkSizes holds the lengths of both files against the image's.
-func (c *contents) checkSizes(index *os.File) error {
+// What a data file may take on the disk beyond its blocks: what filesystems allocate
+// ahead of writers, and their own lists of what is where. More than that is in the
+// file of an image whose adoption did not end.
+const (
+	takesPart = 8
+	takesMore = 1 << 20 // bytes
+)
+
+// checkSizes holds the lengths of both files against the image's, and returns how
+// much of the disk the data file takes, in bytes.
+func (c *contents) checkSizes(index *os.File) (takes int64, err error) {
 	data, err := c.store.openFile(c.name+dataSuffix, os.O_RDONLY)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer data.Close() // it was only opened
 	st, err := stat(data)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if st.Size != c.id.size {
-		return fmt.Errorf("the data file has %d bytes, the image %d", st.Size, c.id.size)
+		return 0, fmt.Errorf("the data file has %d bytes, the image %d", st.Size, c.id.size)
 	}
+	const statBlock = 512 // bytes: the unit of st_blocks, whatever the filesystem's own
+	takes = st.Blocks * statBlock
 	if st, err = stat(index); err != nil {
-		return err
+		return 0, err
 	}
 	if st.Size > slotAt(c.blocks) {
-		return errors.New("the index has more blocks than the image")
+		return 0, errors.New("the index has more blocks than the image")
 	}
-	return nil
+	return takes, nil
 }
 
 // loadChunk, in bytes, is how much of an index is read at once.

@@ -46,6 +46,7 @@ func (s *Store) verifyAll(ctx context.Context) {
 	buf := make([]byte, s.blockSize)
 	for ctx.Err() == nil {
 		if c := s.next(); c != nil {
+			c.stamp(ctx, buf)
 			c.verify(ctx, buf)
 			continue
 		}

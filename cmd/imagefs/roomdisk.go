@@ -14,6 +14,7 @@ import (
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
 )
 
 // openDisk opens the cache on disk, where there is to be one. A second mount of the
@@ -67,6 +68,25 @@ func (r *rooms) wrongBytes(key image.Key) {
 	if server := r.server.Load(); server != nil {
 		server.BytesChanged(key.ID)
 	}
+}
+
+// adopt makes the data file of a committed draft the cache's copy of the image: what
+// was just uploaded is not downloaded. It takes a link, before the draft is removed;
+// after that begin is called. Where it cannot be done the image is fetched when it is
+// read.
+func (r *rooms) adopt(d *staging.Draft) (begin func()) {
+	f, img, ok := d.Committed()
+	if !ok || r.disk == nil {
+		return func() {}
+	}
+	i := r.disk.Image(img.Key(r.client.Service()), img)
+	defer i.Close()
+	begin, err := i.Adopt(f)
+	if err != nil {
+		r.log.Debug("a committed image is not kept in the cache; it is fetched when it is read", "image", img.ID, "reason", err)
+		return func() {}
+	}
+	return begin
 }
 
 // copies hands out whole images that lie on the disk; nil where there is no cache on

@@ -122,7 +122,7 @@ func checkStore(ctx context.Context, service *client.Client, name string) error 
 // mount mounts the rooms. It returns when the mount answers.
 func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (served, error) {
 	server, err := fs.Mount(ctx, mountpoint, fs.Rooms{
-		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: drafts{r.staging, &r.liveDrafts},
+		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: drafts{r.staging, &r.liveDrafts, r.adopt},
 		Committer: committer{r.committer}, Usage: usage{r.client}, Copies: r.copies(),
 	}, fs.Options{
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,

@@ -14,7 +14,8 @@ import (
 // drafts makes drafts for fs, and counts those that have not ended.
 type drafts struct {
 	*staging.Store
-	live *atomic.Int64
+	live  *atomic.Int64
+	adopt func(*staging.Draft) (begin func()) // see rooms.adopt
 }
 
 // Create makes a draft.
@@ -31,12 +32,13 @@ func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
 		return nil, err
 	}
 	s.live.Add(1)
-	return &draft{Draft: d, ended: sync.OnceFunc(func() { s.live.Add(-1) })}, nil
+	return &draft{Draft: d, adopt: s.adopt, ended: sync.OnceFunc(func() { s.live.Add(-1) })}, nil
 }
 
 // draft is a draft of staging as fs sees it.
 type draft struct {
 	*staging.Draft
+	adopt func(*staging.Draft) (begin func())
 	ended func() // called after the end, once or more
 }
 
@@ -51,9 +53,10 @@ func (d *draft) Close() error {
 	return d.Draft.Close()
 }
 
-// Discard removes the draft.
+// Discard removes the draft. What was committed stays in the cache.
 func (d *draft) Discard() error {
 	defer d.ended()
+	defer d.adopt(d.Draft)()
 	return d.Draft.Discard()
 }
 

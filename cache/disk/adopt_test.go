@@ -1,0 +1,198 @@
+package disk
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// lend writes bytes to a file beside the cache and returns it open.
+func lend(t *testing.T, data []byte) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "lent"))
+	must(t, err)
+	_, err = f.Write(data)
+	must(t, err)
+	t.Cleanup(func() { must(t, f.Close()) })
+	return f
+}
+
+// A file that is adopted has all blocks, is verified, and needs neither its first name
+// nor room for a copy, also after a restart.
+func TestAdopt(t *testing.T) {
+	o := options(t.TempDir())
+	s := openStore(t, o, nil)
+	p := draw(1, 40*unit+5)
+	i := p.in(s)
+	f := lend(t, p.bytes)
+	begin, err := i.Adopt(f)
+	must(t, err)
+	must(t, os.Remove(f.Name()))
+	if s.Stats().Queued != 0 || i.Has(0) {
+		t.Error("it begins before it may")
+	}
+	begin()
+	settle(t, s)
+	p.want(t, i, p.blocks())
+	if got := s.Stats(); got.Verified != 1 || got.Written != 0 || !bytes.Equal(pinned(t, i), p.bytes) {
+		t.Errorf("not verified, or copied: %+v", got)
+	}
+	i.Close()
+	used := s.Stats().Bytes
+	must(t, s.Close())
+	s = openStore(t, o, nil)
+	i = p.in(s)
+	defer i.Close()
+	p.want(t, i, p.blocks())
+	if got := s.Stats(); got.Bytes != used || pinned(t, i) == nil {
+		t.Errorf("after a restart: %+v", got)
+	}
+}
+
+// What cannot be adopted is refused, and nothing of it is left.
+func TestAdoptRefuses(t *testing.T) {
+	o := options(t.TempDir())
+	o.Limit = 100 * unit
+	s := openStore(t, o, nil)
+	refuse := func(what string, p picture, f *os.File) {
+		t.Helper()
+		i := p.in(s)
+		defer i.Close()
+		if _, err := i.Adopt(f); err == nil {
+			t.Errorf("%s is adopted", what)
+		}
+	}
+	p := draw(1, 10*unit)
+	refuse("a file of another size", p, lend(t, p.bytes[1:]))
+	large := draw(2, 60*unit)
+	refuse("most of the cache", large, lend(t, large.bytes))
+	none := draw(3, 10*unit)
+	none.img.HashAlgo = ""
+	refuse("an image without a hash", none, lend(t, none.bytes))
+	memory, err := unix.MemfdCreate("memory", 0)
+	must(t, err)
+	elsewhere := os.NewFile(uintptr(memory), "memory")
+	defer elsewhere.Close()
+	_, err = elsewhere.Write(p.bytes)
+	must(t, err)
+	refuse("a file of another filesystem", p, elsewhere)
+	if files, err := filepath.Glob(filepath.Join(o.Dir, "*-*")); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+
+	i := p.in(s)
+	defer i.Close()
+	p.write(i, 3, 4)
+	refuse("an image with blocks", p, lend(t, p.bytes))
+	p.want(t, i, 1)
+}
+
+// Bytes that are not the image's do not become it.
+func TestAdoptWrongBytes(t *testing.T) {
+	o := options(t.TempDir())
+	wrong := 0
+	o.OnMismatch = func(image.Key) { wrong++ }
+	s := openStore(t, o, nil)
+	p := draw(1, 10*unit)
+	i := p.in(s)
+	other := bytes.Clone(p.bytes)
+	other[5000] ^= 1
+	begin, err := i.Adopt(lend(t, other))
+	must(t, err)
+	begin()
+	settle(t, s)
+	if wrong != 1 || i.Has(0) {
+		t.Errorf("%d mismatches, block 0 is there: %v", wrong, i.Has(0))
+	}
+	i.Close()
+}
+
+// An image that loses blocks while it is adopted is dropped: what is a hole by then
+// never counts as a block. A reader's own blocks in between are right.
+func TestAdoptEvicted(t *testing.T) {
+	for _, drop := range []bool{true, false} {
+		o, d := options(t.TempDir()), newFakeDisk()
+		p := draw(1, 30*unit)
+		stamps, reached, goOn := 0, make(chan struct{}), make(chan struct{})
+		d.write = func(f *os.File, _ []byte, off int64) error {
+			if strings.HasSuffix(f.Name(), indexSuffix) && off >= slotAt(0) {
+				if stamps++; stamps == 10 {
+					close(reached)
+					<-goOn
+				}
+			}
+			return nil
+		}
+		s := openStore(t, o, d)
+		i := p.in(s)
+		begin, err := i.Adopt(lend(t, p.bytes))
+		must(t, err)
+		begin()
+		<-reached
+		dropped := make(chan struct{})
+		go func() {
+			defer close(dropped)
+			if drop {
+				i.Drop()
+			} else {
+				s.shrink()
+			}
+		}()
+		close(goOn)
+		<-dropped
+		settle(t, s)
+		if n := p.read(t, i); n != 0 && n != p.blocks() {
+			t.Errorf("%d blocks are left", n)
+		}
+		p.write(i, 0, p.blocks())
+		p.want(t, i, p.blocks())
+		i.Close()
+	}
+}
+
+// An adoption that the process does not live to finish leaves nothing that takes room.
+func TestAdoptInterrupted(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		o, d := options(t.TempDir()), newFakeDisk()
+		p := draw(1, 3<<20)
+		stamps := 0
+		var s *Store
+		reached := make(chan struct{})
+		d.write = func(f *os.File, _ []byte, off int64) error {
+			if strings.HasSuffix(f.Name(), indexSuffix) && off >= slotAt(0) {
+				if stamps++; stamps == 10 {
+					close(reached)
+					for !s.closed.Load() { // it notices the end before the next block
+						runtime.Gosched()
+					}
+				}
+			}
+			return nil
+		}
+		s = openStore(t, o, d)
+		i := p.in(s)
+		begin, err := i.Adopt(lend(t, p.bytes))
+		must(t, err)
+		if begun {
+			begin()
+			<-reached
+		}
+		must(t, s.Close())
+		if stored(t, o.Dir) < p.img.Size {
+			t.Fatal("there is nothing to take back")
+		}
+		s = openStore(t, o, nil)
+		if got := s.Stats(); got.Images != 0 || stored(t, o.Dir) > 64<<10 {
+			t.Errorf("begun: %v: left behind: %+v, %d bytes", begun, got, stored(t, o.Dir))
+		}
+		i.Close()
+		must(t, s.Close())
+	}
+}
