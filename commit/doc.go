@@ -6,12 +6,12 @@
 // Each state is journaled (staging.Record.State) before the action that it
 // announces:
 //
-//	prepare     nothing is changed yet: what an earlier commit left is removed;
-//	            the replaced image, its members and the formats are read; what
-//	            must not be replaced and what cannot become an image is refused
-//	committing  the record is created with an id that the journal names, hidden
-//	            (os_hidden) and marked with the draft (image.PropertyDraft), with
-//	            everything that is carried over; owner and members follow
+//	committing  nothing is changed yet: the replaced image, its members and the
+//	            formats are read; what must not be replaced and what cannot become
+//	            an image is refused. Then the record is created with an id that the
+//	            journal names, hidden (os_hidden) and marked with the draft
+//	            (image.PropertyDraft), with everything that is carried over; owner
+//	            and members follow
 //	created     the content is uploaded, hashed on its way; then the service's
 //	            size, md5 and os_hash are compared
 //	uploaded    one update unhides the record, removes the mark and sets the name
@@ -21,8 +21,8 @@
 //	committed   the draft's base, its next commit and its entry are the new image
 //
 // So every record that is hidden and marked is named by a journal (Record.Image;
-// Record.Into or Record.Replaces for one that was there before), and a crash between any two steps leaves a state that tells
-// what to do: up to created, remove the record (or adopt a whole one); from
+// Record.Into or Record.Replaces for one that was there before), and a crash between
+// any two steps leaves a state that tells what to do: up to created, remove the record (or adopt a whole one); from
 // uploaded on, go on with the next step, which does no harm when repeated.
 //
 // # After a crash

@@ -59,6 +59,9 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if left != nil {
 		return r.goPublic(ctx, *left)
 	}
+	if err := r.begun(); err != nil {
+		return image.Image{}, err
+	}
 	if err := r.prepare(ctx); err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
@@ -70,6 +73,15 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 		return image.Image{}, cause(ctx, err)
 	}
 	return r.goPublic(ctx, img)
+}
+
+// begun journals that a close has begun, so that a crash does not take it for a file
+// that is still open: it may wait long for its turn to upload.
+func (r *run) begun() error {
+	if r.rec.State == staging.StateCommitting {
+		return nil
+	}
+	return r.journal(staging.StateCommitting, nil)
 }
 
 // goPublic does what follows once the service has every byte.

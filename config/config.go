@@ -41,6 +41,8 @@ type Config struct {
 	Trash time.Duration
 
 	ListTTL time.Duration // how old a listing may be
+	// AbandonedTTL is how long the drafts of killed writers are kept; 0 for ever.
+	AbandonedTTL time.Duration
 
 	LogLevel  slog.Level
 	LogFormat string // LogText or LogJSON

@@ -29,6 +29,9 @@ const (
 	DefaultListTTL = 30 * time.Second
 	// MinListTTL is shorter than any request: it asks the service every time.
 	MinListTTL = time.Millisecond
+	// DefaultAbandonedTTL is how long what a killed writer left may be wanted: until
+	// somebody is back from a weekend and has looked.
+	DefaultAbandonedTTL = 7 * 24 * time.Hour
 	// MaxListTTL keeps a typing error from freezing the directory.
 	MaxListTTL = 24 * time.Hour
 	// MinTrash is the shortest time that the property of an image in the trash can
@@ -76,7 +79,10 @@ func Defaults(h Host) Config {
 		CacheSize:  DefaultCacheSize,
 		StagingDir: filepath.Join(h.StateDir(), stagingName),
 		ListTTL:    DefaultListTTL,
-		LogLevel:   slog.LevelInfo,
-		LogFormat:  LogText,
+
+		AbandonedTTL: DefaultAbandonedTTL,
+
+		LogLevel:  slog.LevelInfo,
+		LogFormat: LogText,
 	}
 }

@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		UID: 1000, GID: 100, Memory: 256 << 20, Streams: 32, CacheDir: "/home/a/.cache/imagefs", CacheSize: 20 << 30, StagingDir: "/home/a/.local/state/imagefs/staging",
-		ListTTL: 30 * time.Second, LogLevel: slog.LevelInfo, LogFormat: LogText,
+		ListTTL: 30 * time.Second, AbandonedTTL: 7 * 24 * time.Hour, LogLevel: slog.LevelInfo, LogFormat: LogText,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -77,7 +77,7 @@ func TestDefaults(t *testing.T) {
 func TestEveryOptionFromEverySource(t *testing.T) {
 	values := map[string][2]string{ // a value and how the config shows it
 		"cloud": {"prod", "prod"}, "endpoint": {"https://glance.example/image/", "https://glance.example/image"},
-		"token": {"gAAAA", hidden}, "streams": {"7", "7"}, "list-ttl": {"5m", "5m0s"},
+		"token": {"gAAAA", hidden}, "streams": {"7", "7"}, "list-ttl": {"5m", "5m0s"}, "abandoned-ttl": {"48h", "2d"},
 		"foreground": {"true", "true"}, "read-only": {"true", "true"}, "allow-other": {"true", "true"},
 		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"}, "cache-dir": {"/c/d", "/c/d"}, "cache-size": {"3GiB", "3GiB"},
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
@@ -173,6 +173,8 @@ func TestRefusedFlags(t *testing.T) {
 		{"streams=0", `--streams: "0" is not a number of requests: use 1 to 256`},
 		{"streams=257", `--streams: "257"`},
 		{"list-ttl=30", `--list-ttl: "30" is not a duration from 1ms to 24h`},
+		{"abandoned-ttl=a week", `--abandoned-ttl: "a week" is not a duration: write for example 36h`},
+		{"abandoned-ttl=-1h", `--abandoned-ttl: "-1h"`},
 		{"list-ttl=-1s", `--list-ttl: "-1s"`},
 		{"list-ttl=0s", `--list-ttl: "0s"`},
 		{"trash=7", `--trash: "7" is not a duration: write for example 36h or 7d`},

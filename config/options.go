@@ -65,6 +65,8 @@ func mountOptions() []Option {
 			set: setCacheSize, get: func(c Config) string { return FormatSize(c.CacheSize) }},
 		{Name: "staging-dir", Arg: "DIR", Usage: "where files being written live until the service has accepted them",
 			set: setPath(func(c *Config) *string { return &c.StagingDir }), get: func(c Config) string { return c.StagingDir }},
+		{Name: "abandoned-ttl", Arg: "DURATION", Usage: "how long the bytes of killed writers are kept in staging (\"7d\"); 0 for ever",
+			set: setAbandonedTTL, get: func(c Config) string { return FormatPeriod(c.AbandonedTTL) }},
 		{Name: "log-level", Arg: "LEVEL", Usage: "debug, info, warn or error",
 			set: setLogLevel, get: func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
 		{Name: "log-format", Arg: "FORMAT", Usage: "text or json",

@@ -122,6 +122,15 @@ func setTrash(c *Config, v []string) error {
 	return nil
 }
 
+func setAbandonedTTL(c *Config, v []string) error {
+	d, err := ParsePeriod(v[0])
+	if err != nil {
+		return err
+	}
+	c.AbandonedTTL = d
+	return nil
+}
+
 func setID(field func(*Config) *uint32) func(*Config, []string) error {
 	return func(c *Config, v []string) error {
 		n, err := strconv.ParseUint(v[0], 10, 32)

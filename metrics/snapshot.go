@@ -104,6 +104,7 @@ type Upload struct {
 
 // Draft is a file that an earlier run, or a failed commit, left in staging.
 type Draft struct {
+	ID     string `json:"draft"`
 	Name   string `json:"name"`
 	Path   string `json:"path"`
 	State  string `json:"state"`

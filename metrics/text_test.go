@@ -32,7 +32,7 @@ func busy() Snapshot {
 			{Name: "disk.qcow2", Draft: "d1", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
 			{Name: "evil\x1b[2J\u202e", Draft: "d2", Phase: "checking", Sent: 0, Size: 0},
 		},
-		Drafts: []Draft{{Name: "old.raw", Path: "/var/lib/imagefs/staging/ab/cd.data", State: "failed", Reason: "upload: over quota", Size: 5 << 20}},
+		Drafts: []Draft{{ID: "cd", Name: "old.raw", Path: "/var/lib/imagefs/staging/ab/cd.data", State: "failed", Reason: "upload: over quota", Size: 5 << 20}},
 	}
 }
 

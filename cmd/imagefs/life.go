@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -105,7 +104,8 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 		server.Wait()
 	}()
 	l.log.Info("mounted", "mountpoint", l.mountpoint, "service", r.client.Service(), "project", r.client.Project())
-	notes := r.noteKept(l.mountpoint, l.log)
+	notes := r.noteKept(l.config.ReadOnly, l.log)
+	keeper := l.startRecovery(r)
 	if r.diskNote != "" {
 		notes = append(notes, r.diskNote)
 	}
@@ -121,7 +121,25 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	}
 	a.ending.Store(true)
 	l.notify(systemd.SdNotifyStopping)
-	return errors.Join(err, l.end(interrupts, t, r, server, ended))
+	keeper.stop()
+	endErr := l.end(interrupts, t, r, server, ended)
+	if !errors.Is(endErr, errNotWaited) {
+		keeper.wait()
+	}
+	return errors.Join(err, endErr)
+}
+
+// startRecovery begins to look after what earlier runs left. A mount that is read-only
+// leaves it alone.
+func (l life) startRecovery(r *rooms) *recovery {
+	if l.config.ReadOnly {
+		return nil
+	}
+	keeper := &recovery{
+		store: r.staging, resumer: r, project: r.client.Project(), ttl: l.config.AbandonedTTL, log: l.log,
+	}
+	keeper.start()
+	return keeper
 }
 
 // end takes the mount away, if that has not happened, and waits for the commits.
@@ -181,27 +199,5 @@ func (l life) takeAway(t target) (lazy bool) {
 func (l life) notify(state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
 		l.log.Warn("systemd cannot be told", "error", err)
-	}
-}
-
-// noteKept logs what earlier runs left in staging, and returns what the user is
-// told about it.
-func (r *rooms) noteKept(mountpoint string, log *slog.Logger) []string {
-	kept, err := r.keptDrafts()
-	if err != nil {
-		log.Warn("the staging directory cannot be looked through", "error", err)
-		return []string{oneLine(fmt.Errorf("the staging directory cannot be looked through: %w", err))}
-	}
-	for _, d := range kept {
-		log.Warn("a file of an earlier run was not uploaded and is kept", "name", d.Name, "path", d.Path,
-			"state", d.State, "bytes", d.Size, "reason", d.Reason)
-	}
-	switch len(kept) {
-	case 0:
-		return nil
-	case 1:
-		return []string{"a file that was not uploaded is kept: see imagefs status " + mountpoint}
-	default:
-		return []string{fmt.Sprintf("%d files that were not uploaded are kept: see imagefs status %s", len(kept), mountpoint)}
 	}
 }

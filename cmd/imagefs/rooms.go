@@ -19,7 +19,6 @@ import (
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
-	"github.com/imagefs/imagefs/metrics"
 	"github.com/imagefs/imagefs/prefetch"
 	"github.com/imagefs/imagefs/staging"
 )
@@ -67,7 +66,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		return nil, err
 	}
 	drafts, err := staging.Open(staging.Options{
-		Dir: c.StagingDir, Service: service.Service(), Project: service.Project(), Logger: log,
+		Dir: c.StagingDir, Service: service.Service(), Project: service.Project(), Cloud: c.Cloud, Logger: log,
 	})
 	if err != nil {
 		service.Close()
@@ -175,24 +174,6 @@ func (r *rooms) close() error {
 	}
 	r.client.Close()
 	return err
-}
-
-// keptDrafts lists what waits in staging for a person: what earlier runs left and
-// what failed in this one.
-func (r *rooms) keptDrafts() ([]metrics.Draft, error) {
-	kept, err := r.staging.Kept()
-	if err != nil {
-		return nil, err
-	}
-	list := make([]metrics.Draft, 0, len(kept))
-	for _, k := range kept {
-		d := metrics.Draft{Name: k.Name, Path: k.Path, State: string(k.State), Reason: k.Reason, Size: k.Size}
-		if k.Damage != "" {
-			d.State, d.Reason = "damaged", k.Damage
-		}
-		list = append(list, d)
-	}
-	return list, nil
 }
 
 // stagingFailure gives an error of the staging directory its exit code. The room

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/imagefs/imagefs/commit"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+const (
+	// recoveredAtOnce is how many drafts of earlier runs are committed at once: as many
+	// as uploads run at once.
+	recoveredAtOnce = 4
+	// recoverFirst is the mean of the wait after the first round of tries that left some
+	// undone, and recoverMost the longest: a service that was away for long is asked
+	// every five minutes.
+	recoverFirst = 5 * time.Second
+	recoverMost  = 5 * time.Minute
+	// keepEvery is how often staging is looked through for what other daemons have left
+	// since, and for what is old enough to go.
+	keepEvery = time.Hour
+)
+
+// keptStore is the staging directory as the recovery needs it.
+type keptStore interface {
+	Kept() ([]staging.Record, error)
+	ExpireAbandoned(before time.Time) ([]staging.Record, error)
+}
+
+// resumer goes on with one draft that an earlier run left and whose commit is owed,
+// or which has to be cleared away. It returns when that is settled, or has failed this
+// time; image.Busy says that somebody else has the draft. ctx ends the work.
+type resumer interface {
+	resume(ctx context.Context, k staging.Record) error
+}
+
+// recovery looks after what earlier runs left in staging, as long as the mount lives:
+// it goes on with the commits that are owed, and removes what killed writers have left
+// long ago.
+type recovery struct {
+	store   keptStore
+	resumer resumer
+	project string        // of the mount; drafts of another one are not its business
+	ttl     time.Duration // of abandoned drafts; 0: for ever
+	log     *slog.Logger
+	refused map[string]bool // drafts whose failure does not pass; belongs to the goroutine
+
+	cancel context.CancelCauseFunc
+	ended  chan struct{}
+}
+
+// start begins the recovery in a goroutine of its own. The caller ends it.
+func (r *recovery) start() {
+	ctx, cancel := context.WithCancelCause(image.Quietly(context.Background()))
+	r.cancel, r.ended, r.refused = cancel, make(chan struct{}), map[string]bool{}
+	go func() {
+		defer close(r.ended)
+		r.run(ctx)
+	}()
+}
+
+// stop tells the recovery, where there is one, to end: what it is about stays owed.
+func (r *recovery) stop() {
+	if r != nil {
+		r.cancel(image.ErrShutdown)
+	}
+}
+
+// wait returns when it has ended.
+func (r *recovery) wait() {
+	if r != nil {
+		<-r.ended
+	}
+}
+
+func (r *recovery) run(ctx context.Context) {
+	waits := &backoff.ExponentialBackOff{InitialInterval: recoverFirst, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: recoverMost}
+	waits.Reset()
+	hourly := time.NewTicker(keepEvery)
+	defer hourly.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	r.expire()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hourly.C:
+			r.expire()
+			again.Reset(0)
+		case <-again.C:
+			done, left, err := r.round(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			if left == 0 {
+				continue // until the next hour
+			}
+			if done > 0 {
+				waits.Reset()
+			}
+			pause := waits.NextBackOff()
+			r.log.Warn("files of earlier runs could not be committed yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
+			again.Reset(pause)
+		}
+	}
+}
+
+// round tries each draft once. err is one failure of those left.
+func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
+	kept, err := r.store.Kept()
+	if err != nil {
+		return 0, 1, err
+	}
+	var (
+		group     errgroup.Group
+		succeeded atomic.Int64
+		mu        sync.Mutex // guards refused and the variables below
+	)
+	group.SetLimit(recoveredAtOnce)
+	for _, k := range kept {
+		mu.Lock()
+		skip := r.refused[k.Draft] || !r.due(k)
+		mu.Unlock()
+		if skip {
+			continue
+		}
+		group.Go(func() error {
+			resumeErr := r.resumer.resume(ctx, k)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case resumeErr == nil:
+				succeeded.Add(1)
+			case image.Is(resumeErr, image.Busy) || image.Is(resumeErr, image.NotFound): // settled by somebody else
+			case commit.Passes(resumeErr):
+				left, err = left+1, resumeErr
+			default:
+				r.refused[k.Draft] = true
+				r.log.Error("a file of an earlier run cannot be committed; it is kept: see imagefs staged", "name", k.Name, "draft", k.Draft,
+					"error", resumeErr, "data", k.Path)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return nothing
+	return succeeded.Load(), left, err
+}
+
+// due reports whether a kept draft is one to go on with.
+func (r *recovery) due(k staging.Record) bool { return whatNext(k, r.project) == goesOn }
+
+// next is what a mount does with a draft that an earlier run left.
+type next int
+
+const (
+	waits   next = iota // for a person
+	goesOn              // its commit is owed, or what it made is to be removed
+	foreign             // it belongs to another project, whose images these credentials do not see
+	damaged
+)
+
+func whatNext(k staging.Record, project string) next {
+	switch {
+	case k.Damage != "":
+		return damaged
+	case k.Project != "" && project != "" && k.Project != project:
+		return foreign
+	case k.Unlinked && k.Image != "":
+		return goesOn
+	case k.Owed() && (!k.Uncertain || k.State.Checked()): // from there on its own bytes are not needed
+		return goesOn
+	default:
+		return waits
+	}
+}
+
+// expire removes what killed writers have left long ago.
+func (r *recovery) expire() {
+	if r.ttl == 0 {
+		return
+	}
+	gone, err := r.store.ExpireAbandoned(time.Now().Add(-r.ttl))
+	for _, k := range gone {
+		r.log.Info("removed the bytes of a killed writer, which nobody has asked for", "name", k.Name, "draft", k.Draft,
+			"bytes", k.Size, "abandoned", k.UpdatedAt, "kept", r.ttl)
+	}
+	if err != nil {
+		r.log.Warn("the bytes of killed writers cannot be looked through or removed; tried again in an hour", "error", err)
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// fakeStaging is a staging directory and who commits its drafts.
+type fakeStaging struct {
+	mu      sync.Mutex // guards the fields below
+	kept    []staging.Record
+	errs    map[string][]error // of a draft's next tries; then it succeeds
+	tries   map[string][]time.Duration
+	before  []time.Time // what was asked to expire
+	running int
+	most    int
+	begun   time.Time
+	hold    chan struct{} // a try waits for it, or its ctx; nil: it does not
+}
+
+func (f *fakeStaging) Kept() ([]staging.Record, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]staging.Record(nil), f.kept...), nil
+}
+
+func (f *fakeStaging) ExpireAbandoned(before time.Time) ([]staging.Record, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = append(f.before, before)
+	return []staging.Record{{Name: "old"}}, nil
+}
+
+func (f *fakeStaging) resume(ctx context.Context, k staging.Record) error {
+	f.mu.Lock()
+	f.tries[k.Draft] = append(f.tries[k.Draft], time.Since(f.begun))
+	f.running++
+	f.most = max(f.most, f.running)
+	f.mu.Unlock()
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-ctx.Done():
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running--
+	if ctx.Err() != nil {
+		return &image.Error{Op: "commit", Kind: image.Interrupted, Err: context.Cause(ctx)}
+	}
+	if errs := f.errs[k.Draft]; len(errs) > 0 {
+		f.errs[k.Draft] = errs[1:]
+		return errs[0]
+	}
+	for i := range f.kept {
+		if f.kept[i].Draft == k.Draft {
+			f.kept = append(f.kept[:i], f.kept[i+1:]...)
+			break
+		}
+	}
+	return nil
+}
+
+func owed(id string) staging.Record {
+	return staging.Record{Draft: id, Name: id, State: staging.StateCreated, Project: "ours"}
+}
+
+func startRecovering(f *fakeStaging) (*recovery, *bytes.Buffer) {
+	f.tries, f.begun = map[string][]time.Duration{}, time.Now()
+	if f.errs == nil {
+		f.errs = map[string][]error{}
+	}
+	var log bytes.Buffer
+	r := &recovery{store: f, resumer: f, project: "ours", ttl: 7 * 24 * time.Hour, log: slog.New(slog.NewTextHandler(&log, nil))}
+	r.start()
+	return r, &log
+}
+
+func TestRecoveryTriesUntilItSucceeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := &image.Error{Op: "commit", Kind: image.Unreachable}
+		f := &fakeStaging{kept: []staging.Record{owed("a"), owed("b"), owed("c"), owed("held")}, errs: map[string][]error{
+			"a": {away, away, away, away, away, away, away, away, away, away, away}, "b": {away},
+			"c":    {&image.Error{Op: "upload", Kind: image.Rejected, Detail: "no"}},
+			"held": {&image.Error{Op: "take draft", Kind: image.Busy}},
+		}}
+		r, log := startRecovering(f)
+		time.Sleep(time.Hour - time.Second)
+		synctest.Wait()
+		if n := len(f.tries["a"]); n != 12 {
+			t.Errorf("tried %d times: %v", n, f.tries["a"])
+		}
+		last := time.Duration(0)
+		for i, at := range f.tries["a"] {
+			if wait := at - last; i > 0 && (wait < recoverFirst/2 || wait > recoverMost*3/2) {
+				t.Errorf("try %d after %s", i, wait)
+			}
+			last = at
+		}
+		if len(f.tries["b"]) != 2 || len(f.tries["c"]) != 1 {
+			t.Errorf("tries %v", f.tries)
+		}
+		if len(f.kept) != 1 && len(f.kept) != 2 {
+			t.Errorf("kept %+v", f.kept)
+		}
+		r.stop()
+		r.wait()
+		text := log.String()
+		if n := strings.Count(text, "level=ERROR"); n != 1 || !strings.Contains(text, "draft=c") {
+			t.Errorf("%d errors:\n%s", n, text)
+		}
+		if n := strings.Count(text, "tried again"); n != 11 {
+			t.Errorf("%d lines:\n%s", n, text)
+		}
+	})
+}
+
+func TestRecoveryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStaging{hold: make(chan struct{})}
+		for _, id := range strings.Fields("a b c d e f g h") {
+			f.kept = append(f.kept, owed(id))
+		}
+		r, log := startRecovering(f)
+		synctest.Wait()
+		if f.running != recoveredAtOnce {
+			t.Errorf("%d at once", f.running)
+		}
+		r.stop()
+		r.wait()
+		if f.running != 0 || len(f.kept) != 8 {
+			t.Errorf("ended with %d running and %d left", f.running, len(f.kept))
+		}
+		if strings.Contains(log.String(), "ERROR") || strings.Contains(log.String(), "tried again") {
+			t.Errorf("the end of a mount is no failure:\n%s", log)
+		}
+	})
+}
+
+// What belongs to others, to a person, or to nobody is left alone.
+func TestWhatNext(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*staging.Record)
+		want   next
+	}{
+		"owed":                        {func(*staging.Record) {}, goesOn},
+		"another project's":           {func(k *staging.Record) { k.Project = "theirs" }, foreign},
+		"of an unknown project":       {func(k *staging.Record) { k.Project = "" }, goesOn},
+		"damaged":                     {func(k *staging.Record) { k.Damage = "x" }, damaged},
+		"open":                        {func(k *staging.Record) { k.State = staging.StateOpen }, waits},
+		"failed":                      {func(k *staging.Record) { k.State = staging.StateFailed }, waits},
+		"abandoned":                   {func(k *staging.Record) { k.State = staging.StateAbandoned }, waits},
+		"may lack bytes":              {func(k *staging.Record) { k.Uncertain = true }, waits},
+		"may lack bytes, but checked": {func(k *staging.Record) { k.Uncertain, k.State = true, staging.StateUploaded }, goesOn},
+		"accepted":                    {func(k *staging.Record) { k.Accepted, k.State = true, staging.StateFailed }, goesOn},
+		"removed":                     {func(k *staging.Record) { k.Unlinked, k.Image = true, "i" }, goesOn},
+	} {
+		k := owed("d")
+		c.change(&k)
+		if got := whatNext(k, "ours"); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		if text := fateOf(k, "ours", false); text == "" {
+			t.Errorf("%s: nothing to say", name)
+		}
+	}
+}
+
+// Every hour, what is old enough goes, and what other daemons have left since is
+// gone on with.
+func TestRecoveryHourly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStaging{}
+		r, log := startRecovering(f)
+		synctest.Wait()
+		f.mu.Lock()
+		f.kept = append(f.kept, owed("late"))
+		f.mu.Unlock()
+		time.Sleep(2*time.Hour + time.Minute)
+		synctest.Wait()
+		if len(f.before) != 3 || len(f.tries["late"]) != 1 {
+			t.Errorf("expired %v, tried %v", f.before, f.tries)
+		}
+		if want := f.begun.Add(-7 * 24 * time.Hour); len(f.before) > 0 && !f.before[0].Equal(want) {
+			t.Errorf("asked for what is older than %s, want %s", f.before[0], want)
+		}
+		r.stop()
+		r.wait()
+		if n := strings.Count(log.String(), "killed writer"); n != 3 {
+			t.Errorf("%d lines:\n%s", n, log)
+		}
+		forever := &recovery{store: f, log: slog.New(slog.DiscardHandler)}
+		forever.expire()
+		if len(f.before) != 3 {
+			t.Error("what is kept for ever was asked to go")
+		}
+	})
+}
