@@ -90,6 +90,7 @@ func (t *Trash) lying(ctx context.Context, op, id string) (image.Image, error) {
 // Expire deletes, until ctx ends, what has lain in the trash for its time: at once,
 // and then whenever something is due, as seldom as minSweep and maxSweep say.
 func (t *Trash) Expire(ctx context.Context) {
+	ctx = image.Quietly(ctx) // a look that fails is told here
 	told := map[string]bool{}
 	for ctx.Err() == nil {
 		if sleep(ctx, t.sweep(ctx, told)) != nil {

@@ -122,7 +122,7 @@ var helpFlag = regexp.MustCompile(`(?m)^ +(?:-\w, |    )(--[a-z][a-z-]*)`)
 func flags(t *testing.T, command string) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
-	for _, found := range helpFlag.FindAllStringSubmatch(output(t, command, "--help"), -1) {
+	for _, found := range helpFlag.FindAllStringSubmatch(output(t, append(strings.Fields(command), "--help")...), -1) {
 		if found[1] != "--help" {
 			all[found[1]] = true
 		}
@@ -163,11 +163,11 @@ func compare(t *testing.T, what string, documented, real map[string]bool) {
 var (
 	codeSpan = regexp.MustCompile("`([^`\n]+)`")
 	// A command line in a code block or a span; what follows a pipe is another program's.
-	commandLine = regexp.MustCompile(`(?:^|[ $/])imagefs (mount|unmount|status|serve|demo|version)\b([^|;&#\n]*)`)
+	commandLine = regexp.MustCompile(`(?:^|[ $/])imagefs (mount|unmount|status|trash list|trash restore|trash empty|serve|demo|version)\b([^|;&#\n]*)`)
 )
 
 func TestFlagsInDocuments(t *testing.T) {
-	commands := []string{"mount", "unmount", "status", "serve", "demo", "version"}
+	commands := []string{"mount", "unmount", "status", "trash list", "trash restore", "trash empty", "serve", "demo", "version"}
 	known, all := map[string]map[string]bool{}, map[string]bool{}
 	for _, command := range commands {
 		known[command] = flags(t, command)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -105,6 +106,61 @@ func TestTrash(t *testing.T) {
 		}
 		if now := s.one(t, "trash-late.img"); now.Hidden {
 			t.Error("a protected image was hidden")
+		}
+	})
+}
+
+// The trash is listed, restored from and emptied without a mount, by credentials or
+// at an address.
+func TestTrashCommands(t *testing.T) {
+	onEach(t, func(t *testing.T, s service) {
+		m := mountOn(t, s, "--trash", "1h", "--list-ttl", "1s")
+		name, data, other := s.cleanName(t, "back.img"), noise(83, 3<<20), noise(84, 70000)
+		old := s.upload(t, image.New{Name: name, Tags: []string{"gold"}}, data)
+		trash := func(args ...string) string {
+			t.Helper()
+			return run(t, binary, append(append([]string{"trash"}, args...), s.args...)...)
+		}
+		run(t, "rm", m.path(name))
+		if out := trash("list"); !strings.Contains(out, old.ID) || !strings.Contains(out, "removed") {
+			t.Errorf("trash list says %s", out)
+		}
+		if out := trash("restore", name); out != "restored "+old.ID+" "+name+"\n" {
+			t.Errorf("restore says %s", out)
+		}
+		m.until("the image to be back", func() bool {
+			got, err := os.ReadFile(m.path(name))
+			return err == nil && bytes.Equal(got, data)
+		})
+		back := s.one(t, name)
+		if back.ID != old.ID || back.Hidden || back.Properties[image.PropertyTrash] != "" || len(back.Tags) != 1 {
+			t.Errorf("it came back as %+v", back)
+		}
+
+		// Replaced, and restored beside its successor.
+		run(t, "cp", file(t, name, other), m.path(name))
+		m.settled()
+		now := s.shown(t, name)
+		if out := trash("list", "--json"); !strings.Contains(out, `"by": "`+now.ID+`"`) {
+			t.Errorf("trash list --json says %s", out)
+		}
+		trash("restore", old.ID[:13])
+		m.until("both to show", func() bool {
+			out := run(t, "ls", m.dir)
+			return strings.Contains(out, "back~"+old.ID[:8]+".img") || strings.Contains(out, "back~"+now.ID[:8]+".img")
+		})
+
+		// What was in the trash once can go there again, and from there for good.
+		run(t, "rm", m.path(name))
+		run(t, "rm", m.path(name)) // the other one's entry by now
+		if failed := fails(t, binary, append([]string{"trash", "empty", old.ID}, s.args...)...); failed.code != 2 || len(s.images(t, name)) != 2 {
+			t.Errorf("trash empty without --yes: %v", failed)
+		}
+		if out := trash("empty", "--yes", old.ID, now.ID); strings.Count(out, "deleted ") != 2 {
+			t.Errorf("trash empty says %s", out)
+		}
+		if left := s.images(t, name); len(left) != 0 {
+			t.Errorf("trash empty left %+v", left)
 		}
 	})
 }

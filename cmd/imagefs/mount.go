@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -33,12 +32,9 @@ func mountCommand(std streams) *cobra.Command {
   imagefs mount --endpoint http://127.0.0.1:9292 --foreground ~/images`,
 		Args: exactly(1, "the mountpoint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if file == "" {
-				file = os.Getenv("IMAGEFS_CONFIG")
-			}
-			c, _, err := config.Load(config.Sources{Host: configHost(), File: file, Getenv: os.Getenv, Flags: &flags})
+			c, err := loadConfig(file, &flags)
 			if err != nil {
-				return fail(exitUsage, "%w", err)
+				return err
 			}
 			mountpoint, err := prepare(thisHost(), c, args[0])
 			if err != nil {
@@ -56,7 +52,7 @@ func mountCommand(std streams) *cobra.Command {
 		},
 	}
 	addOptions(cmd, &flags, configHost())
-	cmd.Flags().StringVar(&file, "config", "", "YAML `FILE` with options (default $IMAGEFS_CONFIG)")
+	addConfigFlag(cmd, &file)
 	return cmd
 }
 

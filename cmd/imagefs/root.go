@@ -64,7 +64,7 @@ func newRoot(std streams) *cobra.Command {
 	root.SetErr(std.Err)
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(
-		mountCommand(std), daemonCommand(std), unmountCommand(std), statusCommand(std),
+		mountCommand(std), daemonCommand(std), unmountCommand(std), statusCommand(std), trashCommand(std),
 		serveCommand(std), demoCommand(std), versionCommand(std), exitCodesTopic(),
 	)
 	return root
@@ -91,6 +91,16 @@ func exactly(n int, what string) cobra.PositionalArgs {
 			return usageError(cmd, fmt.Errorf("%s is missing", what))
 		case len(args) > n:
 			return usageError(cmd, fmt.Errorf("unexpected argument %q", args[n]))
+		}
+		return nil
+	}
+}
+
+// atLeastOne is cobra.MinimumNArgs(1) with our words.
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError(cmd, fmt.Errorf("%s is missing", what))
 		}
 		return nil
 	}
