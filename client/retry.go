@@ -107,6 +107,9 @@ func (r retries) backoff() *backoff.ExponentialBackOff {
 func (r retries) do(ctx context.Context, p policy, try func() error, notify func(error, time.Duration)) error {
 	var last error
 	options := []backoff.RetryOption{backoff.WithBackOff(r.backoff()), backoff.WithMaxElapsedTime(r.budget)}
+	if image.Brief(ctx) {
+		options = append(options, backoff.WithMaxTries(1))
+	}
 	if notify != nil {
 		options = append(options, backoff.WithNotify(func(_ error, wait time.Duration) { notify(last, wait) }))
 	}

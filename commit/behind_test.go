@@ -124,3 +124,24 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 }
+
+// While the service is away, a try costs one request each for the image and for
+// taking it back: whoever calls Behind tries again.
+func TestBehindIsBrief(t *testing.T) {
+	f := newFake()
+	f.deny = func(c call) error { return &image.Error{Op: c.op, Kind: image.Unreachable} }
+	asked := 0
+	f.hook = func(c call) {
+		if !c.done {
+			asked++
+		}
+	}
+	h := newHouse(t, f)
+	d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
+	if _, err := h.Behind(ctxb, d, anybody); !image.Is(err, image.Unreachable) {
+		t.Error(err)
+	}
+	if asked > 3 { // create, look whose it is, delete
+		t.Errorf("%d requests", asked)
+	}
+}

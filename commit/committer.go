@@ -13,9 +13,9 @@ import (
 	"github.com/imagefs/imagefs/staging"
 )
 
-// defaultUploads is how many uploads run at once unless told: each hashes with a
+// DefaultUploads is how many uploads run at once unless told: each hashes with a
 // core of its own, and a service's own hashing is slower than one link.
-const defaultUploads = 4
+const DefaultUploads = 4
 
 // Defaults are given to every new image that replaces none.
 type Defaults struct {
@@ -54,7 +54,7 @@ type Committer struct {
 // New makes a Committer. The maps and slices of o must not be changed any more.
 func New(o Options) *Committer {
 	if o.Uploads <= 0 {
-		o.Uploads = defaultUploads
+		o.Uploads = DefaultUploads
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

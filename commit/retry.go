@@ -64,13 +64,17 @@ func waits() backoff.BackOff {
 // the tries it waits, and ends the wait with ctx. The error is op's last one.
 func again(ctx context.Context, retry func(error) bool, op func(ctx context.Context) error) error {
 	var last error
+	most := uint(tries)
+	if image.Brief(ctx) {
+		most = 1
+	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = op(ctx)
 		if last != nil && !retry(last) {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last
-	}, backoff.WithBackOff(waits()), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(waits()), backoff.WithMaxTries(most), backoff.WithMaxElapsedTime(0))
 	switch {
 	case err == nil:
 		return nil

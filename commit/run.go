@@ -52,7 +52,11 @@ var errUnlinked = errors.New("the entry was removed")
 // has been taken back, or is named in r.kept.
 func (r *run) do(ctx context.Context) (image.Image, error) {
 	r.prog.phase(Preparing)
-	left, err := r.resume(ctx)
+	work := ctx
+	if r.turn != nil {
+		work = image.Briefly(ctx) // all of it is tried again
+	}
+	left, err := r.resume(work)
 	if err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
@@ -62,13 +66,13 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if err := r.begun(); err != nil {
 		return image.Image{}, err
 	}
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(work); err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
 	if r.plan.empty && r.plan.into != nil && r.plan.old == nil {
 		return *r.plan.into, r.journal(staging.StateCommitted, nil) // it is that already
 	}
-	img, err := r.tryUploads(ctx)
+	img, err := r.tryUploads(work)
 	if err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
@@ -126,7 +130,7 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 			corrupt++
 		}
 		safe := transient(err) || image.Is(err, image.Corrupt) && corrupt < 2
-		if !safe || try == tries || r.kept != "" || ctx.Err() != nil {
+		if !safe || try == tries || image.Brief(ctx) || r.kept != "" || ctx.Err() != nil {
 			return image.Image{}, err
 		}
 		pause := wait.NextBackOff()

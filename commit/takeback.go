@@ -17,6 +17,9 @@ func (r *run) takeBack(ctx context.Context) {
 	if id == "" {
 		return
 	}
+	if shutdown(ctx) {
+		ctx = image.Briefly(ctx) // what cannot be removed at once is named by the journal
+	}
 	ctx, cancel := sturdy(ctx)
 	defer cancel()
 	if r.plan.into != nil {
@@ -80,7 +83,7 @@ func (r *run) failed(ctx context.Context, err error) error {
 			return
 		}
 		rec.Image, rec.Reason = left, err.Error()
-		owed := rec.Accepted || shutdown(ctx) || r.owed && Passes(err)
+		owed := rec.Accepted || r.turn != nil || shutdown(ctx) || r.owed && Passes(err)
 		switch {
 		case rec.State == staging.StateOpen && (r.told || r.rec.State != rec.State): // written since the commit let go of it
 			rec.Reason = ""

@@ -35,6 +35,9 @@ type Config struct {
 	NewProperties map[string]string // given to every image created; nil for none
 	NewTags       []string
 	Store         string // store that uploads name; "" is the service's default
+	Writeback     bool   // answer a close when its bytes are on the local disk
+
+	StopTimeout time.Duration // how long the end of a mount waits for uploads; see DefaultStopTimeout
 
 	// Trash is how long removed and replaced images are kept hidden; 0 deletes them
 	// at once.

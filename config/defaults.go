@@ -32,6 +32,12 @@ const (
 	// DefaultAbandonedTTL is how long what a killed writer left may be wanted: until
 	// somebody is back from a weekend and has looked.
 	DefaultAbandonedTTL = 7 * 24 * time.Hour
+	// DefaultStopTimeout, and what cleaning up takes beside it, is less than the 90 s
+	// after which systemd kills a service that it has told to stop. After SIGTERM it
+	// bounds all waiting for uploads; after an unmount only waiting without progress.
+	DefaultStopTimeout = 60 * time.Second
+	// MaxStopTimeout is longer than any upload: it waits for all of them.
+	MaxStopTimeout = 30 * 24 * time.Hour
 	// MaxListTTL keeps a typing error from freezing the directory.
 	MaxListTTL = 24 * time.Hour
 	// MinTrash is the shortest time that the property of an image in the trash can
@@ -81,6 +87,7 @@ func Defaults(h Host) Config {
 		ListTTL:    DefaultListTTL,
 
 		AbandonedTTL: DefaultAbandonedTTL,
+		StopTimeout:  DefaultStopTimeout,
 
 		LogLevel:  slog.LevelInfo,
 		LogFormat: LogText,

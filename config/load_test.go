@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		UID: 1000, GID: 100, Memory: 256 << 20, Streams: 32, CacheDir: "/home/a/.cache/imagefs", CacheSize: 20 << 30, StagingDir: "/home/a/.local/state/imagefs/staging",
-		ListTTL: 30 * time.Second, AbandonedTTL: 7 * 24 * time.Hour, LogLevel: slog.LevelInfo, LogFormat: LogText,
+		ListTTL: 30 * time.Second, StopTimeout: time.Minute, AbandonedTTL: 7 * 24 * time.Hour, LogLevel: slog.LevelInfo, LogFormat: LogText,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -82,7 +82,7 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"}, "cache-dir": {"/c/d", "/c/d"}, "cache-size": {"3GiB", "3GiB"},
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},
-		"write-all-projects": {"true", "true"}, "trash": {"168h", "7d"},
+		"write-all-projects": {"true", "true"}, "trash": {"168h", "7d"}, "writeback": {"true", "true"}, "stop-timeout": {"2h", "2h0m0s"},
 	}
 	for _, o := range Options() {
 		value, ok := values[o.Name]
@@ -176,6 +176,8 @@ func TestRefusedFlags(t *testing.T) {
 		{"abandoned-ttl=a week", `--abandoned-ttl: "a week" is not a duration: write for example 36h`},
 		{"abandoned-ttl=-1h", `--abandoned-ttl: "-1h"`},
 		{"list-ttl=-1s", `--list-ttl: "-1s"`},
+		{"stop-timeout=60", `--stop-timeout: "60" is not a duration from 0s to 720h`},
+		{"stop-timeout=721h", `--stop-timeout: "721h"`},
 		{"list-ttl=0s", `--list-ttl: "0s"`},
 		{"trash=7", `--trash: "7" is not a duration: write for example 36h or 7d`},
 		{"trash=1ms", `--trash: "1ms" is neither 0 nor from 1s to 3650d`},

@@ -67,6 +67,8 @@ func mountOptions() []Option {
 			set: setPath(func(c *Config) *string { return &c.StagingDir }), get: func(c Config) string { return c.StagingDir }},
 		{Name: "abandoned-ttl", Arg: "DURATION", Usage: "how long the bytes of killed writers are kept in staging (\"7d\"); 0 for ever",
 			set: setAbandonedTTL, get: func(c Config) string { return FormatPeriod(c.AbandonedTTL) }},
+		{Name: "stop-timeout", Arg: "DURATION", Usage: "how long the end of the mount waits for uploads, which the next mount then goes on with",
+			set: setStopTimeout, get: func(c Config) string { return c.StopTimeout.String() }},
 		{Name: "log-level", Arg: "LEVEL", Usage: "debug, info, warn or error",
 			set: setLogLevel, get: func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
 		{Name: "log-format", Arg: "FORMAT", Usage: "text or json",
@@ -76,6 +78,8 @@ func mountOptions() []Option {
 
 func writeOptions() []Option {
 	return []Option{
+		{Name: "writeback", Usage: "close returns when the bytes are on the local disk; the upload follows, and is retried until it succeeds",
+			set: toggle(func(c *Config) *bool { return &c.Writeback }), get: func(c Config) string { return strconv.FormatBool(c.Writeback) }},
 		{Name: "new-visibility", Arg: "VISIBILITY", Usage: "visibility of every image created: private, shared, community or public",
 			set: setVisibility, get: func(c Config) string { return string(c.NewVisibility) }},
 		{Name: "new-property", Arg: "KEY=VALUE", Usage: "property of every image created (repeat for more)", List: true, Pairs: true,

@@ -131,6 +131,15 @@ func setAbandonedTTL(c *Config, v []string) error {
 	return nil
 }
 
+func setStopTimeout(c *Config, v []string) error {
+	d, err := time.ParseDuration(v[0])
+	if err != nil || d < 0 || d > MaxStopTimeout {
+		return fmt.Errorf("%q is not a duration from 0s to 720h: write for example 30s or 2h", v[0])
+	}
+	c.StopTimeout = d
+	return nil
+}
+
 func setID(field func(*Config) *uint32) func(*Config, []string) error {
 	return func(c *Config, v []string) error {
 		n, err := strconv.ParseUint(v[0], 10, 32)

@@ -21,6 +21,15 @@ type quietKey struct{}
 // begins it tells of its failures, once; those who do it only log them for debugging.
 func Quietly(ctx context.Context) context.Context { return context.WithValue(ctx, quietKey{}, true) }
 
+type briefKey struct{}
+
+// Briefly returns a context whose requests are tried once each: whoever began the
+// work tries all of it again.
+func Briefly(ctx context.Context) context.Context { return context.WithValue(ctx, briefKey{}, true) }
+
+// Brief reports whether requests under ctx are tried once only.
+func Brief(ctx context.Context) bool { return ctx.Value(briefKey{}) != nil }
+
 // FailureLevel is the level at which a failure of work under ctx is logged.
 func FailureLevel(ctx context.Context, level slog.Level) slog.Level {
 	if ctx.Value(quietKey{}) != nil {

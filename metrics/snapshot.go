@@ -20,6 +20,7 @@ type Snapshot struct {
 	Passthrough Passthrough `json:"passthrough"`
 	Handles     int         `json:"open_handles"`
 	Uploads     []Upload    `json:"uploads"`
+	Waiting     []Waiting   `json:"waiting"`
 	Drafts      []Draft     `json:"kept_drafts"`
 }
 
@@ -49,6 +50,8 @@ type Options struct {
 	Streams          int     `json:"streams"`
 	ListTTL          float64 `json:"list_ttl_seconds"`
 	StagingDir       string  `json:"staging_dir"`
+	Writeback        bool    `json:"writeback"`
+	StopTimeout      float64 `json:"stop_timeout_seconds"`
 }
 
 // Listing is the state of the directory.
@@ -100,6 +103,19 @@ type Upload struct {
 	Sent    int64   `json:"sent_bytes"`
 	Size    int64   `json:"size_bytes"`
 	Seconds float64 `json:"seconds"`
+}
+
+// Waiting is a file whose close was answered and whose upload has not ended. While
+// it is tried, it is one of the uploads, too.
+type Waiting struct {
+	Name  string     `json:"name"` // of the file
+	Draft string     `json:"draft"`
+	Path  string     `json:"path"` // where its bytes are
+	Size  int64      `json:"size_bytes"`
+	Since time.Time  `json:"since"`
+	Tries int        `json:"tries"`           // begun
+	Error string     `json:"error,omitempty"` // of the last one that failed
+	Next  *time.Time `json:"next_try"`        // null while it is tried, or waits for its turn
 }
 
 // Draft is a file that an earlier run, or a failed commit, left in staging.

@@ -37,6 +37,9 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	for _, u := range s.Uploads {
 		line("upload", "%s", u.Text())
 	}
+	for _, w := range s.Waiting {
+		line("waiting", "%s", w.Text(s.Started.Add(time.Duration(s.Uptime*float64(time.Second)))))
+	}
 	if len(s.Drafts) == 0 {
 		line("drafts", "none kept in %s", plain(s.Options.StagingDir))
 	}
@@ -54,6 +57,9 @@ func (o Options) words() []string {
 	}
 	if o.AllowOther {
 		words = append(words, "allow-other")
+	}
+	if o.Writeback {
+		words = append(words, "writeback")
 	}
 	if o.WriteAllProjects {
 		words = append(words, "write-all-projects")
@@ -133,6 +139,18 @@ func (u Upload) Text() string {
 	}
 	if u.Phase != "" && u.Phase != phaseUploading {
 		text += ", " + u.Phase
+	}
+	return text
+}
+
+// Text is one waiting file in a few words.
+func (w Waiting) Text(now time.Time) string {
+	text := fmt.Sprintf("%s: %s, closed %s ago", plain(w.Name), bytes(w.Size), seconds(now.Sub(w.Since).Seconds()))
+	if w.Error != "" {
+		text += fmt.Sprintf(", %s failed: %s", count(w.Tries, "try", "tries"), plain(w.Error))
+	}
+	if w.Next != nil {
+		text += ", tried in " + seconds(w.Next.Sub(now).Seconds())
 	}
 	return text
 }

@@ -14,15 +14,15 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func ptr(f float64) *float64 { return &f }
+func ptr[T any](v T) *T { return &v }
 
 func busy() Snapshot {
 	return Snapshot{
 		Mountpoint: "/mnt/images", PID: 4711, Version: "1.2.3", State: StateMounted,
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
-		Options: Options{AllowOther: true, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging"},
-		Listing: Listing{Images: 1234, Age: ptr(12), Warning: "list: unavailable:\n503"},
+		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging"},
+		Listing: Listing{Images: 1234, Age: ptr(12.0), Warning: "list: unavailable:\n503"},
 		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
 			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,
 			Evicted: 80, Damaged: 1, Verified: 3, Mismatched: 1, Verifying: 2,
@@ -31,6 +31,11 @@ func busy() Snapshot {
 		Uploads: []Upload{
 			{Name: "disk.qcow2", Draft: "d1", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
 			{Name: "evil\x1b[2J\u202e", Draft: "d2", Phase: "checking", Sent: 0, Size: 0},
+		},
+		Waiting: []Waiting{
+			{Name: "nightly.raw", Draft: "d3", Path: "/var/lib/imagefs/staging/ab/d3.data", Size: 7 << 30, Since: time.Date(2026, 3, 5, 7, 5, 11, 0, time.UTC),
+				Tries: 4, Error: "create image: unreachable:\nconnection refused", Next: ptr(time.Date(2026, 3, 5, 7, 9, 41, 0, time.UTC))},
+			{Name: "disk.qcow2", Draft: "d1", Path: "/var/lib/imagefs/staging/ab/d1.data", Size: 1 << 30, Since: time.Date(2026, 3, 5, 7, 8, 0, 0, time.UTC), Tries: 1},
 		},
 		Drafts: []Draft{{ID: "cd", Name: "old.raw", Path: "/var/lib/imagefs/staging/ab/cd.data", State: "failed", Reason: "upload: over quota", Size: 5 << 20}},
 	}

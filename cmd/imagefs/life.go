@@ -23,6 +23,9 @@ const (
 	// cleanUpLimit is how long commits that were given up may take to remove what
 	// they made at the service.
 	cleanUpLimit = 5 * time.Second
+	// leaveLimit is how long it may take to leave the drafts in staging then: each is
+	// synced.
+	leaveLimit = 3 * time.Second
 	// detachedPoll is how often a mount that was taken away while in use is looked
 	// at.
 	detachedPoll = 200 * time.Millisecond
@@ -41,6 +44,9 @@ type life struct {
 type served interface {
 	// Wait returns when it is unmounted and every commit has ended.
 	Wait()
+	// Unmounted is closed when the kernel's side is gone; Wait goes on.
+	Unmounted() <-chan struct{}
+	Waiting() []fs.Waiting
 	OpenHandles() int
 	Passthrough() fs.Passthrough
 	// Abort ends the commits: their drafts stay.
@@ -75,11 +81,18 @@ func liveMount(ctx context.Context, l life) error {
 		return errors.Join(err, r.close())
 	}
 	err = l.serve(interrupts, r, &about)
+	if errors.Is(err, errLeft) { // as below
+		return socket.Close()
+	}
 	if errors.Is(err, errNotWaited) { // the rooms are still in use; they end with the process
 		return errors.Join(fail(exitInterruptedBy, "ended without waiting: unfinished files stay in %s", l.config.StagingDir), socket.Close())
 	}
 	return errors.Join(err, socket.Close(), r.close())
 }
+
+// errLeft: the stop timeout is over, and a service that does not go on holds a
+// request; what it was for goes on at the next mount.
+var errLeft = errors.New("left to the next mount")
 
 // errNotWaited: a second signal ended the waiting; nothing is waited for any more.
 var errNotWaited = errors.New("not waited")
@@ -116,6 +129,7 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 		l.notify(systemd.SdNotifyReady + "\nMAINPID=" + strconv.Itoa(os.Getpid()))
 		select {
 		case <-ended:
+		case <-server.Unmounted():
 		case <-interrupts.first.Done():
 		}
 	}
@@ -142,7 +156,8 @@ func (l life) startRecovery(r *rooms) *recovery {
 	return keeper
 }
 
-// end takes the mount away, if that has not happened, and waits for the commits.
+// end takes the mount away, if that has not happened, and waits for the commits as
+// long as it has endurance.
 func (l life) end(interrupts interrupts, t target, r *rooms, server served, ended <-chan struct{}) error {
 	lazy := false
 	select {
@@ -150,6 +165,7 @@ func (l life) end(interrupts interrupts, t target, r *rooms, server served, ende
 	default:
 		lazy = l.takeAway(t)
 	}
+	endurance := newEndurance(l.config.StopTimeout, interrupts.first.Err() != nil, time.Now())
 	ticker := time.NewTicker(detachedPoll)
 	defer ticker.Stop()
 	for {
@@ -158,18 +174,54 @@ func (l life) end(interrupts interrupts, t target, r *rooms, server served, ende
 			l.log.Info("unmounted", "mountpoint", l.mountpoint)
 			return nil
 		case <-interrupts.second.Done():
-			server.Abort()
-			l.takeAway(t)
-			r.waitForCleanUp(cleanUpLimit)
+			l.giveUp(t, r, server, ended)
 			return errNotWaited
 		case <-ticker.C:
-			// A working directory in a mount that was taken away holds it for ever.
-			// It has no bytes: the end of this process ends the connection.
-			if lazy && server.OpenHandles() == 0 && r.liveDrafts.Load() == 0 {
-				l.log.Info("unmounted; a directory of it is still in use", "mountpoint", l.mountpoint)
-				return nil
-			}
 		}
+		// A working directory in a mount that was taken away holds it for ever.
+		// It has no bytes: the end of this process ends the connection.
+		if lazy && server.OpenHandles() == 0 && r.liveDrafts.Load() == 0 {
+			l.log.Info("unmounted; a directory of it is still in use", "mountpoint", l.mountpoint)
+			return nil
+		}
+		if !endurance.total && interrupts.first.Err() != nil {
+			endurance = newEndurance(l.config.StopTimeout, true, time.Now())
+		}
+		if (endurance.total || isClosed(server.Unmounted())) && endurance.spent(time.Now(), r.committer.Active(), r.liveDrafts.Load()) {
+			l.log.Warn("uploads have not ended within the stop timeout; the next mount goes on with them",
+				"mountpoint", l.mountpoint, "timeout", l.config.StopTimeout, "waiting", len(server.Waiting()), "open", server.OpenHandles())
+			switch {
+			case l.giveUp(t, r, server, ended):
+				l.log.Info("unmounted", "mountpoint", l.mountpoint)
+				return nil
+			case server.OpenHandles() == 0:
+				return errLeft
+			}
+			return errNotWaited
+		}
+	}
+}
+
+// giveUp ends the commits, and reports whether everything has ended with them: open
+// files of a mount that was taken away do not.
+func (l life) giveUp(t target, r *rooms, server served, ended <-chan struct{}) bool {
+	server.Abort()
+	l.takeAway(t)
+	r.waitForCleanUp(cleanUpLimit)
+	select {
+	case <-ended:
+		return true
+	case <-time.After(leaveLimit):
+		return false
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -124,6 +124,7 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: drafts{r.staging, &r.liveDrafts, r.adopt},
 		Committer: committer{r.committer}, Usage: usage{r.client}, Copies: r.copies(),
 	}, fs.Options{
+		Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log,
 	})

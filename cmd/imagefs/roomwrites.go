@@ -53,9 +53,14 @@ func (d *draft) Close() error {
 	return d.Draft.Close()
 }
 
-// Discard removes the draft. What was committed stays in the cache.
+// Discard removes the draft. What was committed stays in the cache. Where a commit of
+// an unlinked one has left something at the service, its journal stays, for the next
+// mount to remove that.
 func (d *draft) Discard() error {
 	defer d.ended()
+	if rec := d.Record(); rec.Unlinked && rec.Image != "" && rec.State == staging.StateFailed {
+		return d.Draft.Close()
+	}
 	defer d.adopt(d.Draft)()
 	return d.Draft.Discard()
 }

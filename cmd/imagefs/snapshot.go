@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/metrics"
 )
 
@@ -30,11 +31,12 @@ func (a *about) snapshot() metrics.Snapshot {
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
-			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir,
+			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir, Writeback: c.Writeback, StopTimeout: c.StopTimeout.Seconds(),
 		},
 		Listing: a.listing(),
 		Cache:   a.cache(),
 		Uploads: a.uploads(),
+		Waiting: []metrics.Waiting{},
 		Drafts:  []metrics.Draft{},
 
 		Passthrough: metrics.Passthrough{Reason: "not mounted yet"},
@@ -46,11 +48,28 @@ func (a *about) snapshot() metrics.Snapshot {
 		s.Handles = (*server).OpenHandles()
 		p := (*server).Passthrough()
 		s.Passthrough = metrics.Passthrough{On: p.Off == "", Reason: p.Off, Handles: p.Handles}
+		s.Waiting = waiting((*server).Waiting())
 	}
 	if kept, err := a.rooms.keptDrafts(); err == nil { // an unreadable staging directory is in the log since the mount
 		s.Drafts = append(s.Drafts, kept...)
 	}
 	return s
+}
+
+func waiting(all []fs.Waiting) []metrics.Waiting {
+	list := make([]metrics.Waiting, 0, len(all))
+	for _, w := range all {
+		m := metrics.Waiting{Name: w.Entry, Draft: w.Draft, Path: w.Path, Size: w.Size, Since: w.Since.UTC(), Tries: w.Tries}
+		if w.Err != nil {
+			m.Error = w.Err.Error()
+		}
+		if !w.Next.IsZero() {
+			next := w.Next.UTC()
+			m.Next = &next
+		}
+		list = append(list, m)
+	}
+	return list
 }
 
 func (a *about) listing() metrics.Listing {

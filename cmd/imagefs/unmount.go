@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"time"
@@ -16,7 +17,9 @@ import (
 )
 
 const unmountHelp = `Unmount takes the mount away, and waits until the uploads under way have ended
-and the daemon with them. Ctrl-C ends only the waiting.
+and the daemon with them. Ctrl-C ends only the waiting. Files that wait for a service
+which does not answer are waited for as long as the mount's --stop-timeout; then
+unmount names those that stay for the next mount.
 
 A mount in use is not unmounted. With --force it is taken away all the same, and
 nothing is waited for: programs that use it get errors, and what was written but
@@ -181,21 +184,26 @@ func busyError(t target) error {
 	return fail(exitUnmountBusy, "%s is in use%s: close what uses it, or unmount with --force", t.path, by)
 }
 
-// waitForDaemon waits until the daemon has finished its uploads and ended.
+// waitForDaemon waits until the daemon has finished its uploads and ended, and says
+// which files it has left.
 func waitForDaemon(ctx context.Context, t target, d daemon, end *processEnd, line *statusLine) error {
 	idleSince := time.Now()
+	var waiting []metrics.Waiting
 	for {
 		ended, err := end.wait(pollEvery)
 		switch {
 		case err != nil:
 			return fail(exitInternal, "daemon %d: %w", d.pid, err)
 		case ended:
-			return nil
+			return tellLeft(line, waiting)
 		case ctx.Err() != nil:
 			return fail(exitInterruptedBy, "interrupted: %s is unmounted, and its daemon %d goes on until its uploads have ended", t.path, d.pid)
 		}
 		s, err := d.ask(ctx)
-		if err == nil && len(s.Uploads) > 0 {
+		if err == nil {
+			waiting = s.Waiting
+		}
+		if err == nil && len(s.Uploads)+len(s.Waiting) > 0 {
 			line.show(waitsFor(s))
 			idleSince = time.Now()
 		}
@@ -205,11 +213,47 @@ func waitForDaemon(ctx context.Context, t target, d daemon, end *processEnd, lin
 	}
 }
 
-// waitsFor is the one line about the uploads under way.
+// waitsFor is the one line about the uploads under way and those to come.
 func waitsFor(s metrics.Snapshot) string {
-	text := "waiting for the upload of " + s.Uploads[0].Text()
-	if more := len(s.Uploads) - 1; more > 0 {
-		text += fmt.Sprintf(", and %d more", more)
+	text, rest := "", len(s.Uploads)
+	under := make(map[string]bool, len(s.Uploads))
+	for _, u := range s.Uploads {
+		under[u.Draft] = true
+	}
+	for _, w := range s.Waiting {
+		if under[w.Draft] {
+			continue
+		}
+		rest++
+		if text == "" {
+			text = w.Text(time.Now())
+		}
+	}
+	if len(s.Uploads) > 0 {
+		text = s.Uploads[0].Text()
+	}
+	text = "waiting for the upload of " + text
+	if rest > 1 {
+		text += fmt.Sprintf(", and %d more", rest-1)
 	}
 	return text
+}
+
+// tellLeft says which of the files that waited were left for the next mount: those
+// whose bytes are still in staging.
+func tellLeft(line *statusLine, waiting []metrics.Waiting) error {
+	line.clear()
+	for _, w := range waiting {
+		if _, err := os.Stat(w.Path); err != nil && !errors.Is(err, os.ErrPermission) {
+			continue
+		}
+		why := ""
+		if w.Error != "" {
+			why = " (" + w.Error + ")"
+		}
+		if _, err := fmt.Fprintf(line.w, "imagefs: %q was not uploaded%s: its bytes stay in %s, and the next mount goes on with it\n", w.Name, why, w.Path); err != nil {
+			return err
+		}
+	}
+	return nil
 }

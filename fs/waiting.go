@@ -1,0 +1,48 @@
+package fs
+
+import (
+	"slices"
+	"time"
+)
+
+// Waiting is a file whose close was answered and whose commit has not ended.
+type Waiting struct {
+	Entry string
+	Draft string // its id
+	Path  string // its data file
+	Size  int64  // bytes
+	Since time.Time
+	Tries int
+	Err   error     // of the last try; nil before the first has failed
+	Next  time.Time // when the next try begins; zero while one runs or waits for a place
+}
+
+// Waiting lists the files that wait, those that have waited longest first.
+func (s *Server) Waiting() []Waiting {
+	f := s.fs
+	f.mu.Lock()
+	drafts := make([]*draft, 0, len(f.drafts))
+	for _, d := range f.drafts {
+		drafts = append(drafts, d)
+	}
+	f.mu.Unlock()
+	var all []Waiting
+	for _, d := range drafts {
+		w := Waiting{Draft: d.bytes.ID(), Path: d.bytes.Path(), Size: d.bytes.Size()}
+		d.mu.Lock()
+		b := d.behind
+		if b != nil {
+			w.Entry, w.Since, w.Tries, w.Err, w.Next = d.entry, b.since, b.tries, b.err, b.next
+		}
+		d.mu.Unlock()
+		if b != nil {
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
+	return all
+}
+
+// Unmounted is closed when the kernel's side is gone: nobody uses the files any more,
+// and what is left is what Wait waits for.
+func (s *Server) Unmounted() <-chan struct{} { return s.fs.hurry }
