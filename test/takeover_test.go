@@ -73,3 +73,40 @@ func TestRenameOverIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// What an admin puts in the place of another project's image is that project's, and
+// what is replaced lies in that project's trash.
+func TestRenameOverAnotherProjectsImage(t *testing.T) {
+	s := services[1]
+	m := mountOn(t, service{name: "admin", args: []string{"--cloud", "admin"}, api: s.api}, "--write-all-projects", "--trash", "1h")
+	for _, visibility := range []image.Visibility{image.VisibilityPrivate, image.VisibilityShared} {
+		for way, script := range map[string]string{
+			"mv": `cp "$0" "$1/$2.tmp" && mv "$1/$2.tmp" "$1/$2"`,
+			"cp": `cp "$0" "$1/$2"`,
+		} {
+			name := s.cleanName(t, "theirs "+way+" "+string(visibility)+".img")
+			old := s.upload(t, image.New{Name: name, Visibility: visibility}, noise(74, 5000))
+			if visibility == image.VisibilityShared {
+				if err := s.api.AddMember(t.Context(), old.ID, "others"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			data := noise(75, 70000)
+			run(t, "bash", "-ec", script, file(t, "source", data), m.dir, name)
+			m.settled()
+			got := s.shown(t, name)
+			holds(t, got, data)
+			if got.Owner != s.api.Project() || got.Visibility != visibility {
+				t.Errorf("%s over a %s image: it became %+v", way, visibility, got)
+			}
+			if lying, why := s.lying(t, name); lying.ID != old.ID || why.By != got.ID || lying.Owner != got.Owner {
+				t.Errorf("%s over a %s image: in the trash lies %+v", way, visibility, lying)
+			}
+			if visibility == image.VisibilityShared {
+				if members, err := s.api.Members(t.Context(), got.ID); err != nil || len(members) != 1 || members[0].Project != "others" {
+					t.Errorf("%s: it is shared with %v, %v", way, members, err)
+				}
+			}
+		}
+	}
+}
