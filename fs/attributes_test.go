@@ -201,12 +201,12 @@ func TestAttributesOfADraft(t *testing.T) {
 func TestXattrs(t *testing.T) {
 	h := newHouse()
 	disk := h.add("disk", "0123456789", func(i *image.Image) {
-		i.Properties = map[string]string{"os_distro": "debian", "os_glance_x": "y", image.PropertyAttributes: "{}"}
+		i.Properties = map[string]string{"os_distro": "debian", "site": "here", "os_glance_x": "y", image.PropertyAttributes: "{}"}
 		i.Tags = []string{"a", "b"}
 		i.HashAlgo, i.HashValue = "sha512", "abc"
 	})
 	h.add("theirs", "x", func(i *image.Image) { i.Owner = "others" })
-	m := mountHouse(t, h)
+	m := mountHouse(t, h, func(o *Options) { o.Fresh.Properties = map[string]string{"site": "here"} })
 	get := func(name, key string) (string, error) {
 		p := make([]byte, 256)
 		n, err := unix.Getxattr(m.path(name), key, p)
@@ -229,12 +229,13 @@ func TestXattrs(t *testing.T) {
 	}
 	p := make([]byte, 1024)
 	list := string(p[:must(unix.Listxattr(m.path("disk"), p))])
-	for _, key := range []string{"tags", "visibility", "protected", "property.os_distro"} {
+	for _, key := range []string{"tags", "visibility", "property.os_distro"} {
 		if !strings.Contains(list, "user.image."+key+"\x00") {
 			t.Errorf("%s is not listed", key)
 		}
 	}
-	for _, key := range []string{"user.image.id\x00", "os_glance_x", image.PropertyAttributes} {
+	// Neither what cannot be set nor what a new image has.
+	for _, key := range []string{"user.image.id\x00", "protected", "min_disk", "property.site", "os_glance_x", image.PropertyAttributes} {
 		if strings.Contains(list, key) {
 			t.Errorf("%s is listed", key)
 		}

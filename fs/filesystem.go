@@ -25,6 +25,8 @@ type Options struct {
 	UID, GID         uint32 // owner that is shown where none was set
 	Project          string // ours; "" when unknown
 	Source           string // shown in the first column of /proc/mounts
+	// Fresh is what new images begin with: visibility, tags and properties.
+	Fresh image.New
 	// Writeback answers a close when its bytes are on the local disk; the commit
 	// follows behind.
 	Writeback bool

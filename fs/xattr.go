@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -108,25 +109,37 @@ func (n *node) Getxattr(_ context.Context, name string, dest []byte) (uint32, sy
 	return fill(dest, v)
 }
 
-// Listxattr names the attributes that can be set, so that rsync -X and cp
-// --preserve=xattr succeed; the others answer when asked by name.
+// Listxattr names the attributes that can be set and are not what a new image has
+// anyway: cp --preserve=xattr sets what is listed elsewhere, and rsync -X removes
+// what is listed here and not there. The others answer when asked by name.
 func (n *node) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) {
 	img, d := n.now()
 	if n.fixed || d != nil || img.ID == "" || n.fs.policy.change("list attributes", img) != nil {
 		return 0, 0
 	}
+	fresh := n.fs.fresh()
 	var b strings.Builder
 	for short, f := range fields {
-		if f.set != nil && f.get(img) != "" {
+		if f.set != nil && f.get(img) != f.get(fresh) {
 			b.WriteString(xattrPrefix + short + "\x00")
 		}
 	}
-	for property := range img.Properties {
-		if !image.Internal(property) && !strings.HasPrefix(property, "os_glance_") {
+	for property, value := range img.Properties {
+		usual, has := fresh.Properties[property]
+		if !image.Internal(property) && !strings.HasPrefix(property, "os_glance_") && !(has && usual == value) {
 			b.WriteString(propertyPrefix + property + "\x00")
 		}
 	}
 	return fill(dest, b.String())
+}
+
+// fresh is the record of a new image. Where nobody chooses, the service makes it
+// shared.
+func (f *FS) fresh() image.Image {
+	n := f.opts.Fresh
+	return image.Image{
+		Visibility: cmp.Or(n.Visibility, image.VisibilityShared), Tags: n.Tags, Properties: n.Properties,
+	}
 }
 
 // fill copies a value as getxattr(2) wants it: a length query has no room.

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/image"
 )
 
 // mapping writes through a mapping that is made while the file is open, and again
@@ -28,6 +31,19 @@ m.flush()
 m.close()
 `
 
+// replacing writes aside, and puts the new file in the place of the old one.
+const replacing = `
+import os, shutil, sys
+aside = sys.argv[2] + ".tmp"
+with open(sys.argv[1], "rb") as source, open(aside, "wb") as f:
+    shutil.copyfileobj(source, f)
+    f.flush()
+    os.fsync(f.fileno())
+os.replace(aside, sys.argv[2])
+d = os.open(".", os.O_RDONLY)
+os.fsync(d)
+`
+
 // Programs that write files find the mount to be a directory like any other: what
 // each leaves there is what it leaves in a local one, and so is the image.
 func TestProgramsThatWrite(t *testing.T) {
@@ -40,12 +56,15 @@ func TestProgramsThatWrite(t *testing.T) {
 	// Each script runs in a directory of its own, with $0 to $3 as below.
 	scripts := map[string]string{
 		"cp -a":                 `cp -a "$0" prog.img`,
+		"cp -p":                 `cp -p "$0" prog.img`,
 		"cp --sparse":           `cp --sparse=always "$2" prog.img`,
 		"cp over":               `cp "$2" prog.img && cp "$0" prog.img`,
 		"cp inside":             `cp "$0" prog.one && cp prog.one prog.img`,
 		"mv in and on":          `cp "$0" "$3/moving" && mv "$3/moving" prog.one && mv prog.one prog.img`,
 		"install":               `install -m 640 "$0" prog.img`,
 		"tar":                   `tar -xf "$3/archive.tar" && mv source prog.img`,
+		"rsync":                 `rsync -aX "$0" prog.img`,
+		"rsync over":            `cp "$2" prog.img && rsync -a --no-whole-file "$0" prog.img`,
 		"rsync in place":        `cp "$0" prog.img && rsync -a --inplace --no-whole-file "$2" prog.img`,
 		"rsync --append":        `head -c 1000000 "$0" > prog.img && rsync --append "$0" prog.img`,
 		"rsync --partial":       `rsync -a --partial "$0" prog.img`,
@@ -55,17 +74,24 @@ func TestProgramsThatWrite(t *testing.T) {
 		"dd past the cache":     `dd if="$2" of=prog.img bs=1M oflag=direct status=none`,
 		"dd with a hole":        `dd if="$1" of=prog.img bs=1000 seek=1000 status=none`,
 		"sed -i":                `printf 'one\ntwo\n' > prog.img && sed -i s/two/three/ prog.img`,
+		"python's replace":      `cp "$2" prog.img && python3 "$3/replace.py" "$0" prog.img`,
 		"an editor's swap":      `cp "$0" prog.img && cp "$1" prog.new && mv prog.img prog.old && mv prog.new prog.img && rm prog.old`,
 		"redirections":          `{ echo one; cat "$1"; } > prog.img; echo two >> prog.img; exec 3<>prog.img; printf ONE >&3`,
+		"several writers":       `(echo one; cat "$1") > prog.img; (cat prog.img; echo two) > prog.one`,
+		"touch":                 `touch prog.img && cat "$0" > prog.img && touch -d @7 prog.img`,
 		"tee":                   `tee prog.img prog.one < "$0" > "$3/tee.out"`,
 		"truncate":              `cp "$0" prog.img && truncate -s 1000 prog.img && truncate -s 5000 prog.img`,
 		"fallocate":             `cp "$0" prog.img && fallocate -p -o 4096 -l 8192 prog.img && fallocate -z -o 100 -l 50 prog.img && fallocate -l 4M prog.img`,
+		"fallocate -d":          `cp "$2" prog.img && fallocate -d prog.img`,
 		"mmap":                  `python3 "$3/mapping.py" prog.img`,
 		"qemu-img and qemu-io":  `qemu-img create -q -f qcow2 prog.img 64M && qemu-io -f qcow2 -c 'write -q -P 7 1M 64k' prog.img && qemu-img resize -q prog.img 96M`,
+		"qemu-img convert":      `qemu-img convert -m 1 -O qcow2 "$2" prog.img`,
 		"qemu-img convert, raw": `qemu-img convert -O raw "$2" prog.img`,
+		"qemu-img commit": `cp "$2" prog.img && qemu-img create -q -f qcow2 -b "$PWD/prog.img" -F raw "$3/over" &&
+			qemu-io -f qcow2 -c 'write -q -P 9 64k 128k' "$3/over" && qemu-img commit -q "$3/over" && rm "$3/over"`,
 	}
 	beside := t.TempDir()
-	for _, path := range []string{archive, python} {
+	for _, path := range []string{archive, python, file(t, "replace.py", []byte(replacing))} {
 		run(t, "cp", path, beside)
 	}
 	onEach(t, func(t *testing.T, s service) {
@@ -73,6 +99,7 @@ func TestProgramsThatWrite(t *testing.T) {
 		for _, name := range []string{"prog.img", "prog.one"} {
 			s.cleanName(t, name)
 		}
+		before := s.records(t)
 		for what, script := range scripts {
 			local := t.TempDir()
 			for _, dir := range []string{local, m.dir} {
@@ -90,11 +117,46 @@ func TestProgramsThatWrite(t *testing.T) {
 			if got, want := ours(t, m.dir), ours(t, local); !slices.Equal(got, want) {
 				t.Errorf("%s left %v, and locally %v", what, got, want)
 			}
+			if got, want := s.records(t).names(before), ours(t, local); !slices.Equal(got, want) {
+				t.Errorf("%s left the images %v", what, got)
+			}
 			for _, name := range ours(t, m.dir) {
 				run(t, "rm", m.path(name))
 			}
 		}
 	})
+}
+
+// records are all images of a service, also hidden ones: the name of each by its id.
+type records map[string]string
+
+func (s service) records(t *testing.T) records {
+	t.Helper()
+	all := records{}
+	for _, hidden := range []bool{false, true} {
+		err := s.api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
+			for _, img := range page {
+				all[img.ID] = img.Name
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// names are the sorted names of those that were not there before.
+func (r records) names(before records) []string {
+	var names []string
+	for id, name := range r {
+		if _, old := before[id]; !old {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // ours lists a directory's files that a test of programs made.
@@ -130,6 +192,7 @@ func TestListingPrograms(t *testing.T) {
 		m := mountOn(t, s)
 		name := s.cleanName(t, "listed.img")
 		run(t, "cp", file(t, name, noise(63, 70000)), m.path(name))
+		run(t, "setfattr", "-n", "user.image.tags", "-v", "gold", m.path(name))
 		if got := run(t, "find", m.dir, "-maxdepth", "1", "-name", "listed*", "-printf", "%f %s %y"); got != "listed.img 70000 f" {
 			t.Errorf("find says %q", got)
 		}
@@ -139,7 +202,7 @@ func TestListingPrograms(t *testing.T) {
 		if got := run(t, "df", "--output=fstype,iavail", m.dir); !strings.Contains(got, "fuse.imagefs") {
 			t.Errorf("df says %q", got)
 		}
-		if got := run(t, "getfattr", "--absolute-names", "-d", m.path(name)); !strings.Contains(got, `user.image.visibility="`) || strings.Contains(got, "imagefs_") {
+		if got := run(t, "getfattr", "--absolute-names", "-d", m.path(name)); !strings.Contains(got, `user.image.tags="gold"`) || strings.Contains(got, "visibility") || strings.Contains(got, "imagefs_") {
 			t.Errorf("getfattr -d says %q", got)
 		}
 		if got := strings.TrimSpace(run(t, "getfattr", "--absolute-names", "--only-values", "-n", "user.image.id", m.path(name))); got != s.one(t, name).ID {

@@ -127,6 +127,7 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 		Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log,
+		Fresh: image.New{Visibility: c.NewVisibility, Tags: c.NewTags, Properties: c.NewProperties},
 	})
 	if err != nil {
 		return nil, err
