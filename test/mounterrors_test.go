@@ -24,6 +24,8 @@ const (
 	exitNotDirectory = 10
 	exitNotEmpty     = 11
 	exitMountBusy    = 12
+	exitDraftBusy    = 25
+	exitFileExists   = 27
 	exitNoFUSE       = 14
 	exitNotMounted   = 18
 	exitUnmountBusy  = 19

@@ -2,9 +2,12 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/imagefs/imagefs/image"
@@ -93,31 +96,126 @@ func TestRecoverEdit(t *testing.T) {
 	})
 }
 
-// What was still open when the daemon was killed is kept for the user.
+// A staged is what `imagefs staged list --json` says of a draft.
+type staged struct {
+	ID        string `json:"draft"`
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	Uncertain bool   `json:"uncertain"`
+}
+
+// stagedDrafts lists the drafts of the mount's staging directory by their names.
+func (m *mount) stagedDrafts() map[string]staged {
+	m.t.Helper()
+	var all []staged
+	if err := json.Unmarshal([]byte(run(m.t, binary, "staged", "list", "--json", "--staging-dir", m.staging)), &all); err != nil {
+		m.t.Fatal(err)
+	}
+	found := map[string]staged{}
+	for _, d := range all {
+		found[d.Name] = d
+	}
+	return found
+}
+
+// What was still open when the daemon was killed is kept for the user, who uploads it,
+// looks at it or drops it, with the mount up.
 func TestKilledWhileOpen(t *testing.T) {
-	s := services[0]
-	m := mountOn(t, s)
-	name := s.cleanName(t, "open.img")
-	f, err := os.Create(m.path(name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString("not closed"); err != nil {
-		t.Fatal(err)
-	}
-	m.kill()
-	if err := f.Close(); err == nil {
-		t.Error("the close succeeded")
-	}
-	again := mountOn(t, s, "--staging-dir", m.staging)
-	again.until("the mount to say so", func() bool {
-		return strings.Contains(again.log.String(), name+" (10 B) of an earlier run was never closed, and is kept")
+	onEach(t, func(t *testing.T, s service) {
+		m := mountOn(t, s)
+		wanted, other := s.cleanName(t, "wanted.img"), s.cleanName(t, "other.img")
+		var files []*os.File
+		for _, name := range []string{wanted, other} {
+			f, err := os.Create(m.path(name))
+			if err == nil {
+				_, err = f.WriteString("not closed " + name)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, f)
+		}
+		if d := m.stagedDrafts()[wanted]; d.State != "in use" {
+			t.Errorf("while it is written: %+v", d)
+		}
+		if failed := fails(t, binary, "staged", "discard", "--yes", "--staging-dir", m.staging, m.stagedDrafts()[wanted].ID); failed.code != exitDraftBusy {
+			t.Errorf("discarding what is written: %d, %s", failed.code, failed.stderr)
+		}
+		m.kill()
+		for _, f := range files {
+			if err := f.Close(); err == nil {
+				t.Error("the close succeeded")
+			}
+		}
+		again := mountOn(t, s, "--staging-dir", m.staging, "--list-ttl", "1s")
+		again.until("the mount to say so", func() bool {
+			return strings.Contains(again.log.String(), wanted+" (21 B) of an earlier run was never closed, and is kept")
+		})
+		if status := run(t, binary, "status", again.dir); !strings.Contains(status, wanted+": open, 21 B") {
+			t.Errorf("status:\n%s", status)
+		}
+		drafts := m.stagedDrafts()
+		if len(drafts) != 2 || drafts[wanted].State != "open" || drafts[wanted].Uncertain || len(s.images(t, wanted)) != 0 {
+			t.Fatalf("drafts %+v, images %v", drafts, s.images(t, wanted))
+		}
+
+		out := filepath.Join(t.TempDir(), "exported")
+		run(t, binary, "staged", "export", "--staging-dir", m.staging, drafts[other].ID[:8], out)
+		if got, err := os.ReadFile(out); err != nil || string(got) != "not closed "+other {
+			t.Errorf("exported %q, %v", got, err)
+		}
+		if failed := fails(t, binary, "staged", "export", "--staging-dir", m.staging, drafts[other].ID, out); failed.code != exitFileExists {
+			t.Errorf("exporting over a file: %d, %s", failed.code, failed.stderr)
+		}
+		run(t, binary, "staged", "retry", "--staging-dir", m.staging, drafts[wanted].ID)
+		holds(t, s.one(t, wanted), []byte("not closed "+wanted))
+		again.until("the mount to show it", func() bool {
+			got, err := os.ReadFile(again.path(wanted))
+			return err == nil && string(got) == "not closed "+wanted
+		})
+		run(t, binary, "staged", "discard", "--yes", "--staging-dir", m.staging, drafts[other].ID)
+		if left := m.drafts(); len(left) != 0 || len(s.images(t, other)) != 0 {
+			t.Errorf("drafts %v, images %v", left, s.images(t, other))
+		}
 	})
-	if status := run(t, binary, "status", again.dir); !strings.Contains(status, name+": open, 10 B") {
-		t.Errorf("status:\n%s", status)
+}
+
+// A file whose close the service refuses is kept, and uploaded when it is told to once
+// the service takes it; a writer that was killed leaves one that goes after its time.
+func TestStagedRetryAndExpiry(t *testing.T) {
+	g, s := newGate(t, services[0])
+	data := noise(77, 5<<20)
+	source := file(t, "source", data)
+	m := mountOn(t, s, "--abandoned-ttl", "1s")
+	name := s.cleanName(t, "refused.img")
+	sh := exec.Command("sh", "-c", "exec > '"+m.path("killed.img")+"'; echo half; kill -KILL $$")
+	if err := sh.Run(); err == nil {
+		t.Error("the writer was not killed")
 	}
-	if len(m.drafts()) != 1 || len(s.images(t, name)) != 0 {
-		t.Errorf("drafts %v, images %v", m.drafts(), s.images(t, name))
+	m.until("its draft to be abandoned", func() bool { return m.stagedDrafts()["killed.img"].State == "abandoned" })
+	cp := uploading(t, g, m, source, name)
+	signalTo(t, cp, syscall.SIGINT)
+	_ = cp.Wait() // it was told to stop
+	m.until("the draft to be kept", func() bool { return len(m.drafts()) == 2 })
+	m.unmount()
+	g.letGo()
+	if failed := fails(t, binary, "staged", "retry", "--staging-dir", m.staging, "--all", "--endpoint", "http://127.0.0.1:1"); failed.code != exitUnreachable {
+		t.Errorf("without a service: %d, %s", failed.code, failed.stderr)
+	}
+	run(t, binary, append([]string{"staged", "retry", "--staging-dir", m.staging, m.stagedDrafts()[name].ID}, s.args...)...)
+	holds(t, s.one(t, name), data)
+
+	again := mountOn(t, s, "--staging-dir", m.staging, "--abandoned-ttl", "1s")
+	again.until("the abandoned draft to go", func() bool { return len(m.drafts()) == 0 })
+	if !strings.Contains(again.log.String(), "killed.img") {
+		t.Errorf("the log does not say so:\n%s", again.log.tail(2000))
+	}
+}
+
+func signalTo(t *testing.T, cmd *exec.Cmd, s syscall.Signal) {
+	t.Helper()
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -38,6 +38,10 @@ const (
 	exitNoDaemon      exitCode = 21
 	exitListen        exitCode = 22
 	exitMissingTool   exitCode = 23
+	exitNoDraft       exitCode = 24
+	exitDraftBusy     exitCode = 25
+	exitDraft         exitCode = 26
+	exitFileExists    exitCode = 27
 	exitInterruptedBy exitCode = 130
 )
 
@@ -75,6 +79,10 @@ func exitTable() []exitMeaning {
 		{exitNoDaemon, "the mount is there but its daemon does not answer", "unmount it with --force"},
 		{exitListen, "the address to listen on cannot be used", "choose another with --listen"},
 		{exitMissingTool, "a program that is needed is not installed", "install what the message names"},
+		{exitNoDraft, "no draft in staging has that id", "see imagefs staged list"},
+		{exitDraftBusy, "a mount or another command has the draft", "close its file, or wait for its upload"},
+		{exitDraft, "a draft could not be uploaded, exported or removed, or not wholly", "read the message; what was not uploaded is kept"},
+		{exitFileExists, "the file to write exists", "name another, or give --force"},
 		{exitInterruptedBy, "ended by a signal (Ctrl-C)", ""},
 	}
 }

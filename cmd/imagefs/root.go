@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ func newRoot(std streams) *cobra.Command {
 	root.SetErr(std.Err)
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(
-		mountCommand(std), daemonCommand(std), unmountCommand(std), statusCommand(std), trashCommand(std),
+		mountCommand(std), daemonCommand(std), unmountCommand(std), statusCommand(std), stagedCommand(std), trashCommand(std),
 		serveCommand(std), demoCommand(std), versionCommand(std), exitCodesTopic(),
 	)
 	return root
@@ -123,6 +124,16 @@ func addOptions(cmd *cobra.Command, flags *config.Flags, host config.Host) {
 		cmd.Flags().Var(flags.Flag(o, host), o.Name, o.Usage)
 		if o.Arg == "" {
 			cmd.Flags().Lookup(o.Name).NoOptDefVal = "true"
+		}
+	}
+}
+
+// addSomeOptions gives the command the flags of the named options.
+func addSomeOptions(cmd *cobra.Command, flags *config.Flags, host config.Host, names []string) {
+	cmd.Flags().SortFlags = false
+	for _, o := range config.Options() {
+		if slices.Contains(names, o.Name) {
+			cmd.Flags().Var(flags.Flag(o, host), o.Name, o.Usage)
 		}
 	}
 }

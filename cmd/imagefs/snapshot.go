@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/metrics"
@@ -99,9 +100,11 @@ func (a *about) cache() metrics.Cache {
 	return c
 }
 
-func (a *about) uploads() []metrics.Upload {
+func (a *about) uploads() []metrics.Upload { return uploadsOf(a.rooms.committer.Active()) }
+
+func uploadsOf(active []commit.Progress) []metrics.Upload {
 	uploads := []metrics.Upload{}
-	for _, p := range a.rooms.committer.Active() {
+	for _, p := range active {
 		uploads = append(uploads, metrics.Upload{
 			Name: p.Name, Draft: p.Draft, Phase: string(p.Phase), Sent: p.Sent, Size: p.Size, Seconds: time.Since(p.Since).Seconds(),
 		})

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+const stagedHelp = `Files that were written and not (yet) uploaded are drafts in the staging directory:
+of closes that failed, of writers that were killed, of a daemon that was killed. A
+mount goes on by itself with those whose close had begun; the others wait here.
+
+ID is a draft's id as list shows it, or its first digits (4 or more) where they are
+unique. Drafts that a mount is writing or uploading are shown and never touched.`
+
+func stagedCommand(std streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "staged",
+		Short: "Show and settle files that were not uploaded",
+		Long:  stagedHelp,
+		Args:  unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError(cmd, errors.New("no command given"))
+		},
+	}
+	cmd.AddCommand(stagedListCommand(std), stagedRetryCommand(std), stagedExportCommand(std), stagedDiscardCommand(std))
+	return cmd
+}
+
+// stagedFlags are the options of the commands of `imagefs staged`: some of those of
+// mount.
+type stagedFlags struct {
+	flags config.Flags
+	file  string
+}
+
+// whichService are the options that say where drafts are and whose they are.
+var whichService = []string{"staging-dir", "cloud", "endpoint", "token"}
+
+// whatImage are the options that say what an image begins with, and ends.
+var whatImage = []string{"new-visibility", "new-property", "new-tag", "store", "trash"}
+
+func (f *stagedFlags) add(cmd *cobra.Command, names ...string) {
+	addSomeOptions(cmd, &f.flags, configHost(), names)
+	cmd.Flags().StringVar(&f.file, "config", "", "YAML `FILE` with options (default $IMAGEFS_CONFIG)")
+}
+
+func (f *stagedFlags) load() (config.Config, error) {
+	if f.file == "" {
+		f.file = os.Getenv("IMAGEFS_CONFIG")
+	}
+	c, _, err := config.Load(config.Sources{Host: configHost(), File: f.file, Getenv: os.Getenv, Flags: &f.flags})
+	if err != nil {
+		return c, fail(exitUsage, "%w", err)
+	}
+	c.CacheSize = 0 // a mount may have it
+	return c, nil
+}
+
+// survey lists every draft of the staging directory.
+func survey(c config.Config) ([]staging.Record, error) {
+	all, err := staging.Survey(c.StagingDir)
+	if err != nil {
+		return nil, stagingFailure(err)
+	}
+	return all, nil
+}
+
+// minDigits, a number of characters, is the least that stands for an id, as in git.
+const minDigits = 4
+
+// pick returns the drafts that the arguments name, each once, in their order.
+func pick(all []staging.Record, ids []string) ([]staging.Record, error) {
+	var picked []staging.Record
+	for _, id := range ids {
+		want := strings.ToLower(id)
+		var found []staging.Record
+		for _, k := range all {
+			if k.Draft == want || len(want) >= minDigits && strings.HasPrefix(k.Draft, want) {
+				found = append(found, k)
+			}
+		}
+		switch {
+		case len(found) == 0 && len(want) < minDigits:
+			return nil, fail(exitUsage, "%q is too short for an id: give %d digits or more", id, minDigits)
+		case len(found) == 0:
+			return nil, fail(exitNoDraft, "no draft has the id %q: see imagefs staged list", id)
+		case len(found) > 1:
+			return nil, fail(exitUsage, "%q is the beginning of %d ids: give more digits", id, len(found))
+		}
+		if !slices.ContainsFunc(picked, func(k staging.Record) bool { return k.Draft == found[0].Draft }) {
+			picked = append(picked, found[0])
+		}
+	}
+	return picked, nil
+}
+
+// draftsOrAll checks the arguments of a command that takes ids or --all.
+func draftsOrAll(all *bool) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0 && !*all:
+			return usageError(cmd, errors.New("no draft is named: give its ID, or --all"))
+		case len(args) > 0 && *all:
+			return usageError(cmd, errors.New("--all and an ID are both given: give one of them"))
+		}
+		return nil
+	}
+}
+
+// stagedRooms opens the rooms of the services that drafts belong to, each once.
+type stagedRooms struct {
+	config config.Config
+	log    io.Writer
+	open   map[string]*rooms // by service, cloud and project
+	failed map[string]error
+}
+
+func newStagedRooms(c config.Config, log io.Writer) *stagedRooms {
+	return &stagedRooms{config: c, log: log, open: map[string]*rooms{}, failed: map[string]error{}}
+}
+
+// of returns the rooms of a draft's service, as the options name it, else as the
+// mount that wrote it did.
+func (s *stagedRooms) of(ctx context.Context, k staging.Record) (*rooms, error) {
+	key := k.Service + "\n" + k.Cloud + "\n" + k.Project
+	if r, ok := s.open[key]; ok {
+		return r, nil
+	}
+	if err := s.failed[key]; err != nil {
+		return nil, err
+	}
+	c := s.config
+	if c.Cloud == "" && c.Endpoint == "" {
+		c.Cloud = k.Cloud
+		if k.Cloud == "" && k.Project == "" { // without Keystone
+			c.Endpoint = k.Service
+		}
+	}
+	r, err := openRooms(ctx, c, newLogger(s.log, c.LogFormat, c.LogLevel))
+	if err == nil {
+		if why := whoseIs(k, r.client.Service(), r.client.Project()); why != "" {
+			err = errors.Join(fail(exitUsage, "%s %s: name that with --cloud or --endpoint", nameOf(k), why), r.close())
+		}
+	}
+	if err != nil {
+		s.failed[key] = err
+		return nil, err
+	}
+	s.open[key] = r
+	return r, nil
+}
+
+// whoseIs says why a draft is not the business of these credentials; "" when it is.
+func whoseIs(k staging.Record, service, project string) string {
+	switch {
+	case k.Service != service:
+		return "belongs to the service " + k.Service + ", not to " + service
+	case k.Project != "" && project != "" && k.Project != project:
+		return "belongs to project " + k.Project + ", not to " + project
+	default:
+		return ""
+	}
+}
+
+func (s *stagedRooms) close() error {
+	var err error
+	for _, r := range s.open {
+		err = errors.Join(err, r.close())
+	}
+	return err
+}
+
+// usable refuses a draft that somebody has, or that cannot be read.
+func usable(k staging.Record) error {
+	switch {
+	case k.Held:
+		return fail(exitDraftBusy, "%s: a mount writes or uploads it, or another command has it", nameOf(k))
+	case k.Damage != "":
+		return fail(exitDraft, "%s is damaged: %s; what there is of it is in %s", nameOf(k), k.Damage, k.Path)
+	default:
+		return nil
+	}
+}
+
+// draftFailure gives an error of one draft its exit code.
+func draftFailure(k staging.Record, err error) error {
+	var known *failure
+	switch {
+	case err == nil, errors.As(err, &known):
+		return err
+	case image.Is(err, image.NotFound):
+		return fail(exitNoDraft, "%s: %w", nameOf(k), err)
+	case image.Is(err, image.LocalFull):
+		return fail(exitLocalFull, "%s: %w", nameOf(k), err)
+	default:
+		return fail(exitDraft, "%s: %w", nameOf(k), err)
+	}
+}
+
+// tellAll prints every error but the last, as one line each, and returns that one.
+func tellAll(stderr io.Writer, failures []error) error {
+	for i, err := range failures {
+		if i == len(failures)-1 {
+			return err
+		}
+		if _, printErr := fmt.Fprintf(stderr, "imagefs: %s\n", oneLine(err)); printErr != nil {
+			return errors.Join(err, printErr)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/staging"
+)
+
+const stagedExportHelp = `Export writes a draft's bytes to a local file, whole: where an image was being edited,
+what was not written over comes from that image, so that its service must answer then.
+Holes stay holes. The draft stays as it is.
+
+FILE must not exist, unless --force is given; it appears when it is complete.`
+
+func stagedExportCommand(std streams) *cobra.Command {
+	var f stagedFlags
+	var force bool
+	cmd := &cobra.Command{
+		Use:     "export [flags] ID FILE",
+		Short:   "Write a file that was not uploaded to the local disk",
+		Long:    stagedExportHelp,
+		Example: "  imagefs staged export 3d70c0ea /tmp/disk.raw",
+		Args:    exactly(2, "the ID or the FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.load()
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+			defer stop()
+			return exportStaged(ctx, c, args[0], args[1], force, std)
+		},
+	}
+	f.add(cmd, whichService...)
+	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it exists")
+	return cmd
+}
+
+func exportStaged(ctx context.Context, c config.Config, id, path string, force bool, std streams) (err error) {
+	all, err := survey(c)
+	if err != nil {
+		return err
+	}
+	picked, err := pick(all, []string{id})
+	if err != nil {
+		return err
+	}
+	k := picked[0]
+	if err := usable(k); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil && !force {
+		return fileExists(path)
+	}
+	c.LogLevel = max(c.LogLevel, slog.LevelWarn)
+	services := newStagedRooms(c, std.Err)
+	defer func() { err = errors.Join(err, services.close()) }()
+	d, free, err := services.reopen(ctx, k)
+	if err != nil {
+		return draftFailure(k, err)
+	}
+	line := newStatusLine(std.Err)
+	err = writeAside(path, force, func(f *os.File) error {
+		return copySparse(ctx, f, d, func(done int64) {
+			line.show(fmt.Sprintf("exporting %s: %s of %s", nameOf(k), humanize.IBytes(uint64(done)), humanize.IBytes(uint64(d.Size()))))
+		})
+	})
+	line.clear()
+	uncertain := d.Record().Uncertain
+	err = errors.Join(err, d.Close(), free())
+	switch {
+	case ctx.Err() != nil:
+		return fail(exitInterruptedBy, "interrupted: %s was not written", path)
+	case err != nil:
+		return draftFailure(k, err)
+	case uncertain:
+		_, err = fmt.Fprintf(std.Err, "imagefs: %s may lack bytes: %s\n", path, reasonOf(k))
+	}
+	return err
+}
+
+// reopen takes up a draft, asking its service only where that has a part of its bytes.
+// free is called after the draft has ended.
+func (s *stagedRooms) reopen(ctx context.Context, k staging.Record) (d *staging.Draft, free func() error, err error) {
+	free = func() error { return nil }
+	if k.Base != "" {
+		r, err := s.of(ctx, k)
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := r.reopen(ctx, k)
+		return d, free, err
+	}
+	store, err := staging.Open(staging.Options{Dir: s.config.StagingDir, Service: k.Service})
+	if err != nil {
+		return nil, nil, stagingFailure(err)
+	}
+	d, err = store.Reopen(k.Draft, staging.ReopenSpec{})
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return d, store.Close, nil
+}
+
+func fileExists(path string) error {
+	return fail(exitFileExists, "%s exists: name another file, or give --force", path)
+}
+
+// writeAside lets write fill a new file, which gets its name when it is complete and on
+// the disk.
+func writeAside(path string, force bool, write func(*os.File) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fail(exitDraft, "%w: name a file in a directory that you may write to", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if force {
+		return os.Rename(f.Name(), path)
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a filesystem without it
+		if err = os.Link(f.Name(), path); err == nil {
+			err = os.Remove(f.Name())
+		}
+	}
+	if errors.Is(err, os.ErrExist) {
+		return fileExists(path)
+	}
+	return err
+}
+
+const (
+	// copyChunk, in bytes, is read at once: spans of a base that pay.
+	copyChunk = 1 << 20
+	// holeUnit, in bytes, is the least run of zeros that is left out: what filesystems
+	// and formats of disks allocate at once.
+	holeUnit = 64 << 10
+)
+
+// draftBytes is what copySparse reads. *staging.Draft is one.
+type draftBytes interface {
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	SeekData(off int64) (int64, bool, error)
+	Size() int64
+}
+
+// copySparse copies a draft, leaving out its holes and long runs of zeros.
+func copySparse(ctx context.Context, to *os.File, from draftBytes, progress func(done int64)) error {
+	size := from.Size()
+	buf, zeros := make([]byte, copyChunk), make([]byte, holeUnit)
+	for off := int64(0); off < size; {
+		data, ok, err := from.SeekData(off)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		off = data / holeUnit * holeUnit
+		n, err := from.ReadAt(ctx, buf[:min(copyChunk, size-off)], off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		for at := 0; at < n; at += holeUnit {
+			part := buf[at:min(at+holeUnit, n)]
+			if string(part) == string(zeros[:len(part)]) {
+				continue
+			}
+			if _, err := to.WriteAt(part, off+int64(at)); err != nil {
+				return err
+			}
+		}
+		off += int64(n)
+		progress(off)
+	}
+	return to.Truncate(size)
+}

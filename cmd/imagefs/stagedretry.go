@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/metrics"
+	"github.com/imagefs/imagefs/staging"
+)
+
+const stagedRetryHelp = `Retry uploads drafts, as the close of their file would: an image comes of each, in the
+place of the one that was edited or overwritten. What an earlier try has left at the
+service is taken over if it is whole, and removed otherwise. A draft goes when its image
+is there; one that fails is kept.
+
+No mount is needed. Beside one, the file shows there within its --list-ttl. The service
+is the one that the draft was written for; its credentials come from --cloud, $OS_CLOUD
+or the OS_* variables, else from the clouds.yaml entry that the mount was told.
+
+--all leaves out what may lack bytes (list says so) and what is damaged or in use.`
+
+func stagedRetryCommand(std streams) *cobra.Command {
+	var f stagedFlags
+	var all bool
+	cmd := &cobra.Command{
+		Use:     "retry [flags] {ID… | --all}",
+		Short:   "Upload files that were not uploaded",
+		Long:    stagedRetryHelp,
+		Example: "  imagefs staged retry 3d70c0ea\n  imagefs staged retry --all --cloud mycloud",
+		Args:    draftsOrAll(&all),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.load()
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+			defer stop()
+			return retryStaged(ctx, c, args, all, std)
+		},
+	}
+	f.add(cmd, append(whichService, whatImage...)...)
+	cmd.Flags().BoolVar(&all, "all", false, "every draft that lacks nothing")
+	return cmd
+}
+
+func retryStaged(ctx context.Context, c config.Config, ids []string, everything bool, std streams) error {
+	found, err := survey(c)
+	if err != nil {
+		return err
+	}
+	var chosen []staging.Record
+	if everything {
+		for _, k := range found {
+			if k.Damage == "" && !k.Uncertain && !k.Held {
+				chosen = append(chosen, k)
+			}
+		}
+		if left := len(found) - len(chosen); left > 0 {
+			if _, err := fmt.Fprintf(std.Err, "imagefs: %d of %d drafts may lack bytes, are damaged or in use, and are left: see imagefs staged list\n", left, len(found)); err != nil {
+				return err
+			}
+		}
+	} else if chosen, err = pick(found, ids); err != nil {
+		return err
+	}
+	c.LogLevel = max(c.LogLevel, slog.LevelWarn) // what succeeds is said below
+	services := newStagedRooms(c, std.Err)
+	failures := retryAll(ctx, services, chosen, std)
+	if err := services.close(); err != nil {
+		failures = append(failures, err)
+	}
+	if ctx.Err() != nil {
+		return fail(exitInterruptedBy, "interrupted: what was not uploaded is kept")
+	}
+	return tellAll(std.Err, failures)
+}
+
+// drawEvery is how often the progress of uploads is drawn: as fast as one reads.
+const drawEvery = 250 * time.Millisecond
+
+// retryAll uploads the drafts, some at once, and shows how that goes.
+func retryAll(ctx context.Context, services *stagedRooms, chosen []staging.Record, std streams) (failures []error) {
+	var (
+		group errgroup.Group
+		mu    sync.Mutex // guards failures and what is written to std
+	)
+	line := newStatusLine(std.Err)
+	group.SetLimit(recoveredAtOnce)
+	for _, k := range chosen {
+		var r *rooms
+		err := usable(k)
+		if err == nil {
+			r, err = services.of(ctx, k)
+		}
+		if err != nil {
+			mu.Lock()
+			failures = append(failures, draftFailure(k, err))
+			mu.Unlock()
+			continue
+		}
+		group.Go(func() error {
+			said, err := r.retry(ctx, k)
+			mu.Lock()
+			defer mu.Unlock()
+			line.clear()
+			if err == nil {
+				_, err = fmt.Fprintln(std.Out, said)
+			}
+			if err != nil {
+				failures = append(failures, draftFailure(k, err))
+			}
+			return nil
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = group.Wait() // its functions return nothing
+	}()
+	tick := time.NewTicker(drawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			line.clear()
+			return failures
+		case <-tick.C:
+			mu.Lock()
+			if text := services.progress(); text != "" {
+				line.show(text)
+			}
+			mu.Unlock()
+		}
+	}
+}
+
+// progress is one line about the uploads under way; "" when there are none.
+func (s *stagedRooms) progress() string {
+	var active []metrics.Upload
+	for _, r := range s.open {
+		active = append(active, uploadsOf(r.committer.Active())...)
+	}
+	if len(active) == 0 {
+		return ""
+	}
+	text := active[0].Text()
+	if more := len(active) - 1; more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
+	}
+	return text
+}
+
+// errNothingWritten: there is nothing that could be uploaded.
+var errNothingWritten = errors.New("nothing that was written to it is known: export or discard it")
+
+// retry commits one draft and returns what came of it, in one line.
+func (r *rooms) retry(ctx context.Context, k staging.Record) (string, error) {
+	d, err := r.reopen(ctx, k)
+	if err != nil {
+		return "", err
+	}
+	img, err := r.committer.Recover(image.Quietly(ctx), d)
+	uncertain := d.Record().Uncertain
+	switch {
+	case err != nil:
+		return "", keepAfter(d, err)
+	case img.ID == "" && !k.Unlinked && uncertain:
+		return "", keepAfter(d, errNothingWritten)
+	}
+	if err := d.Discard(); err != nil {
+		return "", err
+	}
+	switch {
+	case img.ID != "" && uncertain:
+		return fmt.Sprintf("%s is image %s; it may lack bytes", nameOf(k), img.ID), nil
+	case img.ID != "":
+		return fmt.Sprintf("%s is image %s", nameOf(k), img.ID), nil
+	default:
+		return nameOf(k) + ": nothing was to be uploaded; its draft is removed", nil
+	}
+}
