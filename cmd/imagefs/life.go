@@ -137,8 +137,8 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	l.notify(systemd.SdNotifyStopping)
 	keeper.stop()
 	endErr := l.end(interrupts, t, r, server, ended)
-	if !errors.Is(endErr, errNotWaited) {
-		keeper.wait()
+	if endErr == nil && !keeper.wait(cleanUpLimit) {
+		endErr = errLeft
 	}
 	return errors.Join(err, endErr)
 }

@@ -74,10 +74,17 @@ func (r *recovery) stop() {
 	}
 }
 
-// wait returns when it has ended.
-func (r *recovery) wait() {
-	if r != nil {
-		<-r.ended
+// wait reports whether it ends within the limit: a service that does not answer can
+// hold the removal of what it was making for longer.
+func (r *recovery) wait(limit time.Duration) bool {
+	if r == nil {
+		return true
+	}
+	select {
+	case <-r.ended:
+		return true
+	case <-time.After(limit):
+		return false
 	}
 }
 

@@ -114,7 +114,9 @@ func TestRecoveryTriesUntilItSucceeds(t *testing.T) {
 			t.Errorf("kept %+v", f.kept)
 		}
 		r.stop()
-		r.wait()
+		if !r.wait(time.Hour) {
+			t.Error("it does not end")
+		}
 		text := log.String()
 		if n := strings.Count(text, "level=ERROR"); n != 1 || !strings.Contains(text, "draft=c") {
 			t.Errorf("%d errors:\n%s", n, text)
@@ -137,7 +139,9 @@ func TestRecoveryIsBounded(t *testing.T) {
 			t.Errorf("%d at once", f.running)
 		}
 		r.stop()
-		r.wait()
+		if !r.wait(time.Hour) {
+			t.Error("it does not end")
+		}
 		if f.running != 0 || len(f.kept) != 8 {
 			t.Errorf("ended with %d running and %d left", f.running, len(f.kept))
 		}
@@ -195,7 +199,9 @@ func TestRecoveryHourly(t *testing.T) {
 			t.Errorf("asked for what is older than %s, want %s", f.before[0], want)
 		}
 		r.stop()
-		r.wait()
+		if !r.wait(time.Hour) {
+			t.Error("it does not end")
+		}
 		if n := strings.Count(log.String(), "killed writer"); n != 3 {
 			t.Errorf("%d lines:\n%s", n, log)
 		}
