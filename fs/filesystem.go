@@ -31,7 +31,10 @@ type Options struct {
 	// follows behind.
 	Writeback bool
 	Behind    int // most commits behind at once; 0 is 1
-	Log       *slog.Logger
+	// Owed are drafts of earlier runs; the mount owns them from Mount on, also when
+	// that fails.
+	Owed []Owed
+	Log  *slog.Logger
 
 	waits waits // zero: the default
 }

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"syscall"
@@ -34,15 +35,22 @@ func Mount(ctx context.Context, mountpoint string, rooms Rooms, opts Options) (*
 
 func mountTuned(ctx context.Context, mountpoint string, rooms Rooms, opts Options, how tuning) (*Server, error) {
 	if err := ctx.Err(); err != nil {
+		leave(opts.Owed, slog.New(slog.DiscardHandler))
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
 	life, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	f := newFS(life, rooms, opts, how)
+	drafts := make([]*draft, 0, len(opts.Owed))
+	for _, o := range opts.Owed {
+		drafts = append(drafts, f.resume(o))
+	}
 	served, err := serve(mountpoint, f)
 	if err != nil {
 		abort(nil)
+		leave(opts.Owed, f.log)
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
+	begin(drafts, opts.Owed)
 	if why := f.passthrough.isOff(); why != "" {
 		f.log.Info("files are read through the daemon (no passthrough): " + why)
 	} else {

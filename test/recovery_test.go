@@ -219,8 +219,8 @@ func signalTo(t *testing.T, cmd *exec.Cmd, s syscall.Signal) {
 	}
 }
 
-// The service is away when the mount finds what an earlier one left: it is tried
-// again until it is back, and the end of the mount does not wait for it.
+// An upload of an earlier run does not get on: the end of the mount gives it up, and
+// the next one goes on.
 func TestRecoverWhenServiceIsBack(t *testing.T) {
 	g, s := newGate(t, services[0])
 	data := noise(75, 5<<20)
@@ -233,7 +233,7 @@ func TestRecoverWhenServiceIsBack(t *testing.T) {
 		t.Error("cp succeeded")
 	}
 	// An upload that does not get on is given up at the end of the mount.
-	second := mountOn(t, s, "--staging-dir", m.staging)
+	second := mountOn(t, s, "--staging-dir", m.staging, "--stop-timeout", "1s")
 	second.until("an upload to be under way", func() bool { return g.waiting() == 1 })
 	second.unmount()
 	if len(m.drafts()) != 1 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/metrics"
 )
 
@@ -228,4 +229,43 @@ func TestWritebackEndBounded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was closed before the daemon was killed shows again at the next mount, with its
+// bytes, also while the service does not take them; then its image is there once.
+func TestWritebackKilled(t *testing.T) {
+	g, s := newGate(t, services[0])
+	data, base := noise(117, 3<<20), noise(118, 2<<20)
+	name, edited := s.cleanName(t, "killed.img"), s.cleanName(t, "killed-edited.img")
+	old := s.upload(t, image.New{Name: edited}, base)
+	m := mountOn(t, s, "--writeback")
+	g.holdUploads()
+	if err := os.WriteFile(m.path(name), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	patch := exec.Command("dd", "of="+m.path(edited), "bs=1k", "seek=100", "conv=notrunc", "status=none")
+	patch.Stdin = bytes.NewReader(data[:5000])
+	if out, err := patch.CombinedOutput(); err != nil {
+		t.Fatalf("dd: %v, %s", err, out)
+	}
+	copy(base[100<<10:], data[:5000])
+	m.until("their uploads to be under way", func() bool { return g.waiting() == 2 })
+	m.kill()
+
+	again := mountOn(t, s, "--staging-dir", m.staging)
+	again.contains(name, data)
+	again.contains(edited, base)
+	if w := again.status().Waiting; len(w) != 2 {
+		t.Errorf("status says %+v", w)
+	}
+	g.letGo()
+	again.until("staging to be empty", func() bool { return len(m.drafts()) == 0 })
+	holds(t, s.one(t, name), data)
+	now := s.one(t, edited)
+	holds(t, now, base)
+	if now.ID == old.ID {
+		t.Error("the edited image has its old id")
+	}
+	again.contains(name, data)
+	again.contains(edited, base)
 }

@@ -102,6 +102,7 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	if interrupts.first.Err() != nil {
 		return fail(exitInterruptedBy, "interrupted: nothing was mounted")
 	}
+	notes := r.noteKept(l.config.ReadOnly, l.log) // the mount takes up some of them
 	server, err := r.mount(interrupts.first, l.mountpoint, l.config)
 	if err != nil {
 		return mountFailure(err, l.mountpoint, l.logFile)
@@ -117,7 +118,6 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 		server.Wait()
 	}()
 	l.log.Info("mounted", "mountpoint", l.mountpoint, "service", r.client.Service(), "project", r.client.Project())
-	notes := r.noteKept(l.config.ReadOnly, l.log)
 	keeper := l.startRecovery(r)
 	if r.diskNote != "" {
 		notes = append(notes, r.diskNote)

@@ -118,13 +118,20 @@ func checkStore(ctx context.Context, service *client.Client, name string) error 
 	return nil
 }
 
+// drafts is the staging directory as fs sees it.
+func (r *rooms) drafts() drafts { return drafts{r.staging, &r.liveDrafts, r.adopt} }
+
 // mount mounts the rooms. It returns when the mount answers.
 func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (served, error) {
+	var owed []fs.Owed
+	if !c.ReadOnly {
+		owed = r.takeOwed(ctx)
+	}
 	server, err := fs.Mount(ctx, mountpoint, fs.Rooms{
-		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: drafts{r.staging, &r.liveDrafts, r.adopt},
+		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: r.drafts(),
 		Committer: committer{r.committer}, Usage: usage{r.client}, Copies: r.copies(),
 	}, fs.Options{
-		Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
+		Owed: owed, Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log,
 		Fresh: image.New{Visibility: c.NewVisibility, Tags: c.NewTags, Properties: c.NewProperties},

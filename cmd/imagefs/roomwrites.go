@@ -31,8 +31,13 @@ func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.wrap(d), nil
+}
+
+// wrap counts an open draft and shows it to fs.
+func (s drafts) wrap(d *staging.Draft) *draft {
 	s.live.Add(1)
-	return &draft{Draft: d, adopt: s.adopt, ended: sync.OnceFunc(func() { s.live.Add(-1) })}, nil
+	return &draft{Draft: d, adopt: s.adopt, ended: sync.OnceFunc(func() { s.live.Add(-1) })}
 }
 
 // draft is a draft of staging as fs sees it.

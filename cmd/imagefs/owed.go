@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/imagefs/imagefs/fs"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+const (
+	// lookedUpAtOnce is how many drafts of earlier runs are looked up at once, with two
+	// requests for small records each.
+	lookedUpAtOnce = 8
+	// lookUpLimit bounds looking them up, for which the mount waits. What is not taken
+	// up by then, the recovery commits without showing it before.
+	lookUpLimit = 20 * time.Second
+)
+
+// takeOwed takes up the drafts of earlier runs whose commits are due, for the mount
+// to show and to commit. What cannot be taken up is left to the recovery.
+func (r *rooms) takeOwed(ctx context.Context) []fs.Owed {
+	kept, err := r.staging.Kept()
+	if err != nil {
+		return nil // noteKept says so
+	}
+	ctx, cancel := context.WithTimeout(image.Briefly(ctx), lookUpLimit)
+	defer cancel()
+	var (
+		group errgroup.Group
+		mu    sync.Mutex // guards the variable below
+		all   []fs.Owed
+	)
+	group.SetLimit(lookedUpAtOnce)
+	for _, k := range kept {
+		if whatNext(k, r.client.Project()) != goesOn || k.Unlinked || k.Uncertain {
+			continue
+		}
+		group.Go(func() error {
+			owed, err := r.takeUp(ctx, k)
+			if err != nil {
+				r.log.Info("a file of an earlier run is committed without showing before", "name", k.Name, "draft", k.Draft, "error", err)
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, owed)
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return nothing
+	return all
+}
+
+// takeUp takes up one of them, with the image that lies under it.
+func (r *rooms) takeUp(ctx context.Context, k staging.Record) (fs.Owed, error) {
+	under, err := r.under(ctx, k)
+	if err != nil {
+		return fs.Owed{}, err
+	}
+	d, err := r.reopen(ctx, k)
+	if err != nil {
+		return fs.Owed{}, err
+	}
+	return fs.Owed{
+		Draft: r.drafts().wrap(d), Entry: k.Entry, Under: under, Attributes: d.Record().Attributes, Since: k.UpdatedAt,
+	}, nil
+}
+
+// under returns the image that a draft of an earlier run replaces or fills; nil where
+// it is gone, or others have given it another name.
+func (r *rooms) under(ctx context.Context, k staging.Record) (*image.Image, error) {
+	id := k.Into
+	if id == "" {
+		id = k.Replaces
+	}
+	if id == "" {
+		return nil, nil
+	}
+	img, err := r.catalog.ByID(ctx, id)
+	switch {
+	case image.Is(err, image.NotFound), err == nil && (img.Name != k.Name || img.Hidden):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &img, nil
+}
