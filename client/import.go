@@ -12,8 +12,9 @@ import (
 )
 
 // Some services refuse PUT of data by policy and want it imported: it is staged
-// beside the image, and a task of the service makes it the image's data. That is
-// found out by the first refusal and remembered as long as the client lives.
+// beside the image, and a task of the service makes it the image's data. That this
+// works is found out after the first refusal and remembered as long as the client
+// lives.
 
 // methodDirect is the import of what the client has staged.
 const methodDirect = "glance-direct"
@@ -28,12 +29,16 @@ func (c *Client) importInstead(ctx context.Context, id string, size int64, body 
 	if err != nil {
 		return refused
 	}
-	c.imports.Store(true)
-	c.log.Warn("the service refuses data by PUT; it is staged and imported from now on", "image", id, "error", refused)
+	c.log.Warn("the service refuses data by PUT; it is staged to be imported instead", "image", id, "error", refused)
 	if img.Status != image.StatusQueued {
+		c.imports.Store(true)
 		return &image.Error{Op: string(opUpload), Image: id, Kind: image.Unavailable, Detail: "the refused upload has changed the record, and only a new one takes data", Err: refused}
 	}
-	return c.importData(ctx, id, size, body)
+	err = c.importData(ctx, id, size, body)
+	if image.Is(err, image.Forbidden) {
+		return refused
+	}
+	return err
 }
 
 // offersImport asks for the ways to import. Where the service does not tell, there
@@ -61,6 +66,7 @@ func (c *Client) importData(ctx context.Context, id string, size int64, body fun
 		}
 		return err
 	}
+	c.imports.Store(true)
 	c.logChange(ctx, opStage, id, staged, slog.Int64("bytes", size))
 	requestID, err := c.startImport(ctx, id)
 	if err != nil {

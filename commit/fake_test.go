@@ -22,12 +22,13 @@ import (
 type effect int
 
 const (
-	before  effect = iota // nothing happened
-	after                 // it happened; the answer was lost
-	cut                   // an upload: broken off in the middle, the record is queued again
-	stuck                 // an upload: broken off in the middle, the record stays in saving
-	damaged               // an upload: succeeds, with one byte changed
-	short                 // an upload: succeeds, without the last byte
+	before   effect = iota // nothing happened
+	after                  // it happened; the answer was lost
+	cut                    // an upload: broken off in the middle, the record is queued again
+	stuck                  // an upload: broken off in the middle, the record stays in saving
+	imported               // an upload: fails with all bytes sent, the record stays in importing
+	damaged                // an upload: succeeds, with one byte changed
+	short                  // an upload: succeeds, without the last byte
 )
 
 // fault is one failure: of the nth call (from 1) of op.
@@ -217,6 +218,9 @@ func (f *fake) Upload(ctx context.Context, id string, size int64, body func() io
 		back(image.StatusQueued)
 		return f.err("upload", id, x.kind)
 	case x.op != "" && x.what == stuck:
+		return f.err("upload", id, x.kind)
+	case x.op != "" && x.what == imported:
+		back(image.StatusImporting)
 		return f.err("upload", id, x.kind)
 	case int64(len(got)) != size:
 		back(image.StatusQueued)

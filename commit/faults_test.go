@@ -25,6 +25,7 @@ type faultCase struct {
 	aside    bool       // the old image was renamed
 	creates  int        // 0: not looked at
 	log      string     // must be in the log
+	quick    bool       // without a time-out
 }
 
 func nth(op string, n int, k image.Kind, what effect) fault { return fault{op, n, k, what} }
@@ -54,7 +55,7 @@ var faultCases = []faultCase{
 	{name: "create unavailable once", faults: one(nth("create", 1, image.Unavailable, before)), ok: true},
 	{name: "create's answer lost", faults: one(nth("create", 1, image.Stalled, after)), ok: true, creates: 1},
 	{name: "create's answer lost, and the look too", faults: []fault{nth("create", 1, image.Stalled, after), nth("get", 1, image.Stalled, before)}, ok: true, creates: 2},
-	{name: "service away", faults: always("create", 99, image.Unreachable, before), kind: image.Unreachable},
+	{name: "service away", faults: faults(always("create", 99, image.Unreachable, before), always("get", 99, image.Unreachable, before), always("delete", 99, image.Unreachable, before)), kind: image.Unreachable, left: true, quick: true},
 	{name: "upload rejected", faults: one(nth("upload", 1, image.Rejected, before)), kind: image.Rejected, creates: 1},
 	{name: "store full", faults: one(nth("upload", 1, image.Full, cut)), kind: image.Full, creates: 1},
 	{name: "upload over quota", faults: one(nth("upload", 1, image.Quota, cut)), kind: image.Quota, creates: 1},
@@ -65,6 +66,10 @@ var faultCases = []faultCase{
 	{name: "upload cut off thrice", faults: always("upload", 3, image.Unavailable, cut), kind: image.Unavailable, creates: 3},
 	{name: "upload's answer lost", faults: one(nth("upload", 1, image.Unavailable, after)), ok: true, creates: 1},
 	{name: "upload's answer lost, service away a while", faults: faults(one(nth("upload", 1, image.Unavailable, after)), always("get", 4, image.Unreachable, before)), ok: true, creates: 1},
+	{name: "Keystone away a while after the upload", faults: always("get", 4, image.IdentityAway, before), ok: true, creates: 1},
+	{name: "Keystone away before", faults: always("create", 99, image.IdentityAway, before), kind: image.IdentityAway},
+	{name: "Keystone away from the upload on", faults: faults(always("get", 999, image.IdentityAway, before), always("delete", 3, image.IdentityAway, before)), kind: image.IdentityAway, left: true, creates: 1},
+	{name: "import failed once", faults: one(nth("upload", 1, image.Unavailable, imported)), ok: true, creates: 2, quick: true},
 	{name: "damaged once", faults: one(nth("upload", 1, 0, damaged)), ok: true, creates: 2},
 	{name: "damaged twice", faults: always("upload", 2, 0, damaged), kind: image.Corrupt, creates: 2},
 	{name: "truncated twice", faults: always("upload", 2, 0, short), kind: image.Corrupt, creates: 2},
@@ -117,7 +122,7 @@ func (c faultCase) run(t *testing.T) {
 	d := h.draft(spec, content)
 	begun := time.Now()
 	img, err := h.Commit(ctxb, d)
-	if took := time.Since(begun); took > 3*time.Minute {
+	if took := time.Since(begun); took > 3*time.Minute || c.quick && took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 	if c.ok != (err == nil) || !c.ok && !image.Is(err, c.kind) {

@@ -48,8 +48,10 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 		return image.Image{}, err
 	}
 	var made image.Image
+	reached := false // a request may have got to the service
 	err := again(ctx, transient, func(ctx context.Context) error {
 		img, err := r.c.service.Create(ctx, n)
+		reached = reached || !image.Is(err, image.Unreachable)
 		taken := image.Is(err, image.Busy) || image.Is(err, image.Exists)
 		if taken || transient(err) {
 			found, getErr := r.c.service.Get(ctx, id)
@@ -63,8 +65,11 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 		made = img
 		return err
 	})
-	if errors.Is(err, errTaken) {
+	switch {
+	case errors.Is(err, errTaken):
 		r.made = "" // not ours to take back
+	case err != nil && !reached:
+		r.made, r.kept = "", id // there is hardly anything to take back, and nobody to ask
 	}
 	if err == nil && made.ID != id {
 		r.log.Warn("the service chose another id than it was asked for", "asked", id, "image", made.ID)

@@ -30,7 +30,7 @@ const (
 // again may help and repeats no decision of the service.
 func transient(err error) bool {
 	switch image.KindOf(err) {
-	case image.Unavailable, image.Stalled, image.Unreachable, image.NoDescriptors:
+	case image.Unavailable, image.Stalled, image.Unreachable, image.IdentityAway, image.NoDescriptors:
 		return err != nil
 	default:
 		return false
