@@ -19,42 +19,52 @@ func TestRenameOverKeepsWhatThePathCarried(t *testing.T) {
 		"mv of a draft": `exec 3> "$1/$2.tmp"; cat "$0" >&3; mv "$1/$2.tmp" "$1/$2"; exec 3>&-`,
 	}
 	onEach(t, func(t *testing.T, s service) {
+		behind := mountOn(t, s, "--writeback")
 		m := mountOn(t, s)
-		for _, visibility := range []image.Visibility{image.VisibilityShared, image.VisibilityCommunity, image.VisibilityPrivate} {
-			for way, script := range ways {
-				name := s.cleanName(t, "carried by "+way+" "+string(visibility)+".img")
-				s.cleanName(t, name+".tmp")
-				old := s.upload(t, image.New{
-					Name: name, Visibility: visibility, Tags: []string{"gold"}, MinDisk: 3, MinRAM: 64,
-					Properties: map[string]string{"hw_disk_bus": "scsi", "owner_specified.openstack.md5": "x"},
-				}, noise(70, 5000))
-				shared := visibility == image.VisibilityShared
-				if shared {
-					if err := s.api.AddMember(t.Context(), old.ID, "others"); err != nil {
-						t.Fatal(err)
-					}
-				}
-				data := noise(71, 70000)
-				run(t, "bash", "-ec", script, file(t, "source", data), m.dir, name)
-				m.settled()
-				got := s.one(t, name)
-				holds(t, got, data)
-				if got.ID == old.ID || got.Visibility != visibility || !slices.Equal(got.Tags, old.Tags) || got.MinDisk != 3 || got.MinRAM != 64 ||
-					got.Properties["hw_disk_bus"] != "scsi" || got.Properties["owner_specified.openstack.md5"] != "" || got.Hidden {
-					t.Errorf("%s over a %s image: it became %+v", way, visibility, got)
-				}
-				if shared {
-					members, err := s.api.Members(t.Context(), got.ID)
-					if err != nil || len(members) != 1 || members[0].Project != "others" {
-						t.Errorf("%s: it is shared with %v, %v", way, members, err)
-					}
-				}
-				if left := s.images(t, name+".tmp"); len(left) != 0 {
-					t.Errorf("%s left %+v", way, left)
-				}
+		for way, script := range ways {
+			for _, visibility := range []image.Visibility{image.VisibilityShared, image.VisibilityCommunity, image.VisibilityPrivate} {
+				m.carries(way+" "+string(visibility), script, visibility)
 			}
+			behind.carries(way+" behind", script, image.VisibilityShared)
 		}
 	})
+}
+
+// carries runs a script that puts a file ($0) over an image ($2 in the directory $1),
+// and looks at what has become of what that one carried.
+func (m *mount) carries(way, script string, visibility image.Visibility) {
+	t, s := m.t, m.service
+	t.Helper()
+	name := s.cleanName(t, "carried by "+way+".img")
+	s.cleanName(t, name+".tmp")
+	old := s.upload(t, image.New{
+		Name: name, Visibility: visibility, Tags: []string{"gold"}, MinDisk: 3, MinRAM: 64,
+		Properties: map[string]string{"hw_disk_bus": "scsi", "owner_specified.openstack.md5": "x"},
+	}, noise(70, 5000))
+	shared := visibility == image.VisibilityShared
+	if shared {
+		if err := s.api.AddMember(t.Context(), old.ID, "others"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := noise(71, 70000)
+	run(t, "bash", "-ec", script, file(t, "source", data), m.dir, name)
+	m.settled()
+	got := s.one(t, name)
+	holds(t, got, data)
+	if got.ID == old.ID || got.Visibility != visibility || !slices.Equal(got.Tags, old.Tags) || got.MinDisk != 3 || got.MinRAM != 64 ||
+		got.Properties["hw_disk_bus"] != "scsi" || got.Properties["owner_specified.openstack.md5"] != "" || got.Hidden {
+		t.Errorf("%s: it became %+v", way, got)
+	}
+	if shared {
+		members, err := s.api.Members(t.Context(), got.ID)
+		if err != nil || len(members) != 1 || members[0].Project != "others" {
+			t.Errorf("%s: it is shared with %v, %v", way, members, err)
+		}
+	}
+	if left := s.images(t, name+".tmp"); len(left) != 0 {
+		t.Errorf("%s left %+v", way, left)
+	}
 }
 
 // What must not be overwritten must not be renamed over either.
