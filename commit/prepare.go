@@ -85,7 +85,7 @@ func (r *run) findOld(ctx context.Context) error {
 	if err != nil || old == nil {
 		return err
 	}
-	if err := old.Replaceable(opReplace); err != nil {
+	if err := old.Replaceable(opReplace); err != nil && !r.retired(*old) {
 		return err
 	}
 	r.plan.old = old

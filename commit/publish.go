@@ -83,7 +83,7 @@ func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
 // retire takes the replaced image away, or its name where the service refuses to
 // delete it because it is in use. nil: the name is the new image's alone.
 func (r *run) retire(ctx context.Context) error {
-	if r.plan.old == nil {
+	if r.plan.old == nil || r.retired(*r.plan.old) {
 		return nil
 	}
 	id := r.plan.old.ID

@@ -197,9 +197,6 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		r.plan.into = img
 	}
 	err := r.findOld(ctx)
-	if old := r.plan.old; old != nil && r.movedAside(*old) {
-		r.plan.old, err = nil, nil
-	}
 	source := r.plan.old
 	if err == nil && source == nil && r.rec.Inherit != "" && r.rec.Inherit != img.ID {
 		source, err = r.lookup(ctx, r.rec.Inherit)
@@ -235,10 +232,13 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 	return err
 }
 
-// movedAside reports whether a replaced image has had the name that publishing gives
-// to one that cannot be deleted: it was retired as far as the service let it.
-func (r *run) movedAside(old image.Image) bool {
+// retired reports whether the replaced image has been taken away already: it lies in
+// the trash, or an earlier commit has given it the name of one that cannot be deleted.
+func (r *run) retired(old image.Image) bool {
+	if _, trashed := old.Trashed(); trashed {
+		return true
+	}
 	was := old
 	was.Name = r.rec.Name
-	return old.Name != r.rec.Name && old.Name == was.AsideName()
+	return r.plan.adopted != nil && old.Name != r.rec.Name && old.Name == was.AsideName()
 }

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
 )
@@ -445,5 +447,33 @@ func TestWithdraw(t *testing.T) {
 	stays, err := h.Withdraw(context.Background(), d)
 	if got := h.only(); err != nil || stays != "" || got.Hidden || got.Properties[image.PropertyDraft] != "" {
 		t.Errorf("%q, %v, %+v", stays, err, got)
+	}
+}
+
+// What an earlier commit has retired as far as it was to be is not touched again: what
+// lies in the trash stays there, and what is in use keeps its other name.
+func TestRecoverRetired(t *testing.T) {
+	for name, retire := range map[string]func(*image.Image){
+		"in the trash": func(old *image.Image) {
+			old.Hidden = true
+			old.Properties = map[string]string{image.PropertyTrash: image.Trash{At: time.Now(), Until: time.Now().Add(time.Hour)}.Encode(old.ID)}
+		},
+		"moved aside, and protected since": func(old *image.Image) { old.Name, old.Protected = old.AsideName(), true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			old := h.service.put(image.Image{Name: "x"}, []byte("old bytes"))
+			img := h.service.put(image.Image{Name: "x"}, pattern(900))
+			d := h.crashed(over(old), pattern(900), staging.StateVisible, img)
+			retire(&old)
+			h.service.images[old.ID] = old
+			got, err := h.Recover(ctxb, d)
+			if err != nil || got.ID != img.ID || len(h.service.all()) != 2 {
+				t.Errorf("%v: %+v", err, h.service.all())
+			}
+			if diff := cmp.Diff(old, h.service.images[old.ID]); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

@@ -123,6 +123,10 @@ func TestExpireAbandoned(t *testing.T) {
 		write(t, d, "x", 0)
 		must(t, end(d))
 	}
+	half := create(t, s, Spec{Name: "half made"})
+	write(t, half, "x", 0)
+	must(t, half.Update(func(r *Record) { r.Image = "image" }))
+	must(t, half.Abandon("killed", true))
 	held := create(t, s, Spec{Name: "held"})
 	write(t, held, "x", 0)
 	must(t, held.Update(func(r *Record) { r.State = StateAbandoned }))
@@ -143,7 +147,7 @@ func TestExpireAbandoned(t *testing.T) {
 	for _, r := range kept(t, s) {
 		names[r.Name] = true
 	}
-	if len(names) != 5 || names["abandoned"] {
+	if len(names) != 6 || names["abandoned"] {
 		t.Errorf("left: %v", names)
 	}
 	// Written again, it is abandoned for sure or not at all.

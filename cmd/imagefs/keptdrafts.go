@@ -82,8 +82,15 @@ func (r *rooms) reopen(ctx context.Context, k staging.Record) (*staging.Draft, e
 			spec.Base, spec.BaseImage = bases{r.engine}.OpenBase(base), base
 		}
 	}
-	return r.staging.Reopen(k.Draft, spec)
+	d, err := r.staging.Reopen(k.Draft, spec)
+	if image.Is(err, image.Busy) || image.Is(err, image.NotFound) {
+		err = fmt.Errorf("%w: %w", errElsewhere, err)
+	}
+	return d, err
 }
+
+// errElsewhere says that somebody else has a draft, or has just settled it.
+var errElsewhere = errors.New("a mount or another command has it")
 
 // resume commits a draft that an earlier run left, and removes it when the service
 // has it.

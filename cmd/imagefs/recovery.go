@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ type keptStore interface {
 
 // resumer goes on with one draft that an earlier run left and whose commit is owed,
 // or which has to be cleared away. It returns when that is settled, or has failed this
-// time; image.Busy says that somebody else has the draft. ctx ends the work.
+// time, or with errElsewhere. ctx ends the work.
 type resumer interface {
 	resume(ctx context.Context, k staging.Record) error
 }
@@ -51,7 +52,7 @@ type recovery struct {
 	project string        // of the mount; drafts of another one are not its business
 	ttl     time.Duration // of abandoned drafts; 0: for ever
 	log     *slog.Logger
-	refused map[string]bool // drafts whose failure does not pass; belongs to the goroutine
+	refused map[string]bool // drafts whose failure does not pass soon; belongs to the goroutine
 
 	cancel context.CancelCauseFunc
 	ended  chan struct{}
@@ -102,6 +103,7 @@ func (r *recovery) run(ctx context.Context) {
 			return
 		case <-hourly.C:
 			r.expire()
+			clear(r.refused) // what is still owed is tried again: a person may have mended something
 			again.Reset(0)
 		case <-again.C:
 			done, left, err := r.round(ctx)
@@ -147,7 +149,7 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 			switch {
 			case resumeErr == nil:
 				succeeded.Add(1)
-			case image.Is(resumeErr, image.Busy) || image.Is(resumeErr, image.NotFound): // settled by somebody else
+			case errors.Is(resumeErr, errElsewhere): // whoever has it settles it
 			case commit.Passes(resumeErr):
 				left, err = left+1, resumeErr
 			default:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -92,7 +93,7 @@ func TestRecoveryTriesUntilItSucceeds(t *testing.T) {
 		f := &fakeStaging{kept: []staging.Record{owed("a"), owed("b"), owed("c"), owed("held")}, errs: map[string][]error{
 			"a": {away, away, away, away, away, away, away, away, away, away, away}, "b": {away},
 			"c":    {&image.Error{Op: "upload", Kind: image.Rejected, Detail: "no"}},
-			"held": {&image.Error{Op: "take draft", Kind: image.Busy}},
+			"held": {fmt.Errorf("%w: busy", errElsewhere)},
 		}}
 		r, log := startRecovering(f)
 		time.Sleep(time.Hour - time.Second)

@@ -199,6 +199,8 @@ func draftFailure(k staging.Record, err error) error {
 	switch {
 	case err == nil, errors.As(err, &known):
 		return err
+	case errors.Is(err, errElsewhere):
+		return fail(exitDraftBusy, "%s: %w", nameOf(k), err)
 	case image.Is(err, image.NotFound):
 		return fail(exitNoDraft, "%s: %w", nameOf(k), err)
 	case image.Is(err, image.LocalFull):
