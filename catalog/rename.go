@@ -8,6 +8,9 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// opRenameOver is the operation that errors of a rename over an image name.
+const opRenameOver = "rename over"
+
 // Rename gives img the name that shows at toEntry and, with over (the image
 // there now), retires over: img inherits its place among images of one name, who
 // may see it, and what else it carried (takeover.go); over is deleted, or, while
@@ -33,7 +36,11 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		}
 	}
 	if over != nil {
-		return c.renameOver(ctx, img, *over, name, toEntry)
+		t, err := c.takeOver(ctx, img, *over, name)
+		if err != nil {
+			return image.Image{}, err
+		}
+		return t.do(ctx, toEntry)
 	}
 	if img.Name != name {
 		also = append(slices.Clip(also), image.Change{Field: "name", Value: name})
@@ -44,30 +51,9 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 	return c.update(ctx, img.ID, also, toEntry)
 }
 
-func (c *Catalog) renameOver(ctx context.Context, img, over image.Image, name, toEntry string) (image.Image, error) {
-	t, err := c.takeOver(ctx, img, over, name)
-	if err != nil {
-		return image.Image{}, err
-	}
-	renamed, err := c.update(ctx, img.ID, t.changes, toEntry)
-	if err != nil {
-		return image.Image{}, err
-	}
-	if err = t.shareOut(ctx); err == nil {
-		err = c.retire(ctx, over, img.ID)
-	}
-	if err != nil {
-		t.putBack(ctx)
-		return image.Image{}, err
-	}
-	t.done(over)
-	return renamed, nil
-}
-
 // replaceable returns the current record of an image that a rename is about to
 // replace, nil if it is gone, or why it cannot be replaced.
 func (c *Catalog) replaceable(ctx context.Context, over image.Image) (*image.Image, error) {
-	const op = "rename over"
 	now, err := c.records.Get(ctx, over.ID)
 	_, trashed := now.Trashed()
 	switch {
@@ -75,11 +61,11 @@ func (c *Catalog) replaceable(ctx context.Context, over image.Image) (*image.Ima
 		c.Forget(over.ID)
 		return nil, nil
 	case err != nil:
-		return nil, wrap(op, over.ID, err)
+		return nil, wrap(opRenameOver, over.ID, err)
 	case now.Name != over.Name:
-		return nil, &image.Error{Op: op, Image: over.ID, Kind: image.Stale, Detail: "it was renamed meanwhile"}
+		return nil, &image.Error{Op: opRenameOver, Image: over.ID, Kind: image.Stale, Detail: "it was renamed meanwhile"}
 	}
-	return &now, now.Replaceable(op)
+	return &now, now.Replaceable(opRenameOver)
 }
 
 // retire takes an image away that was replaced by another, or renames it out of
@@ -96,7 +82,7 @@ func (c *Catalog) retire(ctx context.Context, over image.Image, by string) error
 	if _, renameErr := c.update(ctx, over.ID, []image.Change{{Field: "name", Value: aside}}); renameErr != nil {
 		c.log.Warn("the replaced image is in use and cannot be renamed; the rename is undone",
 			slog.String("image", over.ID), slog.Any("error", renameErr))
-		return &image.Error{Op: "rename over", Image: over.ID, Kind: image.Busy, Err: err}
+		return &image.Error{Op: opRenameOver, Image: over.ID, Kind: image.Busy, Err: err}
 	}
 	c.log.Warn("the replaced image is in use; it stays under another name",
 		slog.String("image", over.ID), slog.String("name", aside))

@@ -68,7 +68,7 @@ func TestRenameWithAttributes(t *testing.T) {
 		if a := img.Attributes(); err != nil || a.Mode == nil || *a.Mode != mode || a.Created == nil {
 			t.Errorf("over another it is %+v, %v", a, err)
 		}
-		wantRequests(t, s, "get "+over.ID, "update "+img.ID, "delete "+over.ID)
+		wantRequests(t, s, "get "+over.ID, "get "+img.ID, "update "+img.ID, "delete "+over.ID)
 	})
 }
 
@@ -87,7 +87,7 @@ func TestRenameOver(t *testing.T) {
 		if !img.SortTime().Equal(over.CreatedAt) {
 			t.Errorf("it did not inherit the place: %v", img.SortTime())
 		}
-		wantRequests(t, s, "get "+over.ID, "update "+img.ID, "delete "+over.ID)
+		wantRequests(t, s, "get "+over.ID, "get "+img.ID, "update "+img.ID, "delete "+over.ID)
 		want := map[string]string{"old": img.ID, "old~00000002": ours(2, "").ID}
 		if diff := cmp.Diff(want, listed(t, c)); diff != "" {
 			t.Error(diff)
@@ -127,15 +127,15 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 		"renamed meanwhile": {&renamed, nil, image.Stale,
 			map[string]string{"elsewhere": over.ID, "new": img.ID}, 1},
 		"in use": {&over, map[string]error{"delete": failure(image.Busy)}, image.Other,
-			map[string]string{"old": img.ID, "old~replaced-00000001": over.ID}, 4},
+			map[string]string{"old": img.ID, "old~replaced-00000001": over.ID}, 5},
 		"in use, and its name stays": {&over, map[string]error{"delete": failure(image.Busy), "update " + over.ID: failure(image.Forbidden)},
-			image.Busy, map[string]string{"old": over.ID, "new": img.ID}, 5},
+			image.Busy, map[string]string{"old": over.ID, "new": img.ID}, 6},
 		"forbidden": {&over, map[string]error{"delete": failure(image.Forbidden)}, image.Forbidden,
-			map[string]string{"old": over.ID, "new": img.ID}, 4},
+			map[string]string{"old": over.ID, "new": img.ID}, 5},
 		"no answer to the delete": {&over, map[string]error{"delete": failure(image.Stalled)}, image.Stalled,
-			map[string]string{"old": over.ID, "new": img.ID}, 4},
+			map[string]string{"old": over.ID, "new": img.ID}, 5},
 		"the name is refused": {&over, map[string]error{"update " + img.ID: failure(image.Quota)}, image.Quota,
-			map[string]string{"old": over.ID, "new": img.ID}, 2},
+			map[string]string{"old": over.ID, "new": img.ID}, 3},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newService(over, img)
@@ -184,7 +184,7 @@ func TestRenameIsPutBackAfterTheCallerLeft(t *testing.T) {
 		s := newService(over, img)
 		s.slow(time.Second)
 		c := newCatalog(t, s)
-		ctx, cancel := context.WithTimeout(t.Context(), 2200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3200*time.Millisecond)
 		defer cancel()
 		if _, err := c.Rename(ctx, img, "old", &over); !image.Is(err, image.Stalled) {
 			t.Errorf("Rename: %v", err)

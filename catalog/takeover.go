@@ -13,8 +13,8 @@ import (
 // puts img back as it was. It belongs to one goroutine.
 type takeover struct {
 	c             *Catalog
-	img           image.Image    // as it was
-	changes, undo []image.Change // of its record
+	img, over     image.Image    // as they were
+	changes, undo []image.Change // of img's record
 	// share is set where img gets the members of over, which are wanted.
 	share          bool
 	wanted         []image.Member
@@ -23,16 +23,25 @@ type takeover struct {
 
 // takeOver plans how img gets the name and takes the place of over. Who may see
 // the path does not change: owner, visibility and members are over's. Of the rest
-// that over carried, img's own wins. It reads over's members and changes nothing.
+// that over carried, img's own wins. It asks for img's record, for what others have
+// just set there is img's own, and for over's members, and changes nothing.
 func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name string) (*takeover, error) {
-	t := &takeover{c: c, img: img}
+	attributes, created := img.Attributes(), over.SortTime() // not all of them may have been sent yet
+	attributes.Created = &created
+	img, err := c.records.Get(ctx, img.ID)
+	if err != nil {
+		return nil, wrap(opRenameOver, img.ID, err)
+	}
+	if _, trashed := img.Trashed(); trashed {
+		return nil, &image.Error{Op: opRenameOver, Image: img.ID, Kind: image.Stale, Detail: "what is renamed was removed meanwhile"}
+	}
+	t := &takeover{c: c, img: img, over: over}
 	t.rename(name)
 	if over.Visibility == image.VisibilityShared { // no other image has members
-		var err error
 		t.share = true
 		t.wanted, err = c.sharer.Members(ctx, over.ID)
 		if err != nil && !image.Is(err, image.NotFound) { // gone meanwhile: its retirement finds out
-			return nil, wrap("rename over", over.ID, err)
+			return nil, wrap(opRenameOver, over.ID, err)
 		}
 	}
 	if img.Owner != "" && over.Owner != "" && img.Owner != over.Owner {
@@ -59,10 +68,26 @@ func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name stri
 			t.property(property, carried[property])
 		}
 	}
-	attributes, created := img.Attributes(), over.SortTime()
-	attributes.Created = &created
 	t.property(image.PropertyAttributes, attributes.Encode(img.ID))
 	return t, nil
+}
+
+// do makes the rename: img becomes what it shall be, then over is retired. Where
+// that is refused, img becomes what it was.
+func (t *takeover) do(ctx context.Context, toEntry string) (image.Image, error) {
+	renamed, err := t.c.update(ctx, t.img.ID, t.changes, toEntry)
+	if err != nil {
+		return image.Image{}, err
+	}
+	if err = t.shareOut(ctx); err == nil {
+		err = t.c.retire(ctx, t.over, t.img.ID)
+	}
+	if err != nil {
+		t.putBack(ctx)
+		return image.Image{}, err
+	}
+	t.done()
+	return renamed, nil
 }
 
 func (t *takeover) rename(name string) {
@@ -104,18 +129,18 @@ func (t *takeover) shareOut(ctx context.Context) error {
 	}
 	has, err := t.c.sharer.Members(ctx, t.img.ID)
 	if err != nil {
-		return wrap("rename over", t.img.ID, err)
+		return wrap(opRenameOver, t.img.ID, err)
 	}
 	for _, m := range without(t.wanted, has) {
 		t.added = append(t.added, m) // first: the answer can be lost
 		if err := t.c.sharer.AddMember(ctx, t.img.ID, m.Project); err != nil {
-			return wrap("rename over", t.img.ID, err)
+			return wrap(opRenameOver, t.img.ID, err)
 		}
 	}
 	for _, m := range without(has, t.wanted) {
 		t.removed = append(t.removed, m)
 		if err := t.c.sharer.RemoveMember(ctx, t.img.ID, m.Project); err != nil {
-			return wrap("rename over", t.img.ID, err)
+			return wrap(opRenameOver, t.img.ID, err)
 		}
 	}
 	return nil
@@ -140,10 +165,10 @@ func accepted(members []image.Member) []string {
 }
 
 // done logs what could not be taken over: an acceptance is the member's own to give.
-func (t *takeover) done(over image.Image) {
+func (t *takeover) done() {
 	if lost := accepted(t.added); len(lost) > 0 {
 		t.c.log.Warn("the image is shared with the projects of the one that it replaced, which have to accept it again",
-			slog.String("image", t.img.ID), slog.String("replaced", over.ID), slog.Any("projects", lost))
+			slog.String("image", t.img.ID), slog.String("replaced", t.over.ID), slog.Any("projects", lost))
 	}
 }
 

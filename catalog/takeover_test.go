@@ -37,7 +37,7 @@ func TestRenameOverTakesOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantRequests(t, s, "get "+over.ID, "update "+img.ID, "delete "+over.ID)
+		wantRequests(t, s, "get "+over.ID, "get "+img.ID, "update "+img.ID, "delete "+over.ID)
 		want := img
 		want.Name, want.Visibility, want.MinDisk, want.MinRAM, want.Tags = "old", image.VisibilityPublic, 3, 128, []string{"both", "new", "gold"}
 		created := over.CreatedAt
@@ -52,6 +52,34 @@ func TestRenameOverTakesOver(t *testing.T) {
 	})
 }
 
+// What others have set on the image since it was looked up is its own, and counts.
+func TestRenameOverByWhatWasChangedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := dressed()
+		over.Visibility = image.VisibilityPrivate
+		s := newService(over, img)
+		c := newCatalog(t, s)
+		listed(t, c)
+		now := img.Clone()
+		now.Visibility, now.MinDisk, now.Tags = image.VisibilityPublic, 7, []string{"late"}
+		now.Properties["hw_disk_bus"] = "virtio"
+		s.set(now)
+		got, err := c.Rename(t.Context(), img, "old", &over)
+		if err != nil || got.Visibility != image.VisibilityPrivate || got.MinDisk != 7 || got.Properties["hw_disk_bus"] != "virtio" ||
+			!cmp.Equal(got.Tags, []string{"late", "gold", "both"}) {
+			t.Errorf("%v: %+v", err, got)
+		}
+		// One that lies in the trash by now takes nobody's place.
+		other := ours(4, "other")
+		s.set(other)
+		other.Hidden, other.Properties = true, map[string]string{image.PropertyTrash: image.Trash{At: epoch, Until: epoch}.Encode(other.ID)}
+		s.set(other)
+		if _, err := c.Rename(t.Context(), ours(4, "other"), "old", &got); !image.Is(err, image.Stale) {
+			t.Errorf("of what was removed: %v", err)
+		}
+	})
+}
+
 // Whoever saw the path sees it, and nobody else does.
 func TestRenameOverKeepsMembers(t *testing.T) {
 	for title, tt := range map[string]struct {
@@ -61,10 +89,10 @@ func TestRenameOverKeepsMembers(t *testing.T) {
 		requests   int
 		lost       string
 	}{
-		"private":              {image.VisibilityPrivate, "", "a b", "a* b", 7, "[a]"},
-		"left of an old share": {image.VisibilityPrivate, "c*", "a", "a", 7, ""},
-		"shared":               {image.VisibilityShared, "b* c*", "b* a", "a* b*", 7, "[a]"},
-		"the same":             {image.VisibilityShared, "a b*", "a b*", "b a", 5, ""},
+		"private":              {image.VisibilityPrivate, "", "a b", "a* b", 8, "[a]"},
+		"left of an old share": {image.VisibilityPrivate, "c*", "a", "a", 8, ""},
+		"shared":               {image.VisibilityShared, "b* c*", "b* a", "a* b*", 8, "[a]"},
+		"the same":             {image.VisibilityShared, "a b*", "a b*", "b a", 6, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			over, img := ours(1, "old"), ours(2, "new")
