@@ -2,14 +2,18 @@ package fs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 // model is what the directory must look like: the bytes of each entry, and the
@@ -178,31 +182,48 @@ func (m *model) check(r *rapid.T) {
 // Whatever is done to files, they behave as local ones do; and once all are closed,
 // the service has exactly that.
 func TestModel(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) { runModel(t, r, newHouse()) })
+}
+
+// So it is where closes are answered before their commits, of which every other one
+// fails.
+func TestModelWriteback(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		h := newHouse()
-		m := &model{mounted: mountHouseFor(t, h), files: map[string]*content{}}
-		defer m.unmount()
-		defer func() {
-			for _, o := range m.open {
-				o.f.Close()
+		var tries atomic.Int64
+		h.hook = func(_ context.Context, op, _ string) error {
+			if op == "behind" && tries.Add(1)%2 == 1 {
+				return &image.Error{Op: op, Kind: image.Unavailable}
 			}
-		}()
-		r.Repeat(map[string]func(*rapid.T){
-			"create": m.create, "write": m.write, "ftruncate": m.ftruncate, "truncate": m.truncate,
-			"close": m.closeOne, "rename": m.rename, "remove": m.remove, "": m.check,
-		})
-		for len(m.open) > 0 {
-			m.closeOne(r)
+			return nil
 		}
-		m.settled()
-		m.check(r)
-		if m.count() != len(m.files) {
-			r.Fatalf("%d images for %d files", m.count(), len(m.files))
-		}
-		for name, c := range m.files {
-			if m.content(name) != string(c.data) {
-				r.Fatalf("the service has other bytes of %s", name)
-			}
-		}
+		runModel(t, r, h, quickly)
 	})
+}
+
+func runModel(t *testing.T, r *rapid.T, h *house, change ...func(*Options)) {
+	m := &model{mounted: mountHouseFor(t, h, change...), files: map[string]*content{}}
+	defer m.unmount()
+	defer func() {
+		for _, o := range m.open {
+			o.f.Close()
+		}
+	}()
+	r.Repeat(map[string]func(*rapid.T){
+		"create": m.create, "write": m.write, "ftruncate": m.ftruncate, "truncate": m.truncate,
+		"close": m.closeOne, "rename": m.rename, "remove": m.remove, "": m.check,
+	})
+	for len(m.open) > 0 {
+		m.closeOne(r)
+	}
+	m.settled()
+	m.check(r)
+	if m.count() != len(m.files) {
+		r.Fatalf("%d images for %d files", m.count(), len(m.files))
+	}
+	for name, c := range m.files {
+		if m.content(name) != string(c.data) {
+			r.Fatalf("the service has other bytes of %s", name)
+		}
+	}
 }
