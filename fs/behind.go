@@ -71,10 +71,14 @@ func (d *draft) touch() (done func()) {
 // accept answers a close in the draft's turn, before the commit: bytes and journal
 // are on the local disk, and the commit is owed.
 func (d *draft) accept(ctx context.Context) error {
-	taken, set := d.carried()
+	d.mu.Lock()
+	d.accepting = true
+	taken, set := d.change, d.set
+	d.mu.Unlock()
 	err := d.bytes.Accept(ctx, d.dated(set))
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.accepting = false
 	if err != nil {
 		if d.fs.life.Err() == nil {
 			d.settled, d.failure = taken, err

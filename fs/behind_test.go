@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -247,6 +248,29 @@ func TestWritebackAttributes(t *testing.T) {
 	if a := m.the("new").Attributes(); a.ModTime == nil || !a.ModTime.Equal(at) || a.Mode == nil || *a.Mode != 0o600 || m.did("update", m.the("new").ID) != 0 {
 		t.Errorf("the image has %+v, after %v", a, m.log)
 	}
+}
+
+// Attributes that are set while a close is being answered are not lost between the
+// journal and what waits for the next one.
+func TestWritebackAttributesWhileAccepting(t *testing.T) {
+	h := newHouse()
+	g := newGate("accept", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h, quickly)
+	closed := soon(func() error { return os.WriteFile(m.path("new"), []byte("data"), 0o644) })
+	g.wait(t)
+	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "new")))
+	mode := uint32(0o600)
+	if img, d := n.now(); d.want(img, image.Attributes{Mode: &mode}) {
+		t.Error("they are noted where nobody looks for them any more")
+	}
+	set := soon(func() error { return os.Chmod(m.path("new"), 0o600) })
+	close(g.open)
+	if err := errors.Join(result(t, closed), result(t, set)); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.eventually("the mode to be at the service", func() bool { a := m.the("new").Attributes(); return a.Mode != nil && *a.Mode == 0o600 })
 }
 
 // A refusal is retried, too: quota can be freed. Another cause is another line.

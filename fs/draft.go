@@ -42,6 +42,7 @@ type draft struct {
 	failure                          error
 	behind                           *behind
 	changing                         int                     // changes of the bytes under way
+	accepting                        bool                    // a close is being answered: what is set now, its journal does not have
 	set                              image.Attributes        // what the committed image will carry
 	cancel                           context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
@@ -290,7 +291,7 @@ func (d *draft) want(img image.Image, want image.Attributes) bool {
 	shown := d.shown(img)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.unlinked && (d.closed || d.cancel != nil || d.owedLocked() || d.change == d.settled && img.ID != "") {
+	if !d.unlinked && (d.closed || d.cancel != nil || d.accepting || d.owedLocked() || d.change == d.settled && img.ID != "") {
 		return false
 	}
 	d.set, _ = merge(d.set, want, &shown)
