@@ -130,6 +130,9 @@ func TestUploadsAreLimited(t *testing.T) {
 				t.Errorf("progress %+v", p)
 			}
 		}
+		if !last.Record().Owed() {
+			t.Error("a close that waits for its turn counts as a file that is open")
+		}
 		if phases[Uploading] != 2 || phases[Waiting] != 3 {
 			t.Errorf("phases %v", phases)
 		}

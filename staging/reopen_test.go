@@ -2,6 +2,7 @@ package staging
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,8 +162,8 @@ func TestReopenRefuses(t *testing.T) {
 		"no journal":  func(_, journal string) error { return os.Remove(journal) },
 		"no data":     func(data, _ string) error { return os.Remove(data) },
 		"bad journal": func(_, journal string) error { return os.WriteFile(journal, []byte("{"), 0o600) },
-		"a link":      func(data, _ string) error { os.Remove(data); return os.Symlink("/etc/passwd", data) },
-		"a directory": func(data, _ string) error { os.Remove(data); return os.Mkdir(data, 0o700) },
+		"a link":      func(data, _ string) error { return errors.Join(os.Remove(data), os.Symlink("/etc/passwd", data)) },
+		"a directory": func(data, _ string) error { return errors.Join(os.Remove(data), os.Mkdir(data, 0o700)) },
 	} {
 		d := create(t, s, Spec{Name: name})
 		write(t, d, "x", 0)
