@@ -54,16 +54,11 @@ func startGlance(t *testing.T, env ...string) glance {
 // up starts what of it does not run.
 func (g glance) up(t *testing.T) {
 	t.Helper()
-	if out, err := g.command().CombinedOutput(); err != nil {
-		t.Fatalf("bringing Glance up: %v: %s", err, out)
-	}
-}
-
-// command is up as a command.
-func (g glance) command() *exec.Cmd {
 	up := exec.Command("openstack/up", g.dir)
 	up.Env = append(os.Environ(), g.env...)
-	return up
+	if out, err := up.CombinedOutput(); err != nil {
+		t.Fatalf("bringing Glance up: %v: %s", err, out)
+	}
 }
 
 // down ends it, or with --only a part of it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,7 @@ var uploadFaults = []struct {
 
 // TestUploadFaults: what close answers when an upload fails. Whatever that is, no
 // half image and no second one is left, and what was not accepted is kept, whole,
-// with the reason.
+// with the reason, and becomes an image when it is told to and the service is well.
 func TestUploadFaults(t *testing.T) {
 	t.Parallel() // most of the time goes by between tries
 	p, s := newSpoiler(t, services[0])
@@ -61,6 +62,9 @@ func TestUploadFaults(t *testing.T) {
 				closesWith(t, m, entry, noise(uint64(160+i), 1<<20+4711), want, f.says)
 				if hit := p.mend(entry); hit == 0 {
 					t.Error("no upload was spoilt")
+				}
+				if want != 0 {
+					retries(t, m, entry, noise(uint64(160+i), 1<<20+4711))
 				}
 			})
 		}
@@ -92,6 +96,7 @@ func TestUploadForbidden(t *testing.T) {
 	p.spoil("forbidden.img", -1, answersEarly(http.StatusForbidden, "You are not authorized to complete upload_image action."))
 	closesWith(t, m, "forbidden.img", noise(181, 100_000), syscall.EACCES, "not authorized")
 	p.mend("forbidden.img")
+	retries(t, m, "forbidden.img", noise(181, 100_000))
 }
 
 // A service that is away for good is told as that; one that goes away while it
@@ -125,6 +130,7 @@ func TestServiceAwayAtClose(t *testing.T) {
 	}
 	g.back()
 	keeps(t, m, "away.img", data, "unreachable")
+	retries(t, m, "away.img", data)
 }
 
 // closesWith writes a new file, checks what close answers (no errno: success), and
@@ -174,5 +180,17 @@ func keeps(t *testing.T, m *mount, entry string, data []byte, says string) {
 	}
 	if got, err := os.ReadFile(kept.Path); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("the draft has %d other bytes, %v", len(got), err)
+	}
+}
+
+// retries tells imagefs to upload what was kept.
+func retries(t *testing.T, m *mount, entry string, data []byte) {
+	t.Helper()
+	kept := m.kept(entry)
+	args := append([]string{"staged", "retry", "--staging-dir", m.staging}, m.service.args...)
+	run(t, binary, append(args, strings.TrimSuffix(filepath.Base(kept.Path), ".data"))...)
+	holds(t, m.service.one(t, entry), data)
+	if _, err := os.Stat(kept.Path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the draft is still there: %v", err)
 	}
 }
