@@ -204,17 +204,20 @@ func TestByID(t *testing.T) {
 	m.eventually("the replaced image to go", func() bool { return os.IsNotExist(second(os.Stat(path))) })
 }
 
-// The directories' own attributes are the mount's.
+// The attributes of .by-id do not change, and directories have no xattrs.
 func TestDirectoryAttributes(t *testing.T) {
 	m := mountHouse(t, newHouse())
-	for _, dir := range []string{m.dir, m.path(byIDName)} {
-		for what, err := range map[string]error{
-			"chmod": os.Chmod(dir, 0o700), "chown": os.Chown(dir, 1, 1), "utimes": os.Chtimes(dir, time.Now(), time.Now()),
-			"set xattr":    unix.Setxattr(dir, "user.image.tags", []byte("x"), 0),
-			"remove xattr": unix.Removexattr(dir, "user.image.property.x"),
-		} {
-			t.Log(what)
-			wantErr(t, err, syscall.EPERM)
+	ids := m.path(byIDName)
+	for what, err := range map[string]error{
+		"chmod": os.Chmod(ids, 0o700), "chown": os.Chown(ids, 1, 1), "utimes": os.Chtimes(ids, time.Now(), time.Now()),
+	} {
+		t.Log(what)
+		wantErr(t, err, syscall.EPERM)
+	}
+	for _, dir := range []string{m.dir, ids} {
+		for _, name := range []string{"user.image.tags", "user.image.property.x", "user.other"} {
+			wantErr(t, unix.Setxattr(dir, name, []byte("x"), 0), syscall.EOPNOTSUPP)
+			wantErr(t, unix.Removexattr(dir, name), syscall.EOPNOTSUPP)
 		}
 		wantErr(t, second(unix.Getxattr(dir, "user.image.id", nil)), syscall.ENODATA)
 	}

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"sync"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -14,6 +15,9 @@ import (
 type rootNode struct {
 	gofs.Inode
 	fs *FS
+
+	mu  sync.Mutex // guards the field below
+	set image.Attributes
 }
 
 // The operations that the root has. Not implemented on purpose: O_TMPFILE (go-fuse
@@ -34,21 +38,52 @@ var (
 
 // Getattr answers from memory.
 func (r *rootNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	r.fs.fillDirectory(&out.Attr, 1, directoryMode)
+	r.fill(&out.Attr)
 	out.SetTimeout(validity)
 	return 0
+}
+
+// fill fills in what stat shows: what the mount was told, and what was set since.
+func (r *rootNode) fill(out *fuse.Attr) {
+	r.fs.fillDirectory(out, 1, directoryMode)
+	r.mu.Lock()
+	set := r.set
+	r.mu.Unlock()
+	if set.ModTime != nil {
+		out.SetTimes(set.ModTime, set.ModTime, nil)
+	}
+	if set.Mode != nil {
+		out.Mode = modeDirectory | *set.Mode
+	}
+	if set.UID != nil {
+		out.Uid = *set.UID
+	}
+	if set.GID != nil {
+		out.Gid = *set.GID
+	}
 }
 
 // Statx answers as Getattr does. Without it the kernel would never ask for a
 // statx again, and no file would show when it was created.
 func (r *rootNode) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fuse.StatxOut) syscall.Errno {
-	r.fs.directoryStatx(out, 1, directoryMode)
+	var attr fuse.Attr
+	r.fill(&attr)
+	fillStatx(out, &attr)
 	return 0
 }
 
-// Setattr refuses: the directory's attributes are the mount's options.
-func (r *rootNode) Setattr(context.Context, gofs.FileHandle, *fuse.SetAttrIn, *fuse.AttrOut) syscall.Errno {
-	return syscall.EPERM
+// Setattr keeps what is set in memory: the service has no record for a directory,
+// but rsync -a, cp -a and tar set the times of the one that they write into, and
+// fail if that does. It holds until the unmount, as the mountpoint does.
+func (r *rootNode) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	if r.fs.policy.readOnly {
+		return syscall.EROFS
+	}
+	want := asked(in)
+	r.mu.Lock()
+	r.set = overlaid(r.set, want)
+	r.mu.Unlock()
+	return r.Getattr(ctx, fh, out)
 }
 
 // Lookup asks the catalog, within the bound of what runs under the directory's

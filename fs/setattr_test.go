@@ -190,6 +190,31 @@ func TestUnmountSendsAttributes(t *testing.T) {
 	m.kept("disk")
 }
 
+// The mountpoint keeps what rsync -a, cp -a and tar set on the directory that they
+// write into.
+func TestAttributesOfTheRoot(t *testing.T) {
+	h := newHouse()
+	m := mountHouse(t, h)
+	if err := errors.Join(os.Chtimes(m.dir, longAgo, longAgo), os.Chmod(m.dir, 0o750), os.Chown(m.dir, 7, 8)); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := st.Sys().(*syscall.Stat_t)
+	if st.Mode() != os.ModeDir|0o750 || !st.ModTime().Equal(longAgo) || own.Uid != 7 || own.Gid != 8 {
+		t.Errorf("it shows %v, %v, %d:%d", st.Mode(), st.ModTime(), own.Uid, own.Gid)
+	}
+	var stx unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, m.dir, 0, unix.STATX_ALL, &stx); err != nil || stx.Mode != modeDirectory|0o750 || stx.Mtime.Sec != longAgo.Unix() {
+		t.Errorf("statx: %+v, %v", stx, err)
+	}
+	wantErr(t, os.Chmod(m.path(".by-id"), 0o700), syscall.EPERM)
+	readOnly := mountHouse(t, newHouse(), func(o *Options) { o.ReadOnly = true })
+	wantErr(t, os.Chmod(readOnly.dir, 0o700), syscall.EROFS)
+}
+
 // What the service refuses after it was answered is one line in the log, and stat
 // shows the record's truth again. From then on who changes something is told.
 func TestAttributesRefusedLater(t *testing.T) {

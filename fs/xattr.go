@@ -164,7 +164,10 @@ func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uin
 // Removexattr removes a property; a field of the record cannot be removed.
 func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 	property, ok := strings.CutPrefix(name, propertyPrefix)
-	if !ok {
+	switch {
+	case !strings.HasPrefix(name, xattrPrefix):
+		return syscall.EOPNOTSUPP
+	case !ok:
 		return syscall.EPERM
 	}
 	return n.changeXattr(ctx, name, xattrReplace, func(string) (image.Change, error) {
@@ -219,20 +222,21 @@ func (n *node) changeXattr(ctx context.Context, name string, flags uint32, chang
 	return 0
 }
 
-// The directories are not images: they have no attributes, and get none.
+// The directories are not images: they have no attributes, and get none. cp -a, which
+// tries to give them ACLs, takes only this for an answer.
 
 // Setxattr refuses.
 func (r *rootNode) Setxattr(context.Context, string, []byte, uint32) syscall.Errno {
-	return syscall.EPERM
+	return syscall.EOPNOTSUPP
 }
 
 // Removexattr refuses.
-func (r *rootNode) Removexattr(context.Context, string) syscall.Errno { return syscall.EPERM }
+func (r *rootNode) Removexattr(context.Context, string) syscall.Errno { return syscall.EOPNOTSUPP }
 
 // Setxattr refuses.
 func (b *byIDNode) Setxattr(context.Context, string, []byte, uint32) syscall.Errno {
-	return syscall.EPERM
+	return syscall.EOPNOTSUPP
 }
 
 // Removexattr refuses.
-func (b *byIDNode) Removexattr(context.Context, string) syscall.Errno { return syscall.EPERM }
+func (b *byIDNode) Removexattr(context.Context, string) syscall.Errno { return syscall.EOPNOTSUPP }

@@ -159,6 +159,36 @@ func (r records) names(before records) []string {
 	return names
 }
 
+// A directory of files is copied into the mount, with the attributes of all and of
+// the directory itself, and a second time there is nothing to do.
+func TestCopyDirectory(t *testing.T) {
+	onEach(t, func(t *testing.T, s service) {
+		tree, beside := t.TempDir(), t.TempDir()
+		for i, name := range []string{"tree.one", "tree.two", "tree.three"} {
+			s.cleanName(t, name)
+			if err := os.WriteFile(filepath.Join(tree, name), noise(uint64(65+i), 70000*(i+1)), 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(t, "sh", "-c", `touch -d 2021-02-03T04:05:06Z "$0" "$0"/*; chmod 750 "$0"; tar -C "$0" -cf "$1/tree.tar" .`, tree, beside)
+		for what, script := range map[string]string{
+			"rsync": `rsync -aX "$0/" "$2"`, "cp": `cp -a "$0/." "$2"`, "tar": `tar -C "$2" -xpf "$1/tree.tar"`,
+		} {
+			m := mountOn(t, s)
+			before := s.records(t)
+			run(t, "sh", "-c", script, tree, beside, m.dir)
+			if got := s.records(t).names(before); !slices.Equal(got, []string{"tree.one", "tree.three", "tree.two"}) {
+				t.Errorf("%s made the images %v", what, got)
+			}
+			if out := run(t, "rsync", "-aX", "--itemize-changes", "--checksum", tree+"/", m.dir); out != "" {
+				t.Errorf("after %s rsync still found: %s", what, out)
+			}
+			run(t, "sh", "-c", `rm "$0"/tree.*`, m.dir)
+			m.unmount()
+		}
+	})
+}
+
 // ours lists a directory's files that a test of programs made.
 func ours(t *testing.T, dir string) []string {
 	t.Helper()
