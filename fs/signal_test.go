@@ -203,18 +203,3 @@ func TestKilledBesideAGoodWriter(t *testing.T) {
 		t.Errorf("the commit was made for %v", callers)
 	}
 }
-
-// Where nobody can see whether a writer was killed, its draft is kept as one that may
-// have been: no time limit ends it.
-func TestPerhapsKilledWriter(t *testing.T) {
-	h := newHouse()
-	m := mountHouse(t, h)
-	d := must(m.server.fs.create("f", "f"))
-	must(d.write(t.Context(), []byte("half"), 0))
-	d.writerKilled(false)
-	d.leave(true)
-	m.settled()
-	if ends := m.ends(); ends["perhaps abandoned"] != 1 {
-		t.Errorf("drafts ended %v", ends)
-	}
-}
