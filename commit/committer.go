@@ -154,7 +154,7 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, j job) (image.
 	prog.set(func(p *Progress) { p.Name, p.Size = rec.Name, snap.Size() })
 	r := &run{
 		c: c, d: d, snap: snap, rec: rec, prog: prog, log: c.log.With("name", rec.Name, "draft", d.ID()),
-		owed: j.owed, turn: j.turn, letGo: func() { snap.End(false) },
+		owed: j.owed, turn: j.turn, used: rec.Image != "", letGo: func() { snap.End(false) },
 	}
 	img, err := r.do(ctx)
 	switch {

@@ -31,7 +31,7 @@
 // recover.go); Recover is the commit of a draft that an earlier process left.
 //
 //	Record.Image, in the state      becomes
-//	not there                       nothing: the commit begins anew
+//	not there, or in the trash      nothing: the commit begins anew
 //	being stored (saving)           what it is when the service has settled it
 //	uploaded, visible: has data     the image: published, then what it replaces retired
 //	else: same bytes (by hash)      the image: as after the check of an upload

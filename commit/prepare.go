@@ -148,8 +148,8 @@ func (r *run) lookup(ctx context.Context, id string) (*image.Image, error) {
 	return found, err
 }
 
-// inPlace is lookup where the question is whether an image has been retired: one
-// in the trash has.
+// inPlace is lookup without the trash: what lies there has been retired, and is not
+// what a commit is making.
 func (r *run) inPlace(ctx context.Context, id string) (*image.Image, error) {
 	img, err := r.lookup(ctx, id)
 	if img != nil {

@@ -39,7 +39,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 		return "", nil
 	}
 	r := &run{c: c, d: d, rec: rec, log: c.log.With("name", rec.Name, "draft", d.ID())}
-	left, err := r.lookup(ctx, rec.Image)
+	left, err := r.inPlace(ctx, rec.Image)
 	switch {
 	case err != nil:
 		return "", wrap(rec.Name, cause(ctx, err))
@@ -78,13 +78,13 @@ func (r *run) resume(ctx context.Context) (*image.Image, error) {
 	if id == "" || id == r.rec.Replaces {
 		return nil, nil
 	}
-	left, err := r.lookup(ctx, id)
+	left, err := r.inPlace(ctx, id)
 	if err == nil && left != nil && inTransit(left.Status, nil) && !state.Checked() {
 		r.prog.phase(Checking)
 		// The service may have every byte and be storing them. Where it does not get on
 		// with it the record counts as partial; the error says no more than that.
 		_, _ = r.await(ctx, id, nil)
-		left, err = r.lookup(ctx, id)
+		left, err = r.inPlace(ctx, id)
 	}
 	if err != nil {
 		return nil, unsettled(err)

@@ -27,7 +27,7 @@ type run struct {
 
 	plan plan
 	told bool   // the journal has had a state of this run
-	used bool   // the id that the draft began with
+	used bool   // the id that the draft began with, perhaps
 	made string // id of the record that has to be taken back if this fails; "" for none
 	kept string // id of a record that could not be taken back; "" for none
 }
@@ -170,11 +170,12 @@ func (r *run) attempt(ctx context.Context) (image.Image, error) {
 	return img, r.journal(staging.StateUploaded, nil)
 }
 
-// nextID is the id of the next record: the draft's own as long as it was never
-// used as far as the journal tells, for the entry's inode number comes from it.
-// (Where it was used, the service says so, and another one is tried.)
+// nextID is the id of the next record: the draft's own, from which the entry's inode
+// number comes, as long as the draft has never had an image, nor failed to get one.
+// (The record with that id may be somebody's by now: it may lie in the trash.)
 func (r *run) nextID() string {
-	if r.used || r.rec.State == staging.StateFailed || r.rec.Reason != "" || r.rec.Replaces == r.d.ID() {
+	fresh := r.rec.Replaces == "" && r.rec.Inherit == "" && r.rec.State != staging.StateFailed && r.rec.Reason == ""
+	if r.used || !fresh {
 		return uuid.NewString()
 	}
 	r.used = true
