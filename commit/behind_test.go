@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -143,5 +144,39 @@ func TestBehindIsBrief(t *testing.T) {
 	}
 	if asked > 3 { // create, look whose it is, delete
 		t.Errorf("%d requests", asked)
+	}
+}
+
+// A write to a draft whose image was published, while it is not known what became of
+// the one that it replaces, forgets neither: the next commit leaves one image.
+func TestBehindUnsureThenWritten(t *testing.T) {
+	for _, retired := range []bool{false, true} {
+		f := newFake()
+		h := newHouse(t, f)
+		old := f.put(image.Image{Name: "x"}, []byte("old"))
+		d := h.accepted(over(old), pattern(500))
+		away := false
+		f.hook = func(c call) { away = away || c.op == "delete" && (!retired || c.done) }
+		f.deny = func(c call) error {
+			if away && c.id == old.ID {
+				return f.err(c.op, c.id, image.Forbidden)
+			}
+			return nil
+		}
+		if retired {
+			f.faults = one(nth("delete", 1, image.Forbidden, after))
+		}
+		if _, err := h.Behind(ctxb, d, anybody); err == nil || d.Record().State != staging.StateVisible {
+			t.Fatalf("%v, draft %+v", err, d.Record())
+		}
+		f.hook, f.deny = nil, nil
+		h.write(d, []byte("new"), 0)
+		want := bytesOf(t, d)
+		check(t, d.Accept(ctxb, image.Attributes{}))
+		img, err := h.Behind(ctxb, d, anybody)
+		check(t, err)
+		if got := h.only(); got.ID != img.ID || got.Hidden || !bytes.Equal(h.stored(img.ID), want) {
+			t.Errorf("retired %v: %+v", retired, got)
+		}
 	}
 }

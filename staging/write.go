@@ -42,8 +42,8 @@ func (d *Draft) reopen() error {
 		if r.State == StateOpen && !d.Record().Closed {
 			return false // another writer was faster
 		}
-		if (r.State == StateVisible || r.State == StateCommitted) && r.Image != "" {
-			r.Replaces, r.Image = r.Image, "" // accepted: now it is what the next commit retires
+		if r.State == StateCommitted && r.Image != "" {
+			r.Replaces, r.Image = r.Image, "" // what the next commit retires
 		}
 		r.State, r.Reason, r.Accepted, r.Unsure = StateOpen, "", false, false
 		return true
