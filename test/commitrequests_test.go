@@ -35,7 +35,7 @@ func TestRequestsOfCommits(t *testing.T) {
 		{"fill", []string{"cp", other, m.path("counted.img")}, "GET PATCH PUT GET PATCH"},
 		{"cp -p", []string{"cp", "-p", data, m.path("kept.img")}, "POST PUT GET PATCH"},
 		{"touch", []string{"touch", m.path("touched.img")}, "POST"},
-		{"rsync -a", []string{"rsync", "-a", synced, m.dir + "/"}, "POST PUT GET PATCH PATCH PATCH"},
+		{"rsync -a", []string{"rsync", "-a", synced, m.dir + "/"}, "POST PUT GET PATCH PATCH"},
 		{"rsync -a again", []string{"rsync", "-a", synced, m.dir + "/"}, ""},
 	} {
 		w.exchanges()
