@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -15,17 +16,20 @@ const opRenameOver = "rename over"
 // there now), retires over: img inherits its place among images of one name, who
 // may see it, and what else it carried (takeover.go); over is deleted, or, while
 // it is in use, renamed out of the way. What is sure to be refused is refused
-// before anything has changed, and if over cannot be retired, img becomes again
-// what it was: then the error is why (Busy, Protected, …). Kinds InvalidName and
-// NameTooLong speak of toEntry, Stale of an image that got another name meanwhile.
+// before anything has changed, and if the service refuses to retire over, img becomes
+// again what it was: then the error is why (Busy, Protected, …). Where the service
+// does not answer whether over is retired, img keeps the name, for an undone rename
+// must not have cost an image; the error is that of the retirement. Kinds InvalidName
+// and NameTooLong speak of toEntry, Stale of an image that got another name meanwhile.
 // Further changes of img's attributes travel with the name; img shows them already.
-// It ends within 10 s.
+// It ends within 10 s, or when ctx would by its deadline; ctx ends a rename over
+// another image only before that has changed anything.
 func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, over *image.Image, also ...image.Change) (image.Image, error) {
 	name, err := ImageName(toEntry)
 	if err != nil {
 		return image.Image{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, changeBound)
+	ctx, cancel := context.WithDeadline(ctx, changeBefore(ctx))
 	defer cancel()
 	if over != nil && over.ID == img.ID {
 		over = nil
@@ -49,6 +53,39 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		return img, nil
 	}
 	return c.update(ctx, img.ID, also, toEntry)
+}
+
+// changeBefore is when the changes of a rename have to be through: there must be time
+// to look and to undo within ctx's own deadline.
+func changeBefore(ctx context.Context) time.Time {
+	bound := time.Now().Add(changeBound)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-undoBound).Before(bound) {
+		return deadline.Add(-undoBound)
+	}
+	return bound
+}
+
+// unanswered reports a failure after which the service may yet have done what it
+// was asked for.
+func unanswered(err error) bool {
+	return err != nil && (away(err) || image.Is(err, image.Interrupted))
+}
+
+// settled looks what became of an image whose retirement was not answered: nil where
+// it is gone from its name, else why it is not known. A service deletes the record
+// first, so one that is there may go later.
+func (c *Catalog) settled(ctx context.Context, over image.Image, unknown error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBound)
+	defer cancel()
+	now, err := c.records.Get(ctx, over.ID)
+	_, trashed := now.Trashed()
+	if image.Is(err, image.NotFound) || err == nil && (trashed || now.Name != over.Name) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.retiredLocked(over.ID)
+		return nil
+	}
+	return unknown
 }
 
 // replaceable returns the current record of an image that a rename is about to
@@ -79,7 +116,9 @@ func (c *Catalog) retire(ctx context.Context, over image.Image, by string) error
 		return err
 	}
 	aside := over.AsideName()
-	if _, renameErr := c.update(ctx, over.ID, []image.Change{{Field: "name", Value: aside}}); renameErr != nil {
+	if _, renameErr := c.update(ctx, over.ID, []image.Change{{Field: "name", Value: aside}}); unanswered(renameErr) {
+		return renameErr
+	} else if renameErr != nil {
 		c.log.Warn("the replaced image is in use and cannot be renamed; the rename is undone",
 			slog.String("image", over.ID), slog.Any("error", renameErr))
 		return &image.Error{Op: opRenameOver, Image: over.ID, Kind: image.Busy, Err: err}

@@ -133,7 +133,9 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 		"forbidden": {&over, map[string]error{"delete": failure(image.Forbidden)}, image.Forbidden,
 			map[string]string{"old": over.ID, "new": img.ID}, 5},
 		"no answer to the delete": {&over, map[string]error{"delete": failure(image.Stalled)}, image.Stalled,
-			map[string]string{"old": over.ID, "new": img.ID}, 5},
+			map[string]string{"old": over.ID, "old~00000002": img.ID}, 5},
+		"in use, and no answer to its name": {&over, map[string]error{"delete": failure(image.Busy), "update " + over.ID: failure(image.Stalled)},
+			image.Stalled, map[string]string{"old": over.ID, "old~00000002": img.ID}, 6},
 		"the name is refused": {&over, map[string]error{"update " + img.ID: failure(image.Quota)}, image.Quota,
 			map[string]string{"old": over.ID, "new": img.ID}, 3},
 	} {
@@ -160,7 +162,7 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 			if diff := cmp.Diff(tt.want, s.want()); diff != "" {
 				t.Errorf("%s: the service: %s", title, diff)
 			}
-			if now := s.images[img.ID]; err != nil && !cmp.Equal(now.Properties, img.Properties) {
+			if now := s.images[img.ID]; err != nil && now.Name == img.Name && !cmp.Equal(now.Properties, img.Properties) {
 				t.Errorf("%s: the properties are %v", title, now.Properties)
 			}
 			clear(s.fail)
@@ -176,21 +178,56 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 	}
 }
 
-// TestRenameIsPutBackAfterTheCallerLeft: the caller's ctx ends while the old
-// image is being deleted.
-func TestRenameIsPutBackAfterTheCallerLeft(t *testing.T) {
+// TestRenameGoesOnAfterTheCallerLeft: who gives up while something changes comes too
+// late, for the old image may go all the same.
+func TestRenameGoesOnAfterTheCallerLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		over, img := ours(1, "old"), ours(2, "new")
-		s := newService(over, img)
-		s.slow(time.Second)
-		c := newCatalog(t, s)
-		ctx, cancel := context.WithTimeout(t.Context(), 3200*time.Millisecond)
-		defer cancel()
-		if _, err := c.Rename(ctx, img, "old", &over); !image.Is(err, image.Stalled) {
-			t.Errorf("Rename: %v", err)
+		for after, want := range map[time.Duration]bool{1500 * time.Millisecond: false, 2200 * time.Millisecond: true, 3200 * time.Millisecond: true} {
+			over, img := ours(1, "old"), ours(2, "new")
+			s := newService(over, img)
+			s.slow(time.Second)
+			c := newCatalog(t, s)
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(after, cancel)
+			_, err := c.Rename(ctx, img, "old", &over)
+			done := map[string]string{"old": over.ID, "new": img.ID}
+			if want {
+				done = map[string]string{"old": img.ID}
+			}
+			if (err == nil) != want || !want && !image.Is(err, image.Interrupted) {
+				t.Errorf("given up after %v: %v", after, err)
+			}
+			if diff := cmp.Diff(done, s.want()); diff != "" {
+				t.Errorf("given up after %v: %s", after, diff)
+			}
+			cancel()
 		}
-		if diff := cmp.Diff(map[string]string{"old": over.ID, "new": img.ID}, s.want()); diff != "" {
-			t.Error(diff)
+	})
+}
+
+// TestRenameOverSlowDeletion: the service takes longer to delete the old image than a
+// rename may take. The rename is not undone, for the deletion is not.
+func TestRenameOverSlowDeletion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, answers := range []bool{true, false} {
+			over, img := ours(1, "old"), ours(2, "new")
+			s := newService(over, img)
+			s.slow(2200 * time.Millisecond) // its record is gone after 7.7 s, the answer comes after 8.8 s
+			c := newCatalog(t, s)
+			time.AfterFunc(7900*time.Millisecond, func() { s.slow(map[bool]time.Duration{true: 0, false: time.Hour}[answers]) })
+			begun := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			got, err := c.Rename(ctx, img, "old", &over)
+			if answers != (err == nil) || !answers && !image.Is(err, image.Stalled) || got.Name != "old" {
+				t.Errorf("answers %v: %+v, %v", answers, got, err)
+			}
+			if diff := cmp.Diff(map[string]string{"old": img.ID}, s.want()); diff != "" {
+				t.Errorf("answers %v: %s", answers, diff)
+			}
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("answers %v: it took %v", answers, took)
+			}
+			cancel()
 		}
 	})
 }

@@ -73,16 +73,33 @@ func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name stri
 }
 
 // do makes the rename: img becomes what it shall be, then over is retired. Where
-// that is refused, img becomes what it was.
+// that is refused, img becomes what it was. Once it has begun, ctx does not end it
+// but at its deadline: half a rename is worse than a late one.
 func (t *takeover) do(ctx context.Context, toEntry string) (image.Image, error) {
+	if ctx.Err() != nil {
+		return image.Image{}, wrap(opRenameOver, t.img.ID, ctx.Err())
+	}
+	bound, _ := ctx.Deadline()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), bound)
+	defer cancel()
 	renamed, err := t.c.update(ctx, t.img.ID, t.changes, toEntry)
 	if err != nil {
 		return image.Image{}, err
 	}
-	if err = t.shareOut(ctx); err == nil {
-		err = t.c.retire(ctx, t.over, t.img.ID)
+	if err := t.shareOut(ctx); err != nil {
+		t.putBack(ctx)
+		return image.Image{}, err
 	}
-	if err != nil {
+	err = t.c.retire(ctx, t.over, t.img.ID)
+	if unanswered(err) {
+		err = t.c.settled(ctx, t.over, err)
+	}
+	switch {
+	case unanswered(err):
+		t.c.log.Error("whether the replaced image is gone is not known; its successor keeps the name", slog.String("image", t.img.ID),
+			slog.String("replaced", t.over.ID), slog.String("name", renamed.Name), slog.Any("error", err))
+		return renamed, err
+	case err != nil:
 		t.putBack(ctx)
 		return image.Image{}, err
 	}

@@ -223,6 +223,32 @@ func TestWritebackRenameOver(t *testing.T) {
 	}
 }
 
+// An edited image that waits is renamed over another: what its upload began with is
+// not what the path has carried since.
+func TestWritebackRenameOfAnImageOver(t *testing.T) {
+	h := newHouse()
+	h.add("a", "AAAA")
+	h.add("b", "BBBB")
+	g := newGate("behind", "a")
+	h.hook = g.hold
+	m := mountHouse(t, h, quickly)
+	f := must(os.OpenFile(m.path("a"), os.O_WRONLY, 0))
+	must(f.WriteString("x"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.wait(t)
+	if err := os.Rename(m.path("a"), m.path("b")); err != nil {
+		t.Fatal(err)
+	}
+	m.settled() // the gate is never opened: that try has to end
+	m.absent("a")
+	m.want("b", "xAAA")
+	if m.content("b") != "xAAA" || m.count() != 1 {
+		t.Errorf("the image is %q of %d", m.content("b"), m.count())
+	}
+}
+
 // Attributes that are set while a file waits are journaled, and come with its image.
 func TestWritebackAttributes(t *testing.T) {
 	h := newHouse()

@@ -116,8 +116,14 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	case over == n:
 		return nil
 	}
+	// The turn of what comes before that of what goes: where there is none to be had,
+	// nothing was given up.
+	if err := n.take(ctx); err != nil {
+		return err
+	}
+	defer n.give()
 	if over == nil {
-		return n.rename(ctx, name, to, nil)
+		return n.renameInTurn(ctx, name, to, nil)
 	}
 	img, _ := over.now()
 	if err := r.fs.policy.rewrite("rename over", img); err != nil {
@@ -128,17 +134,13 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		return err
 	}
 	retired, _ := over.retires()
-	err = n.rename(ctx, name, to, retired)
+	err = n.renameInTurn(ctx, name, to, retired)
 	verdict(err == nil)
 	return err
 }
 
-// rename gives the node's image, its draft, or both the new name.
-func (n *node) rename(ctx context.Context, name, entry string, over *image.Image) error {
-	if err := n.take(ctx); err != nil {
-		return err
-	}
-	defer n.give()
+// renameInTurn gives the node's image, its draft, or both the new name.
+func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image.Image) error {
 	img, d := n.now()
 	if img.ID == "" && d == nil {
 		return &image.Error{Op: "rename", Kind: image.NotFound, Detail: "its draft was not committed"}
@@ -146,22 +148,50 @@ func (n *node) rename(ctx context.Context, name, entry string, over *image.Image
 	if err := n.fs.policy.change("rename", img); err != nil {
 		return err
 	}
-	if img.ID != "" {
-		waits, with := n.fs.waiting(img)
-		fresh, err := n.fs.Catalog.Rename(ctx, n.fs.asSet(img), entry, over, with...)
-		if err != nil {
-			return err
-		}
-		n.fs.unsent.left(img.ID, waits)
-		n.refresh(fresh)
-		if over != nil {
-			n.fs.unsent.drop(over.ID)
-		}
-		over = nil // retired; the draft's own predecessor stays what it is
+	switch {
+	case d == nil:
+		return n.renameImage(ctx, img, entry, over)
+	case img.ID == "":
+		return d.rename(ctx, name, entry, over)
 	}
-	if d == nil {
+	// A commit that began before the image took over what was at the path would
+	// publish without that.
+	defer d.touch()()
+	// The draft first: a disk that is full must not leave it with another name than
+	// its image. The predecessor of the draft stays what it is: the image.
+	d.mu.Lock()
+	was := d.entry
+	d.mu.Unlock()
+	if err := d.rename(ctx, name, entry, nil); err != nil {
+		return err
+	}
+	err := n.renameImage(ctx, img, entry, over)
+	if err == nil {
 		return nil
 	}
+	if undo := d.rename(ctx, img.Name, was, nil); undo != nil {
+		n.fs.log.Error("a rename failed, and the draft of the file keeps the new name", "image", img.ID, "name", name, "draft", d.bytes.Path(), "error", undo)
+	}
+	return err
+}
+
+// renameImage gives the node's image the name and retires over.
+func (n *node) renameImage(ctx context.Context, img image.Image, entry string, over *image.Image) error {
+	waits, with := n.fs.waiting(img)
+	fresh, err := n.fs.Catalog.Rename(ctx, n.fs.asSet(img), entry, over, with...)
+	if fresh.ID != "" { // also where what became of over is not known
+		n.fs.unsent.left(img.ID, waits)
+		n.refresh(fresh)
+	}
+	if err == nil && over != nil {
+		n.fs.unsent.drop(over.ID)
+	}
+	return err
+}
+
+// rename gives the draft another name and entry, and of a new one another image to
+// retire.
+func (d *draft) rename(ctx context.Context, name, entry string, over *image.Image) error {
 	if err := d.leaveReplaced(ctx); err != nil {
 		return err
 	}
@@ -175,7 +205,7 @@ func (n *node) rename(ctx context.Context, name, entry string, over *image.Image
 		d.interruptLocked(errOvertaken)
 	}
 	d.mu.Unlock()
-	n.fs.Catalog.MoveDraft(d.bytes.ID(), entry)
+	d.fs.Catalog.MoveDraft(d.bytes.ID(), entry)
 	return nil
 }
 

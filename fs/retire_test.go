@@ -356,6 +356,82 @@ func TestRenameOverAnUpload(t *testing.T) {
 	}
 }
 
+// A rename that cannot begin has not given up the upload of what it would replace.
+func TestRenameOverAnUploadCannotBegin(t *testing.T) {
+	h := newHouse()
+	h.add("a", "AAAA")
+	g := newGate("commit", "b")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	m.want("a", "AAAA")
+	closed := whileCommitting(t, m, g, "b", "uploading")
+	a := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "a")))
+	if err := a.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	wantErr(t, errnoOf(m.server.fs.root.rename(ctx, "a", "b", false)), syscall.EBUSY)
+	a.give()
+	close(g.open)
+	if err := result(t, closed); err != nil {
+		t.Errorf("close of what was not renamed over: %v", err)
+	}
+	m.settled()
+	if m.content("b") != "uploading" || m.did("commit", "b") != 1 {
+		t.Errorf("b is %q, after %v", m.content("b"), m.log)
+	}
+}
+
+// A rename whose journal cannot be written has retired nothing.
+func TestRenameOverWithoutJournal(t *testing.T) {
+	h := newHouse()
+	h.add("a", "AAAA")
+	h.add("b", "BBBB")
+	h.hook = func(_ context.Context, op, what string) error {
+		if op == "rename draft" && what == "b" {
+			return &image.Error{Op: op, Kind: image.LocalFull}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
+	must(f.WriteString("x"))
+	wantErr(t, os.Rename(m.path("a"), m.path("b")), syscall.ENOSPC)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("a", "xAAA")
+	m.want("b", "BBBB")
+}
+
+// An edited image whose rename fails keeps its old name when it is committed.
+func TestRefusedRenameWhileEdited(t *testing.T) {
+	h := newHouse()
+	h.add("a", "AAAA")
+	h.add("b", "BBBB")
+	h.hook = func(_ context.Context, op, what string) error {
+		if op == "rename" {
+			return &image.Error{Op: op, Kind: image.Protected}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
+	must(f.WriteString("x"))
+	wantErr(t, os.Rename(m.path("a"), m.path("b")), syscall.EPERM)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	m.want("a", "xAAA")
+	m.want("b", "BBBB")
+	if m.content("a") != "xAAA" {
+		t.Errorf("the image is %q", m.content("a"))
+	}
+}
+
 // What waits too long for another one's upload is busy, and not an I/O error.
 func TestTurnRunsOutOfTime(t *testing.T) {
 	n := &node{fs: newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)}

@@ -32,11 +32,13 @@ type Images interface {
 }
 
 // Changer changes images at the service and the directory with them. An error
-// means that nothing was changed that can be seen.
+// means that nothing was changed that can be seen, or that the service did not
+// answer whether it was.
 type Changer interface {
 	Remove(ctx context.Context, id string) error
 	// Rename names img after the entry; over, where given, is retired. Further
-	// changes of attributes travel along; img shows them already.
+	// changes of attributes travel along; img shows them already. With an error and
+	// a record, img has the name, but whether over is retired is not known.
 	Rename(ctx context.Context, img image.Image, entry string, over *image.Image, also ...image.Change) (image.Image, error)
 	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
 }

@@ -115,7 +115,7 @@ func TestInterruptedBeforeItsTurn(t *testing.T) {
 	}
 	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
 	m.eventually("its bytes", func() bool { _, d := n.now(); return d != nil && d.bytes.Written() })
-	renamed := soon(func() error { return n.rename(context.Background(), "new", "new", nil) })
+	renamed := soon(func() error { return m.server.fs.root.rename(context.Background(), "disk", "new", false) })
 	renaming.wait(t)
 	must(in.Write([]byte("\n")))
 	m.eventually("the close to wait", func() bool { return blockedIn(cmd.Process.Pid, "request_wait_answer") })
