@@ -46,6 +46,8 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 	if img, d := n.now(); d == nil && img.ID != "" && img.Size == size {
 		return n.setAttributes(ctx, want)
 	}
+	_, before := n.now()
+	empty := before != nil && before.bytes.Size() == 0
 	d, err := n.openWrite(ctx, size == 0)
 	if err != nil {
 		return err
@@ -54,7 +56,9 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 	n.fs.countHandle(1)
 	defer once.release()
 	if size == 0 {
-		d.changed(true) // the open has truncated it: here that is a write
+		if !empty {
+			d.changed(true) // the open has truncated it: here that is a write
+		}
 	} else if err := d.truncate(ctx, size); err != nil {
 		return err
 	}
