@@ -108,6 +108,14 @@ func (n *node) refresh(img image.Image) {
 	}
 }
 
+// keepSet notes what was set on the image and never will be sent, for who has the file
+// open after its removal.
+func (n *node) keepSet() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.img = n.fs.asSet(n.img)
+}
+
 // replace puts another image behind the node: a commit's, which carries what was
 // set on the one before it.
 func (n *node) replace(img image.Image) {

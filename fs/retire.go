@@ -69,6 +69,7 @@ func (n *node) remove(ctx context.Context) error {
 		err = &image.Error{Op: "unlink", Kind: image.NotFound, Detail: "its draft was not committed"}
 	}
 	if err == nil && old != nil {
+		n.keepSet()
 		n.fs.unsent.drop(old.ID)
 	}
 	verdict(err == nil)
@@ -134,6 +135,7 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		return err
 	}
 	retired, _ := over.retires()
+	over.keepSet()
 	err = n.renameInTurn(ctx, name, to, retired)
 	verdict(err == nil)
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -236,4 +237,29 @@ func TestUnsentIsBounded(t *testing.T) {
 			t.Error("a change is not taken though none waits")
 		}
 	})
+}
+
+// What was set on a file shows to who has it open, also when it is removed, or another
+// is renamed over it, before that was sent.
+func TestUnsentOfRemoved(t *testing.T) {
+	for what, remove := range map[string]func(m *mounted) error{
+		"unlink":      func(m *mounted) error { return os.Remove(m.path("f")) },
+		"rename over": func(m *mounted) error { return os.Rename(m.path("other"), m.path("f")) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := newHouse()
+			h.add("f", "data")
+			h.add("other", "others")
+			m := mountHouse(t, h)
+			m.server.fs.unsent.trusted.Store(true)
+			f := must(os.Open(m.path("f")))
+			defer f.Close()
+			if err := errors.Join(os.Chmod(m.path("f"), 0o600), remove(m)); err != nil {
+				t.Fatal(err)
+			}
+			if fi := must(f.Stat()); fi.Mode().Perm() != 0o600 {
+				t.Errorf("its mode is %v", fi.Mode())
+			}
+		})
+	}
 }
