@@ -179,12 +179,8 @@ func (d *draft) tryBehind(b *behind) outcome {
 		return over // Server.Abort: the journal tells the next mount
 	}
 	defer n.give()
-	switch {
-	case err != nil:
-	case img.ID != "":
-		n.replace(img)
-	default: // there was nothing to commit, or it was unlinked
-		err = d.keepAttributes(work, d.attributes())
+	if err == nil {
+		err = d.became(work, img, d.attributes())
 	}
 
 	d.mu.Lock()

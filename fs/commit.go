@@ -116,12 +116,8 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	if err == nil {
 		img, err = commit(work, d.bytes)
 	}
-	switch {
-	case err != nil:
-	case img.ID != "":
-		d.node.replace(img)
-	default: // there was nothing to commit, or it was unlinked
-		err = d.keepAttributes(work, asked)
+	if err == nil {
+		err = d.became(work, img, asked)
 	}
 	now, _ := d.node.now()
 	none := now.ID == ""
@@ -140,6 +136,20 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 		d.settled, d.failure = taken, err
 	}
 	return err
+}
+
+// became puts the image that a commit has made behind the node, in the node's turn;
+// none (its id is ""), where there was nothing to commit or the draft was unlinked.
+func (d *draft) became(ctx context.Context, img image.Image, asked image.Attributes) error {
+	switch {
+	case img.ID == "":
+		return d.keepAttributes(ctx, asked)
+	case img.Status == image.StatusQueued: // it may have been there before, and is empty again
+		d.node.replace(img)
+		return d.keepAttributes(ctx, d.dated(asked))
+	}
+	d.node.replace(img)
+	return nil
 }
 
 // keepAttributes stores what was set on a draft of which no byte had to be

@@ -291,6 +291,11 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 	if d.unlinked {
 		return image.Image{}, nil
 	}
+	if there, ok := h.images[d.spec.Into]; ok && len(d.bytes) == 0 { // it is that already
+		h.noteLocked(op, d.spec.Name)
+		d.dirty, d.accepted = false, false
+		return there, nil
+	}
 	at := h.nowLocked()
 	img := image.Image{
 		ID: d.id, Name: d.spec.Name, Status: image.StatusActive, Visibility: image.VisibilityPrivate,

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"os"
 	"syscall"
 	"testing"
@@ -111,5 +112,26 @@ func TestLinksOfRemovedFiles(t *testing.T) {
 		if n := links(f); n != 0 {
 			t.Errorf("%s: %d links after", name, n)
 		}
+	}
+}
+
+// An empty file that was written to and is empty again when it is closed keeps what
+// was set on it, though there is no byte to commit.
+func TestAttributesOfEmptyAgain(t *testing.T) {
+	for what, change := range map[string][]func(*Options){"at close": nil, "behind": {quickly}} {
+		t.Run(what, func(t *testing.T) {
+			m := mountHouse(t, newHouse(), change...)
+			m.write("f", "")
+			m.settled()
+			f := must(os.OpenFile(m.path("f"), os.O_WRONLY, 0))
+			must(f.WriteString("data"))
+			if err := errors.Join(f.Truncate(0), f.Chmod(0o600), f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			m.settled()
+			if a := m.the("f").Attributes(); a.Mode == nil || *a.Mode != 0o600 {
+				t.Errorf("the image has %+v", a)
+			}
+		})
 	}
 }
