@@ -63,7 +63,7 @@ func (n *notifier) run(root *gofs.Inode) {
 		n.entries, n.contents = make(map[string]struct{}), make(map[*node]struct{})
 		n.mu.Unlock()
 		for of := range contents {
-			of.NotifyContent(0, 0) //nolint:errcheck // an error: the kernel does not know the node
+			of.notifyContent(0)
 		}
 		for name := range entries {
 			root.NotifyEntry(name) //nolint:errcheck // an error: the kernel does not know the entry
@@ -83,5 +83,13 @@ func (n *notifier) close() {
 // it: a negative offset leaves the pages alone, and so waits for no lock of the kernel
 // that a request holds.
 func (n *node) attributesChanged() {
-	n.NotifyContent(-1, 0) //nolint:errcheck // an error: the kernel does not know the node
+	n.notifyContent(-1)
+}
+
+// notifyContent tells the kernel, if it knows the node: one that was never looked up,
+// as a draft's that was found at mount, is in no tree, and go-fuse knows no mount of it.
+func (n *node) notifyContent(off int64) {
+	if !n.Forgotten() {
+		n.NotifyContent(off, 0) //nolint:errcheck // an error: the kernel has just forgotten it
+	}
 }

@@ -13,6 +13,20 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// The kernel is not told of a node that it has never looked up.
+func TestContentOfAnUnknownNode(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123")
+	m := mountHouse(t, h)
+	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
+	m.server.fs.notifier.content(n)
+	n.attributesChanged()
+	m.want("disk", "0123")
+	m.server.fs.notifier.content(n)
+	n.attributesChanged()
+	m.want("disk", "0123")
+}
+
 // Bytes that turn out to be wrong are not read again from the kernel's pages.
 func TestBytesChanged(t *testing.T) {
 	h := newHouse()
