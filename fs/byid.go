@@ -79,7 +79,7 @@ func (b *byIDNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*g
 	if errno := n.entryOut(out); errno != 0 {
 		return nil, errno
 	}
-	return b.NewInode(ctx, n, stable(n.ino)), 0
+	return n.enterTree(ctx, b.EmbeddedInode()), 0
 }
 
 // OpendirHandle lists the ids of the images that the root lists.

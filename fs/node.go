@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,8 @@ type node struct {
 	fixed bool   // under .by-id: one image for ever, and only to be read
 	key   string // by which FS.nodes knows it; guarded by FS.mu
 
+	inTree atomic.Bool // go-fuse knows it: before that, its Inode is not to be used
+
 	forgotten bool // by the kernel; guarded by FS.mu
 	parted    bool // its entry has another node: see mode.go; guarded by FS.mu
 
@@ -33,6 +36,13 @@ type node struct {
 	// through us. While it is there, open is 0, draft nil, and img stays.
 	backing *backing
 	turn    chan struct{} // made by the first take, then never changed
+}
+
+// enterTree gives the node its place in go-fuse's tree, beneath parent.
+func (n *node) enterTree(ctx context.Context, parent *gofs.Inode) *gofs.Inode {
+	inode := parent.NewInode(ctx, n, stable(n.ino))
+	n.inTree.Store(true)
+	return inode
 }
 
 // The operations that a file has. Not implemented on purpose: locks (they stay in

@@ -87,9 +87,9 @@ func (n *node) attributesChanged() {
 }
 
 // notifyContent tells the kernel, if it knows the node: one that was never looked up,
-// as a draft's that was found at mount, is in no tree, and go-fuse knows no mount of it.
+// as a draft's that was found at mount, is not in go-fuse's tree.
 func (n *node) notifyContent(off int64) {
-	if !n.Forgotten() {
-		n.NotifyContent(off, 0) //nolint:errcheck // an error: the kernel has just forgotten it
+	if n.inTree.Load() {
+		n.NotifyContent(off, 0) //nolint:errcheck // an error: the kernel has forgotten it
 	}
 }

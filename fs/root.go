@@ -110,7 +110,7 @@ func (r *rootNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*g
 	if n == nil || n.entryOut(out) != 0 {
 		return nil, syscall.ENOENT // a draft that ended just now without an image
 	}
-	return r.NewInode(ctx, n, stable(n.ino)), 0
+	return n.enterTree(ctx, r.EmbeddedInode()), 0
 }
 
 // Create begins the draft of a new image. It asks the service for nothing but
@@ -128,7 +128,7 @@ func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out
 		h.release()
 		return nil, nil, 0, errno
 	}
-	return r.NewInode(ctx, d.node, stable(d.node.ino)), h, fuse.FOPEN_KEEP_CACHE, 0
+	return d.node.enterTree(ctx, r.EmbeddedInode()), h, fuse.FOPEN_KEEP_CACHE, 0
 }
 
 func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*draft, error) {
