@@ -244,6 +244,7 @@ func (d *draft) settleInTurn() {
 func (d *draft) finish() {
 	d.mu.Lock()
 	unlinked, killed, unsure, failure, entry := d.unlinked, d.killed && d.change > d.takenLocked(), d.unsure, d.failure, d.entry
+	promised := d.accepted > d.settled // under what the killed writer has changed lies what a close was answered for
 	if d.behind != nil {
 		close(d.behind.stop)
 		d.behind = nil
@@ -260,8 +261,11 @@ func (d *draft) finish() {
 		if unsure {
 			why = "its writer may have been killed by a signal: that cannot be seen from here"
 		}
+		if promised {
+			why += "; it has written to a file whose close was answered and which was not uploaded yet"
+		}
 		log.Warn("not committed: the draft is kept in staging", "reason", why)
-		err = d.bytes.Abandon(why, !unsure)
+		err = d.bytes.Abandon(why, !unsure && !promised)
 	case failure != nil:
 		log.Warn("not committed: the draft is kept in staging", "error", failure)
 		err = d.bytes.KeepFailed(failure)

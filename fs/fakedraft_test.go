@@ -239,8 +239,8 @@ func (d *fakeDraft) finish(how string) error {
 
 func (d *fakeDraft) Close() error   { return d.finish("closed") }
 func (d *fakeDraft) Discard() error { return d.finish("discarded") }
-func (d *fakeDraft) Abandon(_ string, sure bool) error {
-	return d.finish(map[bool]string{true: "abandoned", false: "perhaps abandoned"}[sure])
+func (d *fakeDraft) Abandon(_ string, mayGo bool) error {
+	return d.finish(map[bool]string{true: "abandoned", false: "abandoned for good"}[mayGo])
 }
 func (d *fakeDraft) KeepFailed(error) error { return d.finish("failed") }
 

@@ -157,9 +157,9 @@ type Draft interface {
 	Path() string
 	Close() error   // leaves the journal as it is
 	Discard() error // removes bytes and journal
-	// Abandon keeps both: the writer was killed, for sure or, where that cannot be
-	// seen, perhaps.
-	Abandon(why string, sure bool) error
+	// Abandon keeps both: the writer was killed. What nobody misses may go after a
+	// time: not where that cannot be seen for sure, or where a close was answered before.
+	Abandon(why string, mayGo bool) error
 	KeepFailed(err error) error // keeps both: the commit failed
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -202,5 +203,27 @@ func TestKilledBesideAGoodWriter(t *testing.T) {
 	defer mu.Unlock()
 	if len(callers) != 1 || callers[0].Command != "sh" {
 		t.Errorf("the commit was made for %v", callers)
+	}
+}
+
+// What a close was answered for and was not uploaded yet is never thrown away because
+// a writer that came later was killed, and the log says so.
+func TestKilledOverAnAnsweredClose(t *testing.T) {
+	for name, later := range map[string]string{"append": "exec >>f", "overwrite": "exec >f"} {
+		t.Run(name, func(t *testing.T) {
+			h, _ := awayHouse()
+			m := mountHouse(t, h, quickly)
+			m.write("f", "answered")
+			_, ended := shell(t, m, later+"; echo more; kill -KILL $$")
+			endedBy(t, result(t, ended), syscall.SIGKILL)
+			m.settled()
+			m.absent("f")
+			if ends := m.ends(); ends["abandoned for good"] != 1 {
+				t.Errorf("drafts ended %v", ends)
+			}
+			if !strings.Contains(m.logged.text(), "whose close was answered") {
+				t.Errorf("log:\n%s", m.logged.text())
+			}
+		})
 	}
 }

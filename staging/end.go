@@ -67,10 +67,10 @@ func (d *Draft) Keep(reason string) error {
 	return d.keep(func(r *Record) { r.State, r.Reason = StateFailed, reason })
 }
 
-// Abandon is Keep with StateAbandoned: its writer was killed, for sure or, where
-// nobody could tell, perhaps (then no time limit ends it: ExpireAbandoned).
-func (d *Draft) Abandon(reason string, sure bool) error {
-	return d.keep(func(r *Record) { r.State, r.Reason, r.Unsure = StateAbandoned, reason, !sure })
+// Abandon is Keep with StateAbandoned: its writer was killed. Whether it may go after
+// a time (ExpireAbandoned) the caller knows.
+func (d *Draft) Abandon(reason string, mayGo bool) error {
+	return d.keep(func(r *Record) { r.State, r.Reason, r.Unsure = StateAbandoned, reason, !mayGo })
 }
 
 func (d *Draft) keep(change func(*Record)) error {

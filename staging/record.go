@@ -72,8 +72,8 @@ type Record struct {
 	Inherit     string `json:"inherit,omitempty"` // id of the image whose record is carried over
 	Size        int64  `json:"size"`              // bytes; in a journal as of its writing, elsewhere live
 	Reason      string `json:"reason,omitempty"`  // one line: why it failed or was abandoned
-	// Unsure: the draft counts as abandoned because nobody could tell whether its
-	// writer was killed; it is kept without a time limit.
+	// Unsure: an abandoned draft is kept without a time limit: nobody could tell whether
+	// its writer was killed, or a close was answered before that writer came.
 	Unsure bool `json:"unsure,omitempty"`
 	// Boot is the kernel's boot id when the journal was written and Synced whether
 	// all that the journal covers was fsynced by then: after a crash the data file

@@ -71,9 +71,9 @@ func (d *draft) Discard() error {
 }
 
 // Abandon keeps the draft: its writer was killed.
-func (d *draft) Abandon(why string, sure bool) error {
+func (d *draft) Abandon(why string, mayGo bool) error {
 	defer d.ended()
-	return d.Draft.Abandon(why, sure)
+	return d.Draft.Abandon(why, mayGo)
 }
 
 // KeepFailed keeps the draft: its commit failed.
