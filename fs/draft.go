@@ -114,6 +114,7 @@ func (d *draft) truncateAtOpen(ctx context.Context, truncate bool) error {
 	}
 	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, 0); err != nil {
+		d.unchanged()
 		d.leave(true)
 		return err
 	}
@@ -244,11 +245,26 @@ func (d *draft) changed(written bool) {
 	}
 }
 
+// unchanged counts a change that has failed where a commit is owed: what was to come
+// has taken back what the journal promised (Draft.Accept), and the next close has to
+// promise it anew.
+func (d *draft) unchanged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.accepted > d.settled {
+		d.change++
+		d.wrote = d.change
+	}
+}
+
 func (d *draft) write(ctx context.Context, p []byte, off int64) (int, error) {
 	defer d.touch()()
 	n, err := d.bytes.WriteAt(ctx, p, off)
-	if n > 0 {
+	switch {
+	case n > 0:
 		d.changed(true)
+	case err != nil:
+		d.unchanged()
 	}
 	return n, err
 }
@@ -261,6 +277,7 @@ func (d *draft) truncate(ctx context.Context, size int64) error {
 	}
 	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, size); err != nil {
+		d.unchanged()
 		return err
 	}
 	d.changed(true)
@@ -270,6 +287,7 @@ func (d *draft) truncate(ctx context.Context, size int64) error {
 func (d *draft) allocate(ctx context.Context, mode uint32, off, size int64) error {
 	defer d.touch()()
 	if err := d.bytes.Allocate(ctx, mode, off, size); err != nil {
+		d.unchanged()
 		return err
 	}
 	d.changed(true)

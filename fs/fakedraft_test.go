@@ -106,6 +106,9 @@ func (d *fakeDraft) change(ctx context.Context, f func()) error {
 		return err
 	}
 	defer func() { <-d.gate }()
+	d.mu.Lock()
+	d.accepted = false // journaled before the change, which may fail
+	d.mu.Unlock()
 	if err := d.h.ask(ctx, "write", d.entry()); err != nil {
 		return err
 	}
@@ -115,7 +118,7 @@ func (d *fakeDraft) change(ctx context.Context, f func()) error {
 		return d.stale()
 	}
 	f()
-	d.dirty, d.written, d.accepted = true, d.written || len(d.bytes) > 0, false
+	d.dirty, d.written = true, d.written || len(d.bytes) > 0
 	d.mod, d.attributes.ModTime = time.Now().UTC(), nil
 	return nil
 }

@@ -1,0 +1,53 @@
+package fs
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// both is a hook by which two kinds of operations fail.
+func both(a, b func(context.Context, string, string) error) func(context.Context, string, string) error {
+	return func(ctx context.Context, op, what string) error {
+		if err := a(ctx, op, what); err != nil {
+			return err
+		}
+		return b(ctx, op, what)
+	}
+}
+
+// A change that fails takes back what the journal says of an answered close; the close
+// that follows says it again, so that a crash does not forget the file.
+func TestFailedChangeOfWhatWaits(t *testing.T) {
+	for name, change := range map[string]func(f *os.File) error{
+		"write":     func(f *os.File) error { _, err := f.WriteAt([]byte("more"), 3); return err },
+		"truncate":  func(f *os.File) error { return f.Truncate(1) },
+		"fallocate": func(f *os.File) error { return syscall.Fallocate(int(f.Fd()), 0, 0, 1<<20) },
+		"by name":   func(f *os.File) error { return os.Truncate(f.Name(), 2) },
+		"at open":   func(f *os.File) error { _, err := os.OpenFile(f.Name(), os.O_WRONLY|os.O_TRUNC, 0); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, away := awayHouse()
+			full := &failing{op: "write", kind: image.LocalFull}
+			h.hook = both(away.hook, full.hook)
+			m := mountHouse(t, h, quickly)
+			m.write("f", "answered")
+			f := must(os.OpenFile(m.path("f"), os.O_WRONLY, 0))
+			full.on.Store(true)
+			wantErr(t, change(f), syscall.ENOSPC)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			m.eventually("the journal to say that its commit is owed", func() bool { return m.each()[0].accepted })
+			m.want("f", "answered")
+			away.on.Store(false)
+			m.settled()
+			if m.content("f") != "answered" {
+				t.Errorf("the image is %q", m.content("f"))
+			}
+		})
+	}
+}
