@@ -79,15 +79,40 @@ func (d *draft) accept(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.accepting = false
-	if err != nil {
-		if d.fs.life.Err() == nil {
-			d.settled, d.failure = taken, err
-		}
+	switch {
+	case err == nil:
+		d.accepted, d.failure, d.unnoted = taken, nil, false
+	case d.fs.life.Err() != nil:
+		return err
+	case d.accepted > d.settled && image.Is(err, image.Interrupted): // see flush
+	case d.accepted > d.settled: // an earlier close was answered: what it closed is not given up for this one
+		d.accepted, d.failure, d.unnoted = taken, err, true
+	default:
+		d.settled, d.failure = taken, err
+	}
+	d.waitLocked(time.Now())
+	return err
+}
+
+// note journals, in the node's turn, that the commit is owed where the last close could
+// not (accept).
+func (d *draft) note(ctx context.Context) error {
+	if err := d.node.take(ctx); err != nil {
 		return err
 	}
-	d.accepted, d.failure = taken, nil
-	d.waitLocked(time.Now())
-	return nil
+	defer d.node.give()
+	d.mu.Lock()
+	due, set := d.unnoted && d.owedLocked(), d.set
+	d.accepting = due
+	d.mu.Unlock()
+	if !due {
+		return nil
+	}
+	err := d.bytes.Accept(ctx, d.dated(set))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.accepting, d.unnoted = false, err != nil
+	return err
 }
 
 // waitLocked begins the wait for the commit that is owed.
@@ -163,17 +188,20 @@ func (d *draft) tryBehind(b *behind) outcome {
 	d.mu.Unlock()
 
 	turn := false
-	img, err := f.Committer.Behind(work, d.bytes, func(ctx context.Context) error {
-		if err := n.take(ctx); err != nil {
-			return err
-		}
-		if ctx.Err() != nil { // by whoever had the turn before
-			n.give()
-			return &image.Error{Op: "commit", Image: n.id(), Kind: image.Interrupted, Err: context.Cause(ctx)}
-		}
-		turn = true
-		return nil
-	})
+	img, err := image.Image{}, d.note(work)
+	if err == nil {
+		img, err = f.Committer.Behind(work, d.bytes, func(ctx context.Context) error {
+			if err := n.take(ctx); err != nil {
+				return err
+			}
+			if ctx.Err() != nil { // by whoever had the turn before
+				n.give()
+				return &image.Error{Op: "commit", Image: n.id(), Kind: image.Interrupted, Err: context.Cause(ctx)}
+			}
+			turn = true
+			return nil
+		})
+	}
 	close(b.ended)
 	if !turn && n.take(f.life) != nil {
 		return over // Server.Abort: the journal tells the next mount

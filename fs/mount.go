@@ -201,6 +201,9 @@ func (f *FS) leaveDrafts() {
 		d.mu.Lock()
 		entry, due, owed := d.entry, d.change > d.settled && !d.unlinked && !d.killed, d.accepted > d.settled && d.accepted == d.change && !d.unlinked
 		d.mu.Unlock()
+		if owed && d.note(context.Background()) != nil {
+			owed = false // due, and nobody has promised it
+		}
 		switch {
 		case owed:
 			f.log.Warn("its upload has not ended: the next mount goes on with it", "entry", entry, "draft", d.bytes.Path())

@@ -51,3 +51,30 @@ func TestFailedChangeOfWhatWaits(t *testing.T) {
 		})
 	}
 }
+
+// A close that cannot be answered for want of room, after one that was: nothing is given
+// up, the file goes on waiting, and the journal has it again as soon as there is room.
+func TestCloseThatFailsOverWhatWaits(t *testing.T) {
+	h, away := awayHouse()
+	full := &failing{op: "accept", kind: image.LocalFull}
+	h.hook = both(away.hook, full.hook)
+	m := mountHouse(t, h, quickly)
+	m.write("f", "answered")
+	f := must(os.OpenFile(m.path("f"), os.O_WRONLY|os.O_APPEND, 0))
+	must(f.WriteString(", and more"))
+	full.on.Store(true)
+	wantErr(t, f.Close(), syscall.ENOSPC)
+	seen := full.seen.Load()
+	m.eventually("it to be tried again", func() bool { return full.seen.Load() > seen+2 })
+	m.want("f", "answered, and more")
+	if ends := m.ends(); ends[""] != 1 {
+		t.Errorf("drafts ended %v", ends)
+	}
+	full.on.Store(false)
+	m.eventually("the journal to say that its commit is owed", func() bool { return m.each()[0].accepted })
+	away.on.Store(false)
+	m.settled()
+	if m.content("f") != "answered, and more" || m.count() != 1 {
+		t.Errorf("the image is %q", m.content("f"))
+	}
+}
