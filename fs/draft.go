@@ -3,6 +3,8 @@ package fs
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/imagefs/imagefs/image"
@@ -184,6 +186,13 @@ func (n *node) edit(ctx context.Context, truncate bool) (*draft, error) {
 	n.draft = d
 	n.mu.Unlock()
 	return d, nil
+}
+
+// allDrafts are those that have not ended.
+func (f *FS) allDrafts() []*draft {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.drafts))
 }
 
 // forget takes the draft out of the directory.

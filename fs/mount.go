@@ -172,6 +172,17 @@ func (s *Server) Unmount() error {
 // staging with a journal that says how far they got.
 func (s *Server) Abort() { s.abort(image.ErrShutdown) }
 
+// Sync puts what is being written on the local disk, for a daemon that will not wait
+// until its files are closed: without, a file that is edited in place would lose what
+// was written since its last fsync.
+func (s *Server) Sync(ctx context.Context) {
+	for _, d := range s.fs.allDrafts() {
+		if err := d.bytes.Sync(ctx); err != nil && !d.ended() {
+			s.fs.log.Error("what was written to an open file may not be on the local disk", "draft", d.bytes.Path(), "error", err)
+		}
+	}
+}
+
 // Wait returns when the filesystem is unmounted, by whomever, every commit has
 // ended, and every change of attributes has been sent. Drafts of files that were
 // never closed (a connection that was aborted) stay in staging.
@@ -191,13 +202,7 @@ func (s *Server) Wait() {
 // unmount it may not say that their files were closed. One whose bytes the service
 // has goes; the others stay.
 func (f *FS) leaveDrafts() {
-	f.mu.Lock()
-	left := make([]*draft, 0, len(f.drafts))
-	for _, d := range f.drafts {
-		left = append(left, d)
-	}
-	f.mu.Unlock()
-	for _, d := range left {
+	for _, d := range f.allDrafts() {
 		d.mu.Lock()
 		entry, due, owed := d.entry, d.change > d.settled && !d.unlinked && !d.killed, d.accepted > d.settled && d.accepted == d.change && !d.unlinked
 		d.mu.Unlock()

@@ -19,15 +19,8 @@ type Waiting struct {
 
 // Waiting lists the files that wait, those that have waited longest first.
 func (s *Server) Waiting() []Waiting {
-	f := s.fs
-	f.mu.Lock()
-	drafts := make([]*draft, 0, len(f.drafts))
-	for _, d := range f.drafts {
-		drafts = append(drafts, d)
-	}
-	f.mu.Unlock()
 	var all []Waiting
-	for _, d := range drafts {
+	for _, d := range s.fs.allDrafts() {
 		w := Waiting{Draft: d.bytes.ID(), Path: d.bytes.Path(), Size: d.bytes.Size()}
 		d.mu.Lock()
 		b := d.behind

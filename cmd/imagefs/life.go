@@ -51,6 +51,8 @@ type served interface {
 	Passthrough() fs.Passthrough
 	// Abort ends the commits: their drafts stay.
 	Abort()
+	// Sync puts what is being written on the local disk.
+	Sync(ctx context.Context)
 }
 
 // liveMount is the life of a mount: from its first request until it is unmounted
@@ -208,10 +210,21 @@ func (l life) giveUp(t target, r *rooms, server served, ended <-chan struct{}) b
 	server.Abort()
 	l.takeAway(t)
 	r.waitForCleanUp(cleanUpLimit)
+	limit := time.After(leaveLimit)
+	synced := make(chan struct{})
+	go func() { // where the disk does not answer, it ends with the process
+		defer close(synced)
+		server.Sync(context.Background())
+	}()
+	select {
+	case <-synced:
+	case <-limit:
+		return isClosed(ended)
+	}
 	select {
 	case <-ended:
 		return true
-	case <-time.After(leaveLimit):
+	case <-limit:
 		return false
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -218,6 +219,34 @@ func TestForegroundSignals(t *testing.T) {
 	p.signal(unix.SIGTERM)
 	if _, stderr, code := p.end(); code != exitInterruptedBy || !strings.Contains(stderr, "ended without waiting") {
 		t.Errorf("second signal: code %d: %s", code, stderr)
+	}
+}
+
+// An end that does not wait for open files leaves all that was written to them in
+// staging, also of a file that is edited in place.
+func TestEndWithoutWaitingKeepsEdits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	endpoint, staged := service(t, nil), w.dir+"/staging"
+	m := w.mkdir("m")
+	w.cleanMount(m)
+	p := w.start("mount", "--foreground", "--endpoint", endpoint, "--staging-dir", staged, "--stop-timeout", "1s", m)
+	eventually(t, "mounted", func() bool { return isMounted(t, m) })
+	w.mustSh("printf 0123456789 > m/disk")
+	w.mustSh("(exec 1<>m/disk; printf abc; exec sleep 60) 2>/dev/null & echo $! > pid")
+	t.Cleanup(func() { w.mustSh("kill $(cat pid)") })
+	eventually(t, "it is written", func() bool { text, err := w.sh("cat m/disk"); return err == nil && text == "abc3456789" })
+	p.signal(unix.SIGTERM)
+	if _, stderr, code := p.end(); code != exitInterruptedBy {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+	var kept []struct{ Draft string }
+	if err := json.Unmarshal([]byte(w.mustRun("staged", "list", "--staging-dir", staged, "--json")), &kept); err != nil || len(kept) != 1 {
+		t.Fatalf("%+v, %v", kept, err)
+	}
+	w.mustRun("staged", "export", "--staging-dir", staged, kept[0].Draft, w.dir+"/out")
+	if text := w.mustSh("cat out"); text != "abc3456789" {
+		t.Errorf("exported %q", text)
 	}
 }
 
