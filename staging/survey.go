@@ -105,15 +105,16 @@ func (s *Store) remove(id string) error {
 	return fail("discard draft", id, err)
 }
 
-// ExpireAbandoned removes the drafts whose writers are known to have been killed,
-// before the given time, and returns them. Nothing else is removed, nothing that
+// ExpireAbandoned removes the store's project's drafts whose writers are known to have
+// been killed, before the given time, and returns them. Nothing else is removed, nothing that
 // somebody holds, and nothing that an image at the service may be left of: only its
 // journal knows that. On an error the others are removed all the same.
 func (s *Store) ExpireAbandoned(before time.Time) ([]Record, error) {
 	kept, err := s.Kept()
 	var gone []Record
 	for _, r := range kept {
-		if r.Damage != "" || r.State != StateAbandoned || r.Unsure || r.Image != "" || !r.UpdatedAt.Before(before) {
+		foreign := r.Project != "" && s.project != "" && r.Project != s.project // another mount's, with a time of its own
+		if r.Damage != "" || foreign || r.State != StateAbandoned || r.Unsure || r.Image != "" || !r.UpdatedAt.Before(before) {
 			continue
 		}
 		removeErr := s.expire(r)

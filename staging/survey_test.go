@@ -123,6 +123,12 @@ func TestExpireAbandoned(t *testing.T) {
 		write(t, d, "x", 0)
 		must(t, end(d))
 	}
+	ours := s.project
+	s.project = "theirs"
+	other := create(t, s, Spec{Name: "of another project"})
+	write(t, other, "x", 0)
+	must(t, other.Abandon("killed", true))
+	s.project = ours
 	half := create(t, s, Spec{Name: "half made"})
 	write(t, half, "x", 0)
 	must(t, half.Update(func(r *Record) { r.Image = "image" }))
@@ -147,7 +153,7 @@ func TestExpireAbandoned(t *testing.T) {
 	for _, r := range kept(t, s) {
 		names[r.Name] = true
 	}
-	if len(names) != 6 || names["abandoned"] {
+	if len(names) != 7 || names["abandoned"] {
 		t.Errorf("left: %v", names)
 	}
 	// Written again, it is abandoned for sure or not at all.
