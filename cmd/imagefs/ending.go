@@ -16,10 +16,11 @@ type endurance struct {
 	since time.Time
 	left  int64            // drafts that had not ended when something moved last
 	sent  map[string]int64 // the most bytes of each draft that one try has sent
+	whole map[string]bool  // drafts that were sent whole; false: in vain, and that counts no more
 }
 
 func newEndurance(limit time.Duration, total bool, now time.Time) *endurance {
-	return &endurance{limit: limit, total: total, since: now, left: -1, sent: map[string]int64{}}
+	return &endurance{limit: limit, total: total, since: now, left: -1, sent: map[string]int64{}, whole: map[string]bool{}}
 }
 
 // spent reports whether it is over. left is how many drafts have not ended.
@@ -31,12 +32,22 @@ func (p *endurance) spent(now time.Time, active []commit.Progress, left int64) b
 }
 
 // moved reports whether anything has come nearer to its end since it was asked last.
-// What the service does after the last byte does not show, and is bounded by itself.
+// What the service does after the last byte (it stores or imports the image) does not
+// show, and is bounded by itself: it counts, but once for each draft.
 func (p *endurance) moved(active []commit.Progress, left int64) bool {
 	moved := left != p.left
 	p.left = left
 	for _, a := range active {
 		moved = moved || a.Phase == commit.Checking || a.Phase == commit.Publishing
+		counts, known := p.whole[a.Draft]
+		switch whole := a.Phase == commit.Uploading && a.Size > 0 && a.Sent == a.Size; {
+		case whole && !known:
+			p.whole[a.Draft], moved = true, true
+		case whole:
+			moved = moved || counts
+		case known && a.Phase != commit.Checking && a.Phase != commit.Publishing:
+			p.whole[a.Draft] = false
+		}
 		if a.Sent > p.sent[a.Draft] {
 			p.sent[a.Draft], moved = a.Sent, true
 		}

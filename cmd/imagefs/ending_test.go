@@ -12,7 +12,7 @@ import (
 func TestEndurance(t *testing.T) {
 	const limit = time.Minute
 	sending := func(sent int64) []commit.Progress {
-		return []commit.Progress{{Draft: "d", Phase: commit.Uploading, Sent: sent}}
+		return []commit.Progress{{Draft: "d", Phase: commit.Uploading, Sent: sent, Size: 9}}
 	}
 	type look struct {
 		after  time.Duration // the look before
@@ -30,6 +30,10 @@ func TestEndurance(t *testing.T) {
 		"an upload that stands": {false, []look{{1, sending(1), 1, false}, {limit, sending(1), 1, true}}},
 		"one that begins anew and gets no further": {false, []look{
 			{1, sending(5), 1, false}, {limit / 2, sending(1), 1, false}, {limit / 2, sending(4), 1, true},
+		}},
+		"one that is being stored": {false, []look{{1, sending(9), 1, false}, {limit, sending(9), 1, false}, {limit, sending(9), 1, false}}},
+		"one that is stored in vain": {false, []look{
+			{1, sending(9), 1, false}, {limit, sending(9), 1, false}, {limit / 2, sending(1), 1, false}, {limit / 2, sending(9), 1, true},
 		}},
 		"nothing under way":    {false, []look{{1, nil, 2, false}, {limit, nil, 2, true}}},
 		"one that has ended":   {false, []look{{1, nil, 2, false}, {limit, nil, 1, false}, {limit - 1, nil, 1, false}, {1, nil, 1, true}}},
