@@ -20,8 +20,9 @@ func (m *mount) kill() {
 	if err := m.daemon.Process.Kill(); err != nil {
 		m.t.Fatal(err)
 	}
-	<-m.ended
+	// First: the kernel may keep what is left of the daemon until then.
 	run(m.t, binary, "unmount", "--force", m.dir)
+	<-m.ended
 }
 
 // killUploading kills the daemon while it uploads, and returns when the writer has

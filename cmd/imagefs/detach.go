@@ -23,12 +23,24 @@ const detachTimeout = 10 * time.Second
 // detach takes the mount away from its path; lazy also while it is in use: then
 // who uses it can go on, and nobody else finds it. Kind of failure: errBusy.
 func (t target) detach(ctx context.Context, lazy bool) error {
-	if uid := os.Geteuid(); uid != 0 && t.owner() != uid {
-		return fail(exitMountDenied, "%s was mounted by uid %d: only they and root may unmount it", t.path, t.owner())
-	}
 	flags := unix.UMOUNT_NOFOLLOW
 	if lazy {
 		flags |= unix.MNT_DETACH
+	}
+	return t.unmount(ctx, flags)
+}
+
+// detachForced takes the mount away from its path and, where the caller may, ends the
+// kernel's connection, which may outlive a killed daemon: one of its threads tells the
+// kernel of a change, and waits for the lock of the directory; who has that waits for
+// the daemon's answer; and no signal ends either.
+func (t target) detachForced(ctx context.Context) error {
+	return t.unmount(ctx, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH|unix.MNT_FORCE)
+}
+
+func (t target) unmount(ctx context.Context, flags int) error {
+	if uid := os.Geteuid(); uid != 0 && t.owner() != uid {
+		return fail(exitMountDenied, "%s was mounted by uid %d: only they and root may unmount it", t.path, t.owner())
 	}
 	err := unix.Unmount(t.path, flags)
 	switch {
@@ -37,7 +49,7 @@ func (t target) detach(ctx context.Context, lazy bool) error {
 	case errors.Is(err, unix.EBUSY):
 		return errBusy
 	case errors.Is(err, unix.EPERM): // not root, or root without CAP_SYS_ADMIN: the helper may
-		return t.fusermount(ctx, lazy)
+		return t.fusermount(ctx, flags&unix.MNT_DETACH != 0)
 	default:
 		return fail(exitInternal, "unmount %s: %w", t.path, err)
 	}

@@ -77,7 +77,7 @@ func (t target) force(ctx context.Context, stderr io.Writer) error {
 	}
 	d, err := findDaemon(ctx, t) // before its mount is gone
 	alive := err == nil
-	if err := t.detach(ctx, true); err != nil {
+	if err := t.detachForced(ctx); err != nil {
 		return err
 	}
 	defer sweepDead(t.path)
@@ -91,7 +91,7 @@ func (t target) force(ctx context.Context, stderr io.Writer) error {
 			t.path, d.pid, oneLine(err), oneLine(abortErr))
 		return err
 	}
-	return nil // without a daemon there is no connection, unless its socket is out of reach
+	return nil // without a daemon the connection has ended with it, or by force
 }
 
 // endNow ends the daemon without waiting for its uploads: it is told to, and when
