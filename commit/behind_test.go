@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -179,4 +180,44 @@ func TestBehindUnsureThenWritten(t *testing.T) {
 			t.Errorf("retired %v: %+v", retired, got)
 		}
 	}
+}
+
+// However much is committed behind, and gone on with after a crash, a close that
+// somebody waits for has a place to upload.
+func TestBehindLeavesAPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		h := newHouse(t, f)
+		gate := make(chan struct{})
+		f.slow = func(got int64) error {
+			if got == 3000 {
+				<-gate
+			}
+			return nil
+		}
+		var behind sync.WaitGroup
+		for _, name := range []string{"a", "b"} {
+			d := h.accepted(staging.Spec{Name: name}, pattern(5000))
+			behind.Go(func() {
+				if _, err := h.Behind(ctxb, d, anybody); err != nil {
+					t.Error(err)
+				}
+			})
+			left := h.accepted(staging.Spec{Name: name + " of an earlier run"}, pattern(5000))
+			behind.Go(func() {
+				if _, err := h.Recover(ctxb, left); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if _, err := h.Commit(ctxb, h.draft(staging.Spec{Name: "waited for"}, pattern(2000))); err != nil || len(f.all()) != 2 {
+			t.Errorf("%v, %d images", err, len(f.all()))
+		}
+		close(gate)
+		behind.Wait()
+		if len(f.all()) != 5 {
+			t.Errorf("%d images", len(f.all()))
+		}
+	})
 }

@@ -46,6 +46,7 @@ type Committer struct {
 	trash    *Trash
 	defaults Defaults
 	uploads  *semaphore.Weighted
+	behind   *semaphore.Weighted // of them, those that nobody waits for: a close that somebody waits for finds a place
 	log      *slog.Logger
 	board    board
 	algo     atomic.Pointer[string] // os_hash_algo of the last image; nil: not known
@@ -64,7 +65,7 @@ func New(o Options) *Committer {
 	}
 	c := &Committer{
 		service: o.Service, names: o.Names, bases: o.Bases, trash: o.Trash, defaults: o.Defaults,
-		uploads: semaphore.NewWeighted(int64(o.Uploads)), log: o.Logger,
+		uploads: semaphore.NewWeighted(int64(o.Uploads)), behind: semaphore.NewWeighted(int64(max(o.Uploads-1, 1))), log: o.Logger,
 	}
 	c.expect(o.HashAlgo, false)
 	return c

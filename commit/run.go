@@ -145,6 +145,12 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 // attempt is one try: a record, hidden, with its members and its checked data.
 func (r *run) attempt(ctx context.Context) (image.Image, error) {
 	r.prog.phase(Waiting)
+	if r.turn != nil || r.owed {
+		if err := r.c.behind.Acquire(ctx, 1); err != nil {
+			return image.Image{}, err
+		}
+		defer r.c.behind.Release(1)
+	}
 	if err := r.c.uploads.Acquire(ctx, 1); err != nil {
 		return image.Image{}, err
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// recoveredAtOnce is how many drafts of earlier runs are committed at once: as many
-	// as uploads run at once.
+	// recoveredAtOnce is how many drafts of earlier runs are settled at once: as many
+	// as uploads run at once, of which they get all but one.
 	recoveredAtOnce = 4
 	// recoverFirst is the mean of the wait after the first round of tries that left some
 	// undone, and recoverMost the longest: a service that was away for long is asked
