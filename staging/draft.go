@@ -49,6 +49,7 @@ type Draft struct {
 	dirty     bool
 	written   bool
 	unlinked  bool
+	lost      error      // of the first fsync that failed: see sync
 	mod       time.Time  // last change of the bytes
 	staleMod  *time.Time // an attribute ModTime that a later write has outdated
 	base      *heldBase  // nil: a new draft, or closed
@@ -173,6 +174,11 @@ func (d *Draft) attributesLocked() image.Attributes {
 func (d *Draft) name() string {
 	name, _ := d.nameClosed()
 	return name
+}
+
+func (d *Draft) isClosed() bool {
+	_, closed := d.nameClosed()
+	return closed
 }
 
 func (d *Draft) nameClosed() (string, bool) {

@@ -17,8 +17,8 @@ type Snapshot struct {
 }
 
 // BeginCommit waits, obeying ctx, for the writers at work and for a commit that
-// runs, and holds the draft still. An unlinked draft is kind NotFound. The caller
-// must call End.
+// runs, and holds the draft still. An unlinked draft is kind NotFound; one of which an
+// fsync has failed is not committed. The caller must call End.
 func (d *Draft) BeginCommit(ctx context.Context) (*Snapshot, error) {
 	if err := d.gate.Acquire(ctx, gateWidth); err != nil {
 		return nil, fail("begin commit", d.name(), err)
@@ -29,6 +29,8 @@ func (d *Draft) BeginCommit(ctx context.Context) (*Snapshot, error) {
 	switch {
 	case d.closed:
 		err = fail("begin commit", d.rec.Name, os.ErrClosed)
+	case d.lost != nil:
+		err = fail("begin commit", d.rec.Name, lostBytes(d.lost))
 	case d.unlinked:
 		err = &image.Error{Op: "begin commit", Image: d.rec.Name, Kind: image.NotFound, Detail: "it was unlinked"}
 	}

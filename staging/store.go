@@ -38,6 +38,7 @@ type Store struct {
 	boot string
 	log  *slog.Logger
 	now  func() time.Time
+	sync func(data *os.File) error // fsync(2)
 }
 
 // dirMode of the staging directory and the parents that Open makes.
@@ -76,7 +77,7 @@ func Open(o Options) (*Store, error) {
 func newStore(o Options, path string, d disk) *Store {
 	return &Store{
 		service: o.Service, project: o.Project, cloud: o.Cloud, path: path, disk: d,
-		boot: bootID(), log: o.Logger, now: time.Now,
+		boot: bootID(), log: o.Logger, now: time.Now, sync: (*os.File).Sync,
 	}
 }
 

@@ -40,7 +40,8 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 	if now == nil || now.changes < d.journaled {
 		now = d.layerLocked()
 	}
-	j.Synced = d.touches == d.fsynced
+	j.Synced = d.touches == d.fsynced && d.lost == nil
+	j.Uncertain = j.Uncertain || d.lost != nil
 	j.Unlinked, j.Base, j.Size = d.unlinked, was.Base, d.size
 	d.mu.Unlock()
 

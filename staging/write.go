@@ -3,6 +3,7 @@ package staging
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -157,14 +158,33 @@ func (d *Draft) Sync(ctx context.Context) error {
 }
 
 // sync is Sync, and journals change (nil for none) with it.
+//
+// After an fsync that has failed the kernel takes the bytes for written, and may have
+// dropped them: the next fsync would succeed. So no other is asked for, nothing of
+// the draft is committed in this process, and the journal says Uncertain.
 func (d *Draft) sync(change func(*Record)) error {
 	d.mu.Lock()
+	lost := d.lost
 	// Copied before the fsync: it promises nothing that is not on disk after it.
 	now := d.layerLocked()
 	stale := d.journaled != d.changes
 	d.mu.Unlock()
-	if err := d.file.Sync(); err != nil {
-		return err
+	if lost == nil {
+		lost = d.store.sync(d.file)
+	}
+	if errors.Is(lost, os.ErrClosed) {
+		return lost
+	}
+	if lost != nil {
+		d.mu.Lock()
+		d.lost = lost
+		d.mu.Unlock()
+		return errors.Join(lostBytes(lost), d.rewrite(func(r *Record) bool {
+			if change != nil && d.isClosed() { // nobody is promised anything
+				change(r)
+			}
+			return true
+		}, nil))
 	}
 	d.mu.Lock()
 	d.fsynced = max(d.fsynced, now.touches)
@@ -178,6 +198,11 @@ func (d *Draft) sync(change func(*Record)) error {
 		}
 		return true
 	}, now)
+}
+
+// lostBytes says that an fsync has failed.
+func lostBytes(err error) error {
+	return fmt.Errorf("bytes may be lost, for an fsync has failed: %w", err)
 }
 
 // errIsUnsupported recognises a filesystem that cannot do a fallocate mode.
