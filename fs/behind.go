@@ -21,6 +21,10 @@ type behind struct {
 	ended  chan struct{}           // closed when that try has ended
 }
 
+// toldCut is after how many tries that a change has ended the log says so: a file that
+// is written again more often than its upload takes is never uploaded.
+const toldCut = 5
+
 // errOvertaken ends a try whose draft is changed meanwhile; what comes of the change
 // is committed later.
 var errOvertaken = errors.New("the file is being changed")
@@ -213,6 +217,13 @@ func (d *draft) tryBehind(b *behind) outcome {
 
 	d.mu.Lock()
 	b.cancel = nil
+	switch {
+	case err == nil:
+		d.cut = 0
+	case work.Err() != nil:
+		d.cut++
+	}
+	tell, entry := d.cut == toldCut && work.Err() != nil, d.entry
 	if err == nil {
 		d.settled, d.failure = max(d.settled, taken), nil
 		if img.ID != "" {
@@ -228,6 +239,10 @@ func (d *draft) tryBehind(b *behind) outcome {
 		b.err = err
 	}
 	d.mu.Unlock()
+	if tell && !ends {
+		f.log.Warn("a file is changed again before its upload ends, each time; it is uploaded when it is left alone for long enough",
+			"entry", entry, "tries", toldCut, "size", d.bytes.Size(), "draft", d.bytes.Path())
+	}
 	switch {
 	case ends:
 		return over

@@ -46,6 +46,7 @@ type draft struct {
 	changing                         int                     // changes of the bytes under way
 	accepting                        bool                    // a close is being answered: what is set now, its journal does not have
 	unnoted                          bool                    // the journal does not say that the commit is owed (note)
+	cut                              int                     // tries of the commit behind that a change has ended, since the last that succeeded
 	set                              image.Attributes        // what the committed image will carry
 	cancel                           context.CancelCauseFunc // ends the commit that runs; nil when none does
 }

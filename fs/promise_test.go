@@ -3,8 +3,10 @@ package fs
 import (
 	"context"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -76,5 +78,35 @@ func TestCloseThatFailsOverWhatWaits(t *testing.T) {
 	m.settled()
 	if m.content("f") != "answered, and more" || m.count() != 1 {
 		t.Errorf("the image is %q", m.content("f"))
+	}
+}
+
+// A file that is written again before each upload of it ends is told, once.
+func TestAlwaysOvertaken(t *testing.T) {
+	h := newHouse()
+	begun := make(chan struct{})
+	h.hook = func(ctx context.Context, op, _ string) error {
+		if op != "behind" {
+			return nil
+		}
+		select {
+		case begun <- struct{}{}:
+			<-ctx.Done()
+			return ctx.Err()
+		case <-time.After(patience): // nobody writes any more
+			return nil
+		}
+	}
+	m := mountHouse(t, h, quickly)
+	for range toldCut + 2 {
+		m.write("f", "again")
+		<-begun
+	}
+	if err := os.Remove(m.path("f")); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	if n := strings.Count(m.logged.text(), "changed again before its upload ends"); n != 1 {
+		t.Errorf("%d lines:\n%s", n, m.logged.text())
 	}
 }
