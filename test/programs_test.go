@@ -205,17 +205,6 @@ func ours(t *testing.T, dir string) []string {
 	return names
 }
 
-// fio finds again what it wrote, by write and by mapping.
-func TestFioVerifies(t *testing.T) {
-	s := services[1]
-	m := mountOn(t, s)
-	for _, engine := range []string{"psync", "mmap", "libaio"} {
-		name := s.cleanName(t, "fio-"+engine)
-		run(t, "fio", "--name=verify", "--filename="+m.path(name), "--size=4M", "--rw=randwrite", "--bs=4k-64k",
-			"--ioengine="+engine, "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_state_save=0")
-	}
-}
-
 // Listings by other programs than ls, and what df says, agree with the service.
 func TestListingPrograms(t *testing.T) {
 	onEach(t, func(t *testing.T, s service) {
