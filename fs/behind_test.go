@@ -388,3 +388,26 @@ func TestWritebackEnd(t *testing.T) {
 	}
 	m.overlay, m.drafts = map[string]string{}, map[string]*fakeDraft{} // the next mount's business
 }
+
+// A file that waits is there also after the kernel has forgotten it.
+func TestWritebackForgotten(t *testing.T) {
+	h, away := awayHouse()
+	m := mountHouse(t, h, quickly)
+	m.write("new", "data")
+	m.eventually("the handle to go", func() bool { return m.server.OpenHandles() == 0 })
+	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "new")))
+	m.server.EntryChanged("new")
+	m.eventually("the kernel to forget it", func() bool {
+		m.server.fs.mu.Lock()
+		defer m.server.fs.mu.Unlock()
+		return n.forgotten
+	})
+	m.want("new", "data")
+	m.write("new", "written again")
+	away.on.Store(false)
+	m.settled()
+	m.want("new", "written again")
+	if m.content("new") != "written again" || m.count() != 1 {
+		t.Errorf("the image is %q of %d", m.content("new"), m.count())
+	}
+}
