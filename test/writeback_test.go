@@ -154,6 +154,32 @@ func TestWritebackRemove(t *testing.T) {
 	}
 }
 
+// Where the service is gone before what was made of a removed file could be removed,
+// the next mount does that.
+func TestWritebackRemoveLater(t *testing.T) {
+	g, s := newGate(t, services[0])
+	name := s.cleanName(t, "removed-later.img")
+	m := mountOn(t, s, "--writeback")
+	g.holdUploads()
+	if err := os.WriteFile(m.path(name), noise(119, 3<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.until("its upload to be under way", func() bool { return g.waiting() == 1 })
+	g.away()
+	run(t, "rm", m.path(name))
+	run(t, binary, "unmount", m.dir)
+	if len(m.drafts()) != 1 || len(s.images(t, name)) != 1 {
+		t.Fatalf("drafts %v, images %v", m.drafts(), s.images(t, name))
+	}
+	g.letGo()
+	g.back()
+	again := mountOn(t, s, "--staging-dir", m.staging)
+	again.until("it to be removed", func() bool { return len(m.drafts()) == 0 })
+	if left := s.images(t, name); len(left) != 0 {
+		t.Errorf("the service has %v", left)
+	}
+}
+
 // unmount waits for what waits, and says for what.
 func TestWritebackUnmount(t *testing.T) {
 	g, s := newGate(t, services[0])

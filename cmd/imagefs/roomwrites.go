@@ -63,7 +63,7 @@ func (d *draft) Close() error {
 // mount to remove that.
 func (d *draft) Discard() error {
 	defer d.ended()
-	if rec := d.Record(); rec.Unlinked && rec.Image != "" && rec.State == staging.StateFailed {
+	if rec := d.Record(); rec.Unlinked && rec.Image != "" && rec.State != staging.StateCommitted {
 		return d.Draft.Close()
 	}
 	defer d.adopt(d.Draft)()
