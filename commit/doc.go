@@ -16,8 +16,9 @@
 //	            size, md5 and os_hash are compared
 //	uploaded    one update unhides the record, removes the mark and sets the name
 //	            and the attributes that the draft has by now
-//	visible     the replaced image is deleted (trash.go: or hidden for a time), or
-//	            renamed where it is in use
+//	visible     the replaced image is looked at once more, and deleted (trash.go: or
+//	            hidden for a time), or renamed where it is in use. One that somebody
+//	            has renamed meanwhile is left alone
 //	committed   the draft's base, its next commit and its entry are the new image
 //
 // So every record that is hidden and marked is named by a journal (Record.Image;

@@ -2,9 +2,14 @@ package commit
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -52,5 +57,75 @@ func TestRecoverLeavesEarlierImages(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What somebody renames, to keep it, is not what the name stands for any more: the
+// commit that was to replace it leaves it alone, also where it is protected by then,
+// and takes over from it what the path carried.
+func TestRenamedByOthers(t *testing.T) {
+	for _, step := range []string{"before", "get", "upload", "update"} {
+		for _, protect := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, protected %v", step, protect), func(t *testing.T) {
+				h := newHouse(t, newFake())
+				old := h.service.put(image.Image{Name: "x", Tags: []string{"t"}}, []byte("old bytes"))
+				d := h.draft(over(old), pattern(900))
+				rename := func() {
+					old.Name, old.Protected = "x.bak", protect
+					h.service.mu.Lock()
+					h.service.images[old.ID] = old
+					h.service.mu.Unlock()
+				}
+				if step == "before" {
+					rename()
+				}
+				h.service.hook = func(c call) {
+					if c.op == step && c.done && old.Name == "x" {
+						rename()
+					}
+				}
+				img, err := h.Commit(ctxb, d)
+				h.service.hook = nil
+				if err != nil || img.Hidden || img.Name != "x" || !slices.Equal(img.Tags, []string{"t"}) || len(h.service.all()) != 2 {
+					t.Errorf("%v: %+v", err, h.service.all())
+				}
+				if diff := cmp.Diff(old, h.service.images[old.ID]); diff != "" || string(h.stored(old.ID)) != "old bytes" {
+					t.Error(diff)
+				}
+				if len(h.names.told) != 1 || h.names.told[0].retired != old.ID {
+					t.Errorf("told %+v", h.names.told)
+				}
+			})
+		}
+	}
+}
+
+// A rename through the mount gives both names at once: that is no reason to leave the
+// image alone.
+func TestRenamedWithItsImage(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(image.Image{Name: "x"}, []byte("old bytes"))
+	d := h.accepted(over(old), pattern(900))
+	img, err := h.Behind(ctxb, d, func(context.Context) error {
+		old.Name = "y"
+		h.service.images[old.ID] = old
+		return d.Rename("y", "y", nil)
+	})
+	if err != nil || h.only().ID != img.ID || img.Name != "y" {
+		t.Errorf("%v: %+v", err, h.service.all())
+	}
+}
+
+// What a failed commit has published goes also where the file has got another name
+// since.
+func TestPublishedUnderAnotherName(t *testing.T) {
+	h := newHouse(t, newFake())
+	left := h.service.put(image.Image{Name: "x"}, pattern(900))
+	d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateFailed, left)
+	check(t, d.Rename("y", "y", nil))
+	h.write(d, []byte("more"), 0)
+	img, err := h.Commit(ctxb, d)
+	if err != nil || h.only().ID != img.ID || img.Name != "y" {
+		t.Errorf("%v: %+v", err, h.service.all())
 	}
 }

@@ -81,13 +81,24 @@ func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
 }
 
 // retire takes the replaced image away, or its name where the service refuses to
-// delete it because it is in use. nil: the name is the new image's alone.
+// delete it because it is in use. nil: the name is the new image's alone. It looks at
+// the image first: while the upload ran, somebody may have renamed it to keep it.
 func (r *run) retire(ctx context.Context) error {
-	if r.plan.old == nil || r.retired(*r.plan.old) {
+	if r.plan.old == nil {
 		return nil
 	}
 	id := r.plan.old.ID
-	err := again(ctx, transient, func(ctx context.Context) error { return r.c.trash.Remove(ctx, id, r.made) })
+	old, err := r.lookup(ctx, id)
+	switch {
+	case transient(err):
+		return fmt.Errorf("%w: %w", errUnsure, err)
+	case err != nil || old == nil:
+		return err
+	case r.retired(*old):
+		r.log.Info("the image to replace has been put aside already; it is left alone", "image", r.made, "replaced", id, "name", old.Name)
+		return nil
+	}
+	err = again(ctx, transient, func(ctx context.Context) error { return r.c.trash.Remove(ctx, id, r.made) })
 	switch {
 	case err == nil, image.Is(err, image.NotFound):
 		return nil

@@ -138,12 +138,9 @@ func (r *run) same(ctx context.Context, img image.Image) (bool, error) {
 // place, only the user can know whether its bytes are to come back.
 func (r *run) vanished(ctx context.Context) error {
 	if r.rec.State == staging.StateVisible {
-		var old *image.Image
-		if r.rec.Replaces != "" {
-			var err error
-			if old, err = r.inPlace(ctx, r.rec.Replaces); err != nil {
-				return unsettled(err)
-			}
+		old, err := r.predecessor(ctx)
+		if err != nil {
+			return unsettled(err)
 		}
 		if old == nil {
 			gone := r.rec.Image
@@ -171,15 +168,14 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 		r.log.Warn("the image that the journal names is not marked with this draft; it is left alone", "image", left.ID)
 		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	default:
-		var old *image.Image
-		if r.rec.Replaces != "" {
-			var err error
-			if old, err = r.inPlace(ctx, r.rec.Replaces); err != nil {
-				return unsettled(err)
-			}
+		old, err := r.predecessor(ctx)
+		if err != nil {
+			return unsettled(err)
 		}
-		if old == nil {
-			return r.settle(func(rec *staging.Record) { rec.Replaces, rec.Image = left.ID, "" })
+		if old == nil && left.Name == r.rec.Name {
+			return r.settle(func(rec *staging.Record) {
+				rec.Replaces, rec.Inherit, rec.Inherited, rec.Image = left.ID, left.ID, &left, ""
+			})
 		}
 	}
 	if err := r.delete(ctx, left.ID, transientOrBusy); err != nil {
@@ -233,12 +229,25 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 }
 
 // retired reports whether the replaced image has been taken away already: it lies in
-// the trash, or an earlier commit has given it the name of one that cannot be deleted.
+// the trash, or has another name by now. An earlier commit has given it the name of one
+// that cannot be deleted, or somebody has renamed it to keep it.
 func (r *run) retired(old image.Image) bool {
 	if _, trashed := old.Trashed(); trashed {
 		return true
 	}
-	was := old
-	was.Name = r.rec.Name
-	return r.plan.adopted != nil && old.Name != r.rec.Name && old.Name == was.AsideName()
+	known := r.rec.Inherited
+	return old.Name != r.rec.Name && old.Name != r.d.Record().Name && (known == nil || old.Name != known.Name)
+}
+
+// predecessor reads the image that the draft replaces; nil where there is none, or it
+// has been retired.
+func (r *run) predecessor(ctx context.Context) (*image.Image, error) {
+	if r.rec.Replaces == "" {
+		return nil, nil
+	}
+	old, err := r.lookup(ctx, r.rec.Replaces)
+	if old != nil && r.retired(*old) {
+		old = nil
+	}
+	return old, err
 }

@@ -30,8 +30,8 @@ func TestRequestsOfCommits(t *testing.T) {
 	}{
 		{"a new file", []string{"cp", data, m.path("counted.img")}, "POST PUT GET PATCH"},
 		// The members of a shared image are looked at.
-		{"overwrite", []string{"cp", other, m.path("counted.img")}, "GET GET POST PUT GET PATCH DELETE"},
-		{"empty", []string{"sh", "-c", ": > '" + m.path("counted.img") + "'"}, "GET GET POST PATCH DELETE"},
+		{"overwrite", []string{"cp", other, m.path("counted.img")}, "GET GET POST PUT GET PATCH GET DELETE"},
+		{"empty", []string{"sh", "-c", ": > '" + m.path("counted.img") + "'"}, "GET GET POST PATCH GET DELETE"},
 		{"fill", []string{"cp", other, m.path("counted.img")}, "GET PATCH PUT GET PATCH"},
 		{"cp -p", []string{"cp", "-p", data, m.path("kept.img")}, "POST PUT GET PATCH"},
 		{"touch", []string{"touch", m.path("touched.img")}, "POST"},

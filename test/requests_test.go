@@ -22,9 +22,9 @@ func TestRequestsOfReplacements(t *testing.T) {
 		{"mv over a private image", `mv "$0/a" "$0/b"`, image.VisibilityPrivate, nil, 4},
 		{"mv over a shared image", `mv "$0/a" "$0/b"`, image.VisibilityShared, nil, 6},
 		{"mv over a private image with trash", `mv "$0/a" "$0/b"`, image.VisibilityPrivate, kept, 5},
-		{"cp over a private image", `cp "$1" "$0/b"`, image.VisibilityPrivate, nil, 6},
-		{"cp over a shared image", `cp "$1" "$0/b"`, image.VisibilityShared, nil, 7},
-		{"cp over a private image with trash", `cp "$1" "$0/b"`, image.VisibilityPrivate, kept, 7},
+		{"cp over a private image", `cp "$1" "$0/b"`, image.VisibilityPrivate, nil, 7},
+		{"cp over a shared image", `cp "$1" "$0/b"`, image.VisibilityShared, nil, 8},
+		{"cp over a private image with trash", `cp "$1" "$0/b"`, image.VisibilityPrivate, kept, 8},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			w, s := newWire(t, embedded(t))
