@@ -61,6 +61,7 @@ type Client struct {
 	ranges  *rangeless
 	updates *keyLock
 	usage   usageSwitch
+	clock   clock
 	imports atomic.Bool // data is refused by PUT and taken for import: see import.go
 	retries retries
 

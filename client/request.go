@@ -149,6 +149,7 @@ func (c *Client) try(ctx context.Context, r *request, token string) (*http.Respo
 	if err != nil {
 		return nil, r.fail(kindOfTransport(ctx, err), &transportError{sent: sent.Load(), err: plainCause(err)})
 	}
+	c.clock.read(resp.Header)
 	return resp, nil
 }
 

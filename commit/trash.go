@@ -27,7 +27,8 @@ type TrashOptions struct {
 	Hidden  HiddenLister // nil: only Remove is called
 	// Keep is how long removed and replaced images are kept; 0 deletes them at once.
 	Keep   time.Duration
-	Logger *slog.Logger // nil: no log
+	Now    func() time.Time // the service's clock, which all hosts share; nil: the host's
+	Logger *slog.Logger     // nil: no log
 }
 
 // Trash takes images away that were removed or replaced: it deletes them, or hides
@@ -36,6 +37,7 @@ type Trash struct {
 	records TrashRecords
 	hidden  HiddenLister
 	keep    time.Duration
+	now     func() time.Time
 	log     *slog.Logger
 }
 
@@ -44,7 +46,10 @@ func NewTrash(o TrashOptions) *Trash {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Trash{records: o.Records, hidden: o.Hidden, keep: o.Keep, log: o.Logger}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Trash{records: o.Records, hidden: o.Hidden, keep: o.Keep, now: o.Now, log: o.Logger}
 }
 
 // Remove takes an image out of the directory; by is the id of the image that takes
@@ -69,7 +74,7 @@ func (t *Trash) Remove(ctx context.Context, id, by string) error {
 	case !worthKeeping(img):
 		return t.records.Delete(ctx, id)
 	}
-	now := time.Now()
+	now := t.now()
 	why := image.Trash{At: now, Until: now.Add(t.keep + time.Second - 1), By: by} // its text has whole seconds
 	changes := []image.Change{
 		{Field: "os_hidden", Value: true},

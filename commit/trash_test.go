@@ -338,3 +338,27 @@ func TestSpoiltRecordIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// The time in the trash is the service's: a host whose clock is years off neither
+// deletes at once what others have put there, nor has its own deleted.
+func TestTrashTimeIsTheServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		off := 20 * 8766 * time.Hour
+		trash := NewTrash(TrashOptions{Records: f, Hidden: f, Keep: time.Hour, Now: func() time.Time { return time.Now().Add(off) }})
+		img := f.put(image.Image{Name: "x"}, []byte("x"))
+		check(t, trash.Remove(ctxb, img.ID, ""))
+		if why, _ := f.all()[0].Trashed(); !why.Until.Equal(time.Now().Add(off + time.Hour)) {
+			t.Errorf("it is kept until %s", why.Until)
+		}
+		trash.sweep(ctxb, map[string]bool{})
+		time.Sleep(time.Hour)
+		if len(f.all()) != 1 {
+			t.Error("it was deleted before its time")
+		}
+		trash.sweep(ctxb, map[string]bool{})
+		if len(f.all()) != 0 {
+			t.Error("it was not deleted")
+		}
+	})
+}

@@ -109,7 +109,7 @@ func (t *Trash) sweep(ctx context.Context, told map[string]bool) time.Duration {
 		}
 		return maxSweep
 	}
-	now := time.Now()
+	now := t.now()
 	next, deleted := now.Add(t.keep), 0 // what this mount puts there from now on
 	for _, img := range all {
 		why, _ := img.Trashed()

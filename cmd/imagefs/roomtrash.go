@@ -12,7 +12,7 @@ import (
 
 // newTrash is the trash of the credentials' project.
 func newTrash(service *client.Client, keep time.Duration, log *slog.Logger) *commit.Trash {
-	return commit.NewTrash(commit.TrashOptions{Records: service, Hidden: hiddenLister{service}, Keep: keep, Logger: log})
+	return commit.NewTrash(commit.TrashOptions{Records: service, Hidden: hiddenLister{service}, Keep: keep, Now: service.Now, Logger: log})
 }
 
 // hiddenLister lists the project's hidden images for the trash.

@@ -50,7 +50,7 @@ func trashEmptyCommand(std streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				chosen, err := what.of(all, time.Now())
+				chosen, err := what.of(all, c.Now())
 				if err != nil {
 					return err
 				}

@@ -1,0 +1,27 @@
+package client
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+// The time is the service's, and the host's where they agree or nobody tells.
+func TestClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		date  func(now time.Time) string
+		ahead time.Duration
+	}{
+		"none":             {func(time.Time) string { return "" }, 0},
+		"senseless":        {func(time.Time) string { return "soon" }, 0},
+		"the same":         {func(now time.Time) string { return now.UTC().Format(http.TimeFormat) }, 0},
+		"a day ahead":      {func(now time.Time) string { return now.Add(24 * time.Hour).UTC().Format(http.TimeFormat) }, 24 * time.Hour},
+		"ten years behind": {func(now time.Time) string { return now.Add(-10 * 8766 * time.Hour).UTC().Format(http.TimeFormat) }, -10 * 8766 * time.Hour},
+	} {
+		var cl Client
+		cl.clock.read(http.Header{"Date": {c.date(time.Now())}})
+		if off := time.Until(cl.Now()) - c.ahead; off.Abs() > clockError {
+			t.Errorf("%s: the time is off by %s", name, off)
+		}
+	}
+}
