@@ -61,7 +61,7 @@ type Draft struct {
 func newDraft(s *Store, f *os.File, j journal, spec Spec) *Draft {
 	d := &Draft{
 		store: s, id: j.Draft, file: f, layered: j.Base != "", gate: semaphore.NewWeighted(gateWidth),
-		rec: j.Record, layer: j.layer, size: j.Size, mod: j.UpdatedAt,
+		rec: j.Record, layer: j.layer, size: j.Size, mod: s.now().UTC(),
 		base: holdBase(spec.Base), over: spec.BaseImage,
 		dirty: spec.Replaces != "" && spec.Base == nil,
 	}

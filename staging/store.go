@@ -26,6 +26,9 @@ type Options struct {
 	Project string       // noted in every journal; "" when unknown
 	Cloud   string       // noted in every journal: how a later command finds the service; "" for none
 	Logger  *slog.Logger // nil: no log
+	// Clock tells the times of journals, which ExpireAbandoned goes by: the service's, for
+	// a host that has just booted may be years off; nil: the host's.
+	Clock func() time.Time
 }
 
 // Store is the staging directory of one service. Several processes may have one
@@ -33,12 +36,13 @@ type Options struct {
 type Store struct {
 	service, project, cloud string // service is "" where Survey opens every directory
 
-	path string // of the service's directory
-	disk disk
-	boot string
-	log  *slog.Logger
-	now  func() time.Time
-	sync func(data *os.File) error // fsync(2)
+	path  string // of the service's directory
+	disk  disk
+	boot  string
+	log   *slog.Logger
+	now   func() time.Time
+	clock func() time.Time          // see Options.Clock
+	sync  func(data *os.File) error // fsync(2)
 }
 
 // dirMode of the staging directory and the parents that Open makes.
@@ -75,10 +79,14 @@ func Open(o Options) (*Store, error) {
 }
 
 func newStore(o Options, path string, d disk) *Store {
-	return &Store{
+	s := &Store{
 		service: o.Service, project: o.Project, cloud: o.Cloud, path: path, disk: d,
-		boot: bootID(), log: o.Logger, now: time.Now, sync: (*os.File).Sync,
+		boot: bootID(), log: o.Logger, now: time.Now, clock: o.Clock, sync: (*os.File).Sync,
 	}
+	if s.clock == nil {
+		s.clock = func() time.Time { return s.now() }
+	}
+	return s
 }
 
 // Close frees the directory. Drafts must have been closed before.
@@ -115,7 +123,7 @@ const createTries = 4
 
 func (s *Store) create(spec Spec) (*Draft, error) {
 	id := uuid.NewString()
-	now := s.now().UTC()
+	now := s.clock().UTC()
 	j := journal{Record: Record{
 		Version: journalVersion, Draft: id, Name: spec.Name, Entry: spec.Entry,
 		Service: s.service, Project: s.project, Cloud: s.cloud, State: StateOpen,

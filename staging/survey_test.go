@@ -167,3 +167,24 @@ func TestExpireAbandoned(t *testing.T) {
 		}
 	}
 }
+
+// The times that decide over a removal are those of the clock that Options name; what
+// a file shows is the host's.
+func TestClockOfJournals(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	service := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.clock = func() time.Time { return service }
+	s.now = func() time.Time { return service.AddDate(-60, 0, 0) } // a host without a battery
+	d := create(t, s, Spec{Name: "n"})
+	if at := d.ModTime(); !at.Equal(s.now()) {
+		t.Errorf("its file is of %s", at)
+	}
+	write(t, d, "x", 0)
+	if at := d.ModTime(); !at.Equal(s.now()) {
+		t.Errorf("its bytes are of %s", at)
+	}
+	must(t, d.Abandon("killed", true))
+	if r := kept(t, s)[0]; !r.CreatedAt.Equal(service) || !r.UpdatedAt.Equal(service) {
+		t.Errorf("its journal is of %s and %s", r.CreatedAt, r.UpdatedAt)
+	}
+}

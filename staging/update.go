@@ -48,7 +48,7 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 	j.layer = now.layer
 	j.Version, j.Draft, j.CreatedAt = was.Version, was.Draft, was.CreatedAt
 	j.Service, j.Project, j.Cloud = was.Service, was.Project, was.Cloud
-	j.Boot, j.UpdatedAt = d.store.boot, d.store.now().UTC()
+	j.Boot, j.UpdatedAt = d.store.boot, d.store.clock().UTC()
 	j.Reason = oneLine(j.Reason)
 	if d.removed && j.Image != "" {
 		return &image.Error{Op: "journal draft", Image: j.Name, Kind: image.NotFound, Detail: "it was unlinked"}

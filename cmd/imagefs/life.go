@@ -152,7 +152,7 @@ func (l life) startRecovery(r *rooms) *recovery {
 		return nil
 	}
 	keeper := &recovery{
-		store: r.staging, resumer: r, project: r.client.Project(), ttl: l.config.AbandonedTTL, log: l.log,
+		store: r.staging, resumer: r, project: r.client.Project(), ttl: l.config.AbandonedTTL, now: r.client.Now, log: l.log,
 	}
 	keeper.start()
 	return keeper

@@ -51,6 +51,7 @@ type recovery struct {
 	resumer resumer
 	project string        // of the mount; drafts of another one are not its business
 	ttl     time.Duration // of abandoned drafts; 0: for ever
+	now     func() time.Time
 	log     *slog.Logger
 	refused map[string]bool // drafts whose failure does not pass soon; belongs to the goroutine
 
@@ -197,7 +198,7 @@ func (r *recovery) expire() {
 	if r.ttl == 0 {
 		return
 	}
-	gone, err := r.store.ExpireAbandoned(time.Now().Add(-r.ttl))
+	gone, err := r.store.ExpireAbandoned(r.now().Add(-r.ttl))
 	for _, k := range gone {
 		r.log.Info("removed the bytes of a killed writer, which nobody has asked for", "name", k.Name, "draft", k.Draft,
 			"bytes", k.Size, "abandoned", k.UpdatedAt, "kept", r.ttl)

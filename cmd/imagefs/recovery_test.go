@@ -82,7 +82,7 @@ func startRecovering(f *fakeStaging) (*recovery, *bytes.Buffer) {
 		f.errs = map[string][]error{}
 	}
 	var log bytes.Buffer
-	r := &recovery{store: f, resumer: f, project: "ours", ttl: 7 * 24 * time.Hour, log: slog.New(slog.NewTextHandler(&log, nil))}
+	r := &recovery{store: f, resumer: f, project: "ours", ttl: 7 * 24 * time.Hour, now: time.Now, log: slog.New(slog.NewTextHandler(&log, nil))}
 	r.start()
 	return r, &log
 }

@@ -66,7 +66,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		return nil, err
 	}
 	drafts, err := staging.Open(staging.Options{
-		Dir: c.StagingDir, Service: service.Service(), Project: service.Project(), Cloud: c.Cloud, Logger: log,
+		Dir: c.StagingDir, Service: service.Service(), Project: service.Project(), Cloud: c.Cloud, Clock: service.Now, Logger: log,
 	})
 	if err != nil {
 		service.Close()
