@@ -319,3 +319,26 @@ func TestNoHash(t *testing.T) {
 		})
 	}
 }
+
+// A file that is truncated to nothing through its handle, as qemu-img opens its target,
+// has nothing of the old image any more: its format is what is written then.
+func TestTruncatedToNothing(t *testing.T) {
+	for _, c := range []struct {
+		was, want string
+		content   []byte
+	}{{"raw", "qcow2", qcow2()}, {"qcow2", "raw", pattern(5000)}} {
+		h := newHouse(t, newFake())
+		old := h.service.put(image.Image{Name: "x", DiskFormat: c.was, ContainerFormat: "bare"}, pattern(3000))
+		d := h.draft(h.edit(old), nil)
+		check(t, d.Truncate(ctxb, 0))
+		h.write(d, c.content, 0)
+		for range 2 {
+			img, err := h.Commit(ctxb, d)
+			check(t, err)
+			if img.DiskFormat != c.want || !bytes.Equal(h.stored(h.only().ID), bytesOf(t, d)) {
+				t.Errorf("%+v", h.only())
+			}
+			h.write(d, []byte("x"), 2000)
+		}
+	}
+}

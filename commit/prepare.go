@@ -24,7 +24,7 @@ var undetectable = []string{"ami", "ari", "aki", "ploop"}
 // prepare decides everything that can be decided before the service is changed,
 // and refuses what must not be.
 func (r *run) prepare(ctx context.Context) error {
-	r.plan = plan{empty: r.snap.Size() == 0, keep: r.rec.Base != ""}
+	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase()}
 	source, err := r.findSource(ctx)
 	if err != nil {
 		return err

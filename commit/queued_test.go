@@ -70,8 +70,8 @@ func TestEmptied(t *testing.T) {
 		if h.service.count("upload") != 0 {
 			t.Error("nothing was to be uploaded")
 		}
-		if want := map[bool]string{true: "qcow2"}[edited]; got.DiskFormat != want {
-			t.Errorf("disk_format %q, want %q", got.DiskFormat, want)
+		if got.DiskFormat != "" {
+			t.Errorf("disk_format %q, before there is content", got.DiskFormat)
 		}
 	}
 }

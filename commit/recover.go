@@ -188,7 +188,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 // adopt makes the plan of a commit whose image is there already, and does what may
 // be missing before it is published. Where it must not be published it is taken back.
 func (r *run) adopt(ctx context.Context, img *image.Image) error {
-	r.plan = plan{empty: r.snap.Size() == 0, keep: r.rec.Base != "", adopted: img}
+	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase(), adopted: img}
 	if img.ID == r.rec.Into {
 		r.plan.into = img
 	}

@@ -142,6 +142,15 @@ func (d *Draft) BaseImage() (image.Image, bool) {
 	return d.over, d.layered
 }
 
+// ShowsBase reports whether something of the image under a copy-on-write draft can
+// show. Truncating the draft to nothing ends that; writing over it does not, even where
+// all of it is written over.
+func (d *Draft) ShowsBase() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.layered && d.layer.limit > 0
+}
+
 // Record is a copy of what the journal says, with the live size.
 func (d *Draft) Record() Record {
 	d.mu.Lock()
