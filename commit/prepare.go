@@ -95,8 +95,9 @@ func (r *run) findOld(ctx context.Context) error {
 }
 
 // findInto reads the queued record that gets the data. One that an earlier commit
-// of this draft has spoilt is replaced like any other image; one that got data
-// from somebody else is left alone: its metadata is taken over, nothing else.
+// of this draft has spoilt, as its mark says, is replaced like any other image; one
+// that got data from somebody else is left alone: its metadata is taken over, nothing
+// else.
 func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 	into, err := r.lookup(ctx, r.rec.Into)
 	switch {
@@ -107,7 +108,7 @@ func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 	case into.Status == image.StatusQueued:
 		r.plan.into = into
 		return into, nil
-	case into.Properties[image.PropertyDraft] == r.d.ID(), r.rec.Image == into.ID:
+	case r.marked(*into):
 		return into, r.replaceSpoilt(ctx, into)
 	}
 	r.log.Warn("the empty image got data from elsewhere; a new image is made beside it", "image", into.ID, "status", string(into.Status))

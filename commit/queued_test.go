@@ -260,3 +260,33 @@ func TestIntoQueuedNothingWritten(t *testing.T) {
 		t.Errorf("%s%s", diff, img.ID)
 	}
 }
+
+// A queued record that was not marked yet, when the daemon was killed, and that others
+// have filled since is theirs.
+func TestIntoFilledByOthersMeanwhile(t *testing.T) {
+	for _, state := range []staging.State{staging.StateCommitting, staging.StateFailed} {
+		h := newHouse(t, newFake())
+		q, spec := queued(h)
+		d := h.crashed(spec, pattern(500), state, q)
+		h.service.put(q, []byte("somebody else's"))
+		img, err := h.Recover(ctxb, d)
+		check(t, err)
+		if img.ID == q.ID || string(h.stored(q.ID)) != "somebody else's" || !bytes.Equal(h.stored(img.ID), pattern(500)) {
+			t.Errorf("%s: %+v", state, h.service.all())
+		}
+	}
+}
+
+// A record that this commit has put back is not called left, though an earlier one had
+// left it.
+func TestIntoPutBackAtLast(t *testing.T) {
+	h := newHouse(t, newFake(nth("upload", 1, image.Rejected, before)))
+	q := h.service.put(image.Image{Name: "q", Hidden: true, Properties: mine()}, nil)
+	d := h.crashed(staging.Spec{Name: "q", Into: q.ID}, pattern(500), staging.StateCreated, q)
+	if _, err := h.Recover(ctxb, d); !image.Is(err, image.Rejected) {
+		t.Fatal(err)
+	}
+	if got := h.only(); got.Hidden || got.Properties[image.PropertyDraft] != "" || d.Record().Image != "" {
+		t.Errorf("%+v, draft %+v", got, d.Record())
+	}
+}

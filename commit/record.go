@@ -91,7 +91,7 @@ func (r *run) announce(id string) error {
 	if err != nil {
 		return err
 	}
-	r.made = id
+	r.made, r.rec.Image = id, "" // what an earlier commit left is settled by now
 	r.prog.set(func(p *Progress) { p.Image = id })
 	return nil
 }

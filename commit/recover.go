@@ -156,7 +156,10 @@ func (r *run) vanished(ctx context.Context) error {
 // replace: the name is never without one.
 func (r *run) clear(ctx context.Context, left image.Image) error {
 	if left.ID == r.rec.Into {
-		return nil // to be filled, or replaced: findInto knows
+		if r.marked(left) {
+			return nil // to be filled, or replaced: findInto knows
+		}
+		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	}
 	published := r.rec.Accepted || r.rec.State == staging.StateOpen || r.rec.State == staging.StateFailed
 	switch {
@@ -215,15 +218,12 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 	}
 	switch {
 	case err == nil:
-		r.made = img.ID
+		r.made, r.rec.Image = img.ID, ""
 	case Passes(err):
 		return unsettled(err)
 	default:
-		r.made = img.ID
+		r.made, r.rec.Image = img.ID, ""
 		r.takeBack(ctx)
-		if r.kept == "" {
-			r.rec.Image = ""
-		}
 	}
 	return err
 }

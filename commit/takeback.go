@@ -75,7 +75,7 @@ func (r *run) failed(ctx context.Context, err error) error {
 	err = wrap(r.rec.Name, err)
 	left := r.kept
 	if left == "" {
-		left = r.rec.Image // of an earlier commit, and not removed by this one either
+		left = r.rec.Image // of an earlier commit, and this one did not get to it
 	}
 	unwritten := r.d.Update(func(rec *staging.Record) {
 		if errors.Is(err, errUnsettled) {
