@@ -28,6 +28,7 @@ type fakeDraft struct {
 	committed      string // id of the image that it was committed to last
 	unlinked       bool
 	accepted       bool   // a close was answered, and nothing was written since
+	supersedes     string // id of the draft that it was renamed over last
 	end            string // how it ended: "", "closed", "discarded", "abandoned", "failed"
 }
 
@@ -211,13 +212,13 @@ func (d *fakeDraft) SetAttributes(a image.Attributes) error {
 	return nil
 }
 
-func (d *fakeDraft) Rename(name, entry string, over *image.Image) error {
+func (d *fakeDraft) Rename(name, entry string, over *image.Image, supersedes string) error {
 	if err := d.h.ask(context.Background(), "rename draft", entry); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.spec.Name, d.spec.Entry = name, entry
+	d.spec.Name, d.spec.Entry, d.supersedes = name, entry, supersedes
 	if over != nil {
 		d.spec.Replaces = over
 	}

@@ -110,3 +110,37 @@ func TestAlwaysOvertaken(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, m.logged.text())
 	}
 }
+
+// A draft that is renamed over another one that waits names it in its journal, until
+// it is renamed again: after a crash one of the two is committed.
+func TestRenameOverNamesTheOther(t *testing.T) {
+	h, away := awayHouse()
+	m := mountHouse(t, h, quickly)
+	m.write("f", "first")
+	m.write("tmp", "second")
+	id := func(name string) string { return must(m.Lookup(t.Context(), name)).Draft }
+	first, second := id("f"), id("tmp")
+	supersedes := func() string {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		d := h.drafts[second]
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.supersedes
+	}
+	if err := os.Rename(m.path("tmp"), m.path("f")); err != nil {
+		t.Fatal(err)
+	}
+	if got := supersedes(); got != first {
+		t.Errorf("the journal names %q", got)
+	}
+	if err := os.Rename(m.path("f"), m.path("g")); err != nil {
+		t.Fatal(err)
+	}
+	if got := supersedes(); got != "" {
+		t.Errorf("the journal still names %q", got)
+	}
+	away.on.Store(false)
+	m.settled()
+	m.want("g", "second")
+}

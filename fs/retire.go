@@ -124,7 +124,7 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	}
 	defer n.give()
 	if over == nil {
-		return n.renameInTurn(ctx, name, to, nil)
+		return n.renameInTurn(ctx, name, to, nil, "")
 	}
 	img, _ := over.now()
 	if err := r.fs.policy.rewrite("rename over", img); err != nil {
@@ -134,15 +134,20 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	if err != nil {
 		return err
 	}
-	retired, _ := over.retires()
+	retired, d := over.retires()
+	gone := ""
+	if d != nil {
+		gone = d.bytes.ID()
+	}
 	over.keepSet()
-	err = n.renameInTurn(ctx, name, to, retired)
+	err = n.renameInTurn(ctx, name, to, retired, gone)
 	verdict(err == nil)
 	return err
 }
 
-// renameInTurn gives the node's image, its draft, or both the new name.
-func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image.Image) error {
+// renameInTurn gives the node's image, its draft, or both the new name; over and the
+// draft gone, where there are any, had it before.
+func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image.Image, gone string) error {
 	img, d := n.now()
 	if img.ID == "" && d == nil {
 		return &image.Error{Op: "rename", Kind: image.NotFound, Detail: "its draft was not committed"}
@@ -154,24 +159,25 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image
 	case d == nil:
 		return n.renameImage(ctx, img, entry, over)
 	case img.ID == "":
-		return d.rename(ctx, name, entry, over)
+		return d.rename(ctx, name, entry, over, gone)
 	}
 	// A commit that began before the image took over what was at the path would
 	// publish without that.
 	defer d.touch()()
 	// The draft first: a disk that is full must not leave it with another name than
-	// its image. The predecessor of the draft stays what it is: the image.
+	// its image. (Of a crash in between the draft that had the entry is not to be the
+	// victim, so its id is not told.) The predecessor of the draft stays what it is: the image.
 	d.mu.Lock()
 	was := d.entry
 	d.mu.Unlock()
-	if err := d.rename(ctx, name, entry, nil); err != nil {
+	if err := d.rename(ctx, name, entry, nil, ""); err != nil {
 		return err
 	}
 	err := n.renameImage(ctx, img, entry, over)
 	if err == nil {
 		return nil
 	}
-	if undo := d.rename(ctx, img.Name, was, nil); undo != nil {
+	if undo := d.rename(ctx, img.Name, was, nil, ""); undo != nil {
 		n.fs.log.Error("a rename failed, and the draft of the file keeps the new name", "image", img.ID, "name", name, "draft", d.bytes.Path(), "error", undo)
 	}
 	return err
@@ -192,12 +198,12 @@ func (n *node) renameImage(ctx context.Context, img image.Image, entry string, o
 }
 
 // rename gives the draft another name and entry, and of a new one another image to
-// retire.
-func (d *draft) rename(ctx context.Context, name, entry string, over *image.Image) error {
+// retire. gone is the draft that had the entry, "" for none.
+func (d *draft) rename(ctx context.Context, name, entry string, over *image.Image, gone string) error {
 	if err := d.leaveReplaced(ctx); err != nil {
 		return err
 	}
-	if err := d.bytes.Rename(name, entry, over); err != nil {
+	if err := d.bytes.Rename(name, entry, over, gone); err != nil {
 		return err
 	}
 	d.mu.Lock()

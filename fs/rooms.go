@@ -151,8 +151,9 @@ type Draft interface {
 	Written() bool // holds bytes or a length, so that an image without data would not do
 	SetAttributes(a image.Attributes) error
 	// Rename sets what the image will be called; over, where given, is what the
-	// commit retires from now on.
-	Rename(name, entry string, over *image.Image) error
+	// commit retires from now on. draft, where not "", is the draft that had the entry,
+	// and is unlinked next: should the daemon end in between, the next one does it.
+	Rename(name, entry string, over *image.Image, draft string) error
 	Unlink() error // it will never be committed; open files go on
 	Path() string
 	Close() error   // leaves the journal as it is

@@ -64,8 +64,11 @@ type Record struct {
 	// also after one that failed.
 	Accepted bool   `json:"accepted,omitempty"`
 	Replaces string `json:"replaces,omitempty"` // id of the image that the commit retires
-	Into     string `json:"into,omitempty"`     // id of an own queued record to upload into
-	Base     string `json:"base,omitempty"`     // id of the image under a copy-on-write draft
+	// Supersedes is the id of the draft that this one was renamed over last: where both
+	// are found, the process died before the other was unlinked.
+	Supersedes string `json:"supersedes,omitempty"`
+	Into       string `json:"into,omitempty"` // id of an own queued record to upload into
+	Base       string `json:"base,omitempty"` // id of the image under a copy-on-write draft
 	// BaseVersion tells the bytes of Base from others (image.Key); "" where the
 	// journal was written before there was such a thing.
 	BaseVersion string `json:"base_version,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -34,7 +35,39 @@ func (s *Store) sweep() error {
 			}
 		}
 	}
+	return s.sweepSuperseded()
+}
+
+// sweepSuperseded unlinks drafts over which others were renamed (Draft.RenameOver), where
+// both would be committed. What only the user can settle stays.
+func (s *Store) sweepSuperseded() error {
+	kept, err := s.Kept()
+	if err != nil {
+		return err
+	}
+	for _, by := range kept {
+		i := slices.IndexFunc(kept, func(r Record) bool { return r.Draft == by.Supersedes })
+		if i < 0 || !kept[i].Owed() || !by.Owed() || by.Uncertain || kept[i].Entry != by.Entry {
+			continue
+		}
+		s.log.Info("removing a draft that another was renamed over", "draft", by.Supersedes, "name", by.Name, "by", by.Draft)
+		if err := s.unlinkKept(by.Supersedes); err != nil {
+			s.log.Warn("a draft that another was renamed over could not be removed; both are committed", "draft", by.Supersedes, "name", by.Name, "by", by.Draft, "error", err)
+		}
+	}
 	return nil
+}
+
+// unlinkKept does what unlink(2) of its file would have done to a kept draft.
+func (s *Store) unlinkKept(id string) error {
+	d, err := s.Reopen(id, ReopenSpec{})
+	if err != nil {
+		return err
+	}
+	if err := d.Unlink(); err != nil || d.Record().Image != "" { // its commit has left something to remove
+		return errors.Join(err, d.Close())
+	}
+	return d.Discard()
 }
 
 // unlessHeld calls fn with the draft's lock and its data file (nil when there is

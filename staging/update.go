@@ -86,8 +86,15 @@ func (d *Draft) layerLocked() *synced {
 // another image to retire and to inherit from when it is committed; the journal
 // has them on return.
 func (d *Draft) Rename(name, entry string, over *image.Image) error {
+	return d.RenameOver(name, entry, over, "")
+}
+
+// RenameOver is Rename where another draft, which the caller unlinks next, had the
+// entry until now. Should the process end in between, the next Open unlinks it: else
+// the commits of both would make two images of one name.
+func (d *Draft) RenameOver(name, entry string, over *image.Image, draft string) error {
 	return d.Update(func(r *Record) {
-		r.Name, r.Entry = name, entry
+		r.Name, r.Entry, r.Supersedes = name, entry, draft
 		if over != nil {
 			r.Replaces, r.Inherit, r.Inherited = over.ID, over.ID, over
 		}

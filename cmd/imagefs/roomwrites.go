@@ -52,6 +52,11 @@ func (d *draft) SetAttributes(a image.Attributes) error {
 	return d.Update(func(r *staging.Record) { r.Attributes = a })
 }
 
+// Rename gives the draft another name, perhaps over another draft.
+func (d *draft) Rename(name, entry string, over *image.Image, gone string) error {
+	return d.RenameOver(name, entry, over, gone)
+}
+
 // Close leaves the draft in staging as it is.
 func (d *draft) Close() error {
 	defer d.ended()
