@@ -129,3 +129,18 @@ func TestPublishedUnderAnotherName(t *testing.T) {
 		t.Errorf("%v: %+v", err, h.service.all())
 	}
 }
+
+// What was published of a removed file goes with it, also where it has been written, or
+// tried again, since that commit failed; what was only announced may be anybody's.
+func TestWithdrawPublished(t *testing.T) {
+	for state, goes := range map[staging.State]bool{
+		staging.StateOpen: true, staging.StateVisible: true, staging.StateFailed: true, staging.StateCommitting: false,
+	} {
+		h := newHouse(t, newFake())
+		d := h.crashed(staging.Spec{Name: "x"}, pattern(900), state, h.service.put(image.Image{Name: "x"}, pattern(900)))
+		check(t, d.Unlink())
+		if _, err := h.Recover(ctxb, d); err != nil || (len(h.service.all()) == 0) != goes {
+			t.Errorf("%s: %v, %+v", state, err, h.service.all())
+		}
+	}
+}

@@ -49,7 +49,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 		r.plan.into = left
 		r.putBack(ctx, left.ID)
 		return r.kept, nil
-	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || rec.State != staging.StateFailed && !rec.State.Checked()):
+	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || !mayBePublished(rec) && !rec.State.Checked()):
 		return left.ID, nil
 	}
 	if err := r.delete(ctx, left.ID, transientOrBusy); err != nil {
@@ -108,6 +108,13 @@ func (r *run) resume(ctx context.Context) (*image.Image, error) {
 // marked reports whether the record is one that a commit of this draft is making.
 func (r *run) marked(img image.Image) bool { return img.Properties[image.PropertyDraft] == r.d.ID() }
 
+// mayBePublished reports whether a commit that has failed since may have published the
+// image that the journal names, and so have taken the mark from it. Elsewhere the
+// journal announces the record, which may be anybody's without the mark.
+func mayBePublished(rec staging.Record) bool {
+	return rec.Accepted || rec.State == staging.StateOpen || rec.State == staging.StateFailed
+}
+
 // complete reports whether a record that was checked before still has its data.
 func (r *run) complete(img image.Image) bool {
 	return img.Status == image.StatusActive || img.Status == image.StatusQueued && r.snap.Size() == 0
@@ -161,13 +168,12 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 		}
 		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	}
-	published := r.rec.Accepted || r.rec.State == staging.StateOpen || r.rec.State == staging.StateFailed
 	switch {
 	case r.rec.Uncertain && left.Status == image.StatusActive:
 		return unsettled(&image.Error{Op: "recover", Image: left.ID, Kind: image.Corrupt,
 			Detail: "the draft may have lost bytes, and the image that was made of it differs: neither is removed"})
 	case r.marked(left):
-	case !published:
+	case !mayBePublished(r.rec):
 		r.log.Warn("the image that the journal names is not marked with this draft; it is left alone", "image", left.ID)
 		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	default:
