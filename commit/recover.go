@@ -32,7 +32,7 @@ func (c *Committer) Recover(ctx context.Context, d *staging.Draft) (image.Image,
 // Withdraw removes what a commit of the draft has left at the service: an image that
 // is still marked with the draft, and of an unlinked draft also one that was
 // published. Anything else that the journal names stays, and its id is returned. The
-// journal is not changed: the draft is to be discarded.
+// journal is not changed: the draft is to be discarded, or the caller notes it.
 func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays string, err error) {
 	rec := d.Record()
 	if rec.Image == "" || rec.Image == rec.Replaces {

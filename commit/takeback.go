@@ -28,7 +28,7 @@ func (r *run) takeBack(ctx context.Context) {
 	}
 	if err := r.delete(ctx, id, transientOrBusy); err != nil {
 		r.kept = id
-		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "what a failed commit made could not be removed; the next commit of this draft removes it",
+		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it",
 			"image", id, "error", err)
 	}
 }

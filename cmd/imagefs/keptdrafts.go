@@ -82,6 +82,11 @@ func (r *rooms) reopen(ctx context.Context, k staging.Record) (*staging.Draft, e
 			spec.Base, spec.BaseImage = bases{r.engine}.OpenBase(base), base
 		}
 	}
+	return r.take(k, spec)
+}
+
+// take is staging.Reopen, and says what it means that somebody else has the draft.
+func (r *rooms) take(k staging.Record, spec staging.ReopenSpec) (*staging.Draft, error) {
 	d, err := r.staging.Reopen(k.Draft, spec)
 	if image.Is(err, image.Busy) || image.Is(err, image.NotFound) {
 		err = fmt.Errorf("%w: %w", errElsewhere, err)
@@ -93,8 +98,11 @@ func (r *rooms) reopen(ctx context.Context, k staging.Record) (*staging.Draft, e
 var errElsewhere = errors.New("a mount or another command has it")
 
 // resume commits a draft that an earlier run left, and removes it when the service
-// has it.
+// has it; of one that waits for a person, it removes what a commit left half made.
 func (r *rooms) resume(ctx context.Context, k staging.Record) error {
+	if hasLeft(k) {
+		return r.clearAway(ctx, k)
+	}
 	d, err := r.reopen(ctx, k)
 	if err != nil {
 		return err
@@ -105,6 +113,22 @@ func (r *rooms) resume(ctx context.Context, k staging.Record) error {
 	}
 	r.log.Info("a file of an earlier run is settled", "name", k.Name, "draft", k.Draft, "image", img.ID)
 	return d.Discard()
+}
+
+// clearAway removes what a failed commit has left half made. The draft stays as it is.
+func (r *rooms) clearAway(ctx context.Context, k staging.Record) error {
+	d, err := r.take(k, staging.ReopenSpec{}) // its bytes are not read
+	if err != nil {
+		return err
+	}
+	stays, err := r.committer.Withdraw(ctx, d)
+	if err == nil && stays == "" {
+		err = d.Update(func(rec *staging.Record) { rec.Image = "" })
+	}
+	if err != nil {
+		return keepAfter(d, err)
+	}
+	return d.Close()
 }
 
 // keepAfter lets go of a draft whose commit has failed. A failure to note that must

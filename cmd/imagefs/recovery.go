@@ -37,7 +37,7 @@ type keptStore interface {
 }
 
 // resumer goes on with one draft that an earlier run left and whose commit is owed,
-// or which has to be cleared away. It returns when that is settled, or has failed this
+// or of which something has to be cleared away. It returns when that is settled, or has failed this
 // time, or with errElsewhere. ctx ends the work.
 type resumer interface {
 	resume(ctx context.Context, k staging.Record) error
@@ -118,7 +118,7 @@ func (r *recovery) run(ctx context.Context) {
 				waits.Reset()
 			}
 			pause := waits.NextBackOff()
-			r.log.Warn("files of earlier runs could not be committed yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
+			r.log.Warn("files of earlier runs could not be settled yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
 			again.Reset(pause)
 		}
 	}
@@ -148,6 +148,8 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
+			case resumeErr == nil && hasLeft(k):
+				r.refused[k.Draft] = true // what is not half made stays: it is not looked at again at once
 			case resumeErr == nil:
 				succeeded.Add(1)
 			case errors.Is(resumeErr, errElsewhere): // whoever has it settles it
@@ -155,7 +157,7 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 				left, err = left+1, resumeErr
 			default:
 				r.refused[k.Draft] = true
-				r.log.Error("a file of an earlier run cannot be committed; it is kept: see imagefs staged", "name", k.Name, "draft", k.Draft,
+				r.log.Error("a file of an earlier run cannot be settled; it is kept: see imagefs staged", "name", k.Name, "draft", k.Draft,
 					"error", resumeErr, "data", k.Path)
 			}
 			return nil
@@ -165,8 +167,19 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 	return succeeded.Load(), left, err
 }
 
-// due reports whether a kept draft is one to go on with.
-func (r *recovery) due(k staging.Record) bool { return whatNext(k, r.project) == goesOn }
+// due reports whether a kept draft is one that a mount has to do something about.
+func (r *recovery) due(k staging.Record) bool {
+	what := whatNext(k, r.project)
+	return what == goesOn || what == waits && hasLeft(k)
+}
+
+// hasLeft reports whether the failed commit of a draft that waits for a person may have
+// left an image half made: that is removed as soon as the service lets it be. Where
+// bytes of the draft may be missing, it may be the only whole copy.
+func hasLeft(k staging.Record) bool {
+	failed := k.State == staging.StateFailed || k.State == staging.StateAbandoned
+	return failed && !k.Owed() && !k.Unlinked && k.Image != "" && k.Image != k.Replaces && !k.Uncertain
+}
 
 // next is what a mount does with a draft that an earlier run left.
 type next int

@@ -181,6 +181,31 @@ func TestWhatNext(t *testing.T) {
 	}
 }
 
+// What a failed commit has left half made is removed though its draft waits for a
+// person, but where it may be the only whole copy.
+func TestHasLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*staging.Record)
+		want   bool
+	}{
+		"failed":                {func(*staging.Record) {}, true},
+		"abandoned":             {func(k *staging.Record) { k.State = staging.StateAbandoned }, true},
+		"nothing left":          {func(k *staging.Record) { k.Image = "" }, false},
+		"what it is to replace": {func(k *staging.Record) { k.Replaces = "i" }, false},
+		"may lack bytes":        {func(k *staging.Record) { k.Uncertain = true }, false},
+		"still open":            {func(k *staging.Record) { k.State = staging.StateOpen }, false},
+		"another project's":     {func(k *staging.Record) { k.Project = "theirs" }, false},
+		"damaged":               {func(k *staging.Record) { k.Damage = "x" }, false},
+	} {
+		k := owed("d")
+		k.State, k.Image = staging.StateFailed, "i"
+		c.change(&k)
+		if got := (&recovery{project: "ours"}).due(k); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // Every hour, what is old enough goes, and what other daemons have left since is
 // gone on with.
 func TestRecoveryHourly(t *testing.T) {
