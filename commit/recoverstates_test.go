@@ -232,3 +232,15 @@ func TestRecoverRetired(t *testing.T) {
 		})
 	}
 }
+
+// A close that cannot be tried, because the service does not tell what an earlier one
+// has left, has failed as well.
+func TestFailedBeforeItBegan(t *testing.T) {
+	h := newHouse(t, newFake(nth("get", 1, image.Forbidden, before)))
+	img := h.service.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, pattern(900))
+	d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateFailed, img)
+	h.write(d, []byte("more"), 0)
+	if _, err := h.Commit(ctxb, d); !image.Is(err, image.Forbidden) || d.Record().State != staging.StateFailed || d.Record().Image != img.ID {
+		t.Errorf("%v, draft %+v", err, d.Record())
+	}
+}

@@ -78,12 +78,15 @@ func (r *run) failed(ctx context.Context, err error) error {
 		left = r.rec.Image // of an earlier commit, and this one did not get to it
 	}
 	unwritten := r.d.Update(func(rec *staging.Record) {
+		owed := rec.Accepted || r.turn != nil || shutdown(ctx) || r.owed && Passes(err)
 		if errors.Is(err, errUnsettled) {
 			rec.Reason = err.Error()
+			if rec.State == staging.StateOpen && !owed {
+				rec.State = staging.StateFailed
+			}
 			return
 		}
 		rec.Image, rec.Reason = left, err.Error()
-		owed := rec.Accepted || r.turn != nil || shutdown(ctx) || r.owed && Passes(err)
 		switch {
 		case rec.State == staging.StateOpen && (r.told || r.rec.State != rec.State): // written since the commit let go of it
 			rec.Reason = ""
