@@ -221,3 +221,45 @@ func TestBehindLeavesAPlace(t *testing.T) {
 		}
 	})
 }
+
+// What was published already stays where its commit, taken up again, has to give way:
+// the name is not without an image, and the next try begins with it.
+func TestBehindGivesWayAfterPublishing(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		h := newHouse(t, newFake())
+		img := h.service.put(image.Image{Name: "x"}, pattern(900))
+		d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateVisible, img)
+		_, err := h.Behind(ctxb, d, func(context.Context) error { return &image.Error{Op: "turn", Kind: image.Interrupted} })
+		if r := d.Record(); !image.Is(err, image.Interrupted) || h.only().ID != img.ID || !r.Owed() || r.Image != img.ID {
+			t.Fatalf("%v: %+v, draft %+v", err, h.service.all(), d.Record())
+		}
+		if written {
+			h.write(d, []byte("new"), 0)
+			check(t, d.Accept(ctxb, image.Attributes{}))
+		}
+		got, err := h.Behind(ctxb, d, anybody)
+		if err != nil || h.only().ID != got.ID || (got.ID == img.ID) == written || !bytes.Equal(h.stored(got.ID), bytesOf(t, d)) {
+			t.Errorf("written %v: %v, %+v", written, err, h.service.all())
+		}
+	}
+}
+
+// An image that somebody has deleted does not come back because the draft that it was
+// made of is still there.
+func TestBehindDeletedSince(t *testing.T) {
+	h := newHouse(t, newFake())
+	d := h.accepted(staging.Spec{Name: "x"}, pattern(900))
+	check(t, d.Update(func(r *staging.Record) {
+		r.State, r.Image = staging.StateVisible, "5a1f9d3e-0000-4000-8000-000000000000"
+	}))
+	for range 2 {
+		if _, err := h.Behind(ctxb, d, anybody); !image.Is(err, image.Stale) || d.Record().Owed() || len(h.service.all()) != 0 {
+			t.Errorf("%v: %+v, draft %+v", err, h.service.all(), d.Record())
+		}
+	}
+	h.write(d, []byte("new"), 0)
+	check(t, d.Accept(ctxb, image.Attributes{}))
+	if _, err := h.Behind(ctxb, d, anybody); err != nil || len(h.service.all()) != 1 {
+		t.Errorf("written again: %v, %+v", err, h.service.all())
+	}
+}

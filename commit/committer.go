@@ -107,8 +107,12 @@ func (c *Committer) CommitEmpty(ctx context.Context, d *staging.Draft) (image.Im
 // draft has then. On an error the draft stays owed, and the next Behind begins
 // anew; whoever calls it tells of the failure (image.Quietly).
 func (c *Committer) Behind(ctx context.Context, d *staging.Draft, turn func(context.Context) error) (image.Image, error) {
-	if d.Record().Unlinked {
+	rec := d.Record()
+	switch {
+	case rec.Unlinked:
 		return image.Image{}, nil
+	case rec.State == staging.StateFailed && !rec.Accepted:
+		return image.Image{}, wrap(rec.Name, &image.Error{Op: "commit behind", Image: rec.Name, Kind: image.Stale, Err: errDeletedSince})
 	}
 	return c.commit(image.Quietly(ctx), d, job{always: true, turn: turn})
 }

@@ -92,6 +92,11 @@ func (r *run) begun() error {
 func (r *run) goPublic(ctx context.Context, img image.Image) (image.Image, error) {
 	if r.turn != nil {
 		if err := r.turn(ctx); err != nil {
+			if r.plan.adopted != nil && r.rec.State == staging.StateVisible {
+				// Others see it, and perhaps nothing else of that name, until it is replaced.
+				r.made = ""
+				return image.Image{}, unsettled(cause(ctx, err))
+			}
 			r.takeBack(ctx)
 			return image.Image{}, cause(ctx, err)
 		}
