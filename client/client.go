@@ -65,6 +65,8 @@ type Client struct {
 	imports atomic.Bool // data is refused by PUT and taken for import: see import.go
 	retries retries
 
+	identifies bool // the service gives each answer of its own a request id; set by Dial alone
+
 	hashAlgo string // os_hash_algo of the image that Dial listed; set by it alone
 }
 

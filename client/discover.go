@@ -53,6 +53,7 @@ func (c *Client) discover(ctx context.Context, endpoint string) error {
 	if err != nil {
 		return &image.Error{Op: string(opDiscover), Kind: image.UnexpectedAnswer, Detail: c.base + " is not an Image API", Err: err}
 	}
+	c.identifies = a.requestID != ""
 	for _, data := range *p.Images {
 		if img, err := parseRecord(data); err == nil { // a listing leaves such a record out
 			c.hashAlgo = img.HashAlgo

@@ -107,7 +107,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	if slices.Contains(r.ok, resp.StatusCode) {
 		return resp, nil
 	}
-	return nil, refusal(r.op, r.image, resp)
+	return nil, c.refusal(r.op, r.image, resp)
 }
 
 // renewed closes a 401 and returns a new token, or the error of the request that
@@ -165,9 +165,13 @@ func (c *Client) headers(req *http.Request, token string) {
 }
 
 // refusal reads an answer that is not success into an error, and closes it.
-func refusal(o op, id string, resp *http.Response) error {
+func (c *Client) refusal(o op, id string, resp *http.Response) error {
 	words := readDetail(resp)
 	k := kindOfStatus(o, resp.StatusCode, words)
+	if k == image.NotFound && c.identifies && resp.Header.Get(headerRequestID) == "" {
+		// Of a proxy that has lost the service: of the image it says nothing.
+		k, words = image.Unavailable, fmt.Sprintf("%d, and not by the Image service itself", resp.StatusCode)
+	}
 	if words == "" || k == image.UnexpectedAnswer {
 		words = fmt.Sprintf("%d %s %s", resp.StatusCode, http.StatusText(resp.StatusCode), words)
 	}

@@ -74,7 +74,7 @@ func (c *Client) transfer(ctx context.Context, o op, id string, size int64, body
 			_ = resp.Body.Close() // a 204 has none
 			return nil
 		}
-		err = refusal(o, id, resp)
+		err = c.refusal(o, id, resp)
 		var a *answerError
 		if taken > 0 && errors.As(err, &a) {
 			a.final = true
