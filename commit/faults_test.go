@@ -207,3 +207,22 @@ func (c faultCase) failed(t *testing.T, h *house, d *staging.Draft, old image.Im
 		t.Errorf("the next commit: %v, %+v", err, h.service.all())
 	}
 }
+
+// A record whose creation was not answered, and that is not there when it is to be
+// taken back, may be made yet: the journal goes on naming it, and so it goes.
+func TestCreatedLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newFake(always("create", 3, image.Stalled, before)...))
+		d := h.draft(staging.Spec{Name: "x"}, pattern(100))
+		_, err := h.Commit(ctxb, d)
+		late := d.Record().Image
+		if !image.Is(err, image.Stalled) || late == "" || h.service.count("create") != 3 {
+			t.Fatalf("%v, draft %+v", err, d.Record())
+		}
+		h.service.put(image.Image{ID: late, Name: "x", Hidden: true, Properties: map[string]string{image.PropertyDraft: d.ID()}}, nil)
+		img, err := h.Commit(ctxb, d)
+		if err != nil || h.only().ID != img.ID || img.ID == late {
+			t.Errorf("%v: %+v", err, h.service.all())
+		}
+	})
+}

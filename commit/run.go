@@ -30,6 +30,7 @@ type run struct {
 	used bool   // the id that the draft began with, perhaps
 	made string // id of the record that has to be taken back if this fails; "" for none
 	kept string // id of a record that could not be taken back; "" for none
+	late string // id of a record whose creation was not answered; "" for none
 }
 
 // plan is what prepare found out. Nothing in the service has been changed yet

@@ -26,7 +26,11 @@ func (r *run) takeBack(ctx context.Context) {
 		r.putBack(ctx, id)
 		return
 	}
-	if err := r.delete(ctx, id, transientOrBusy); err != nil {
+	err := r.delete(ctx, id, transientOrBusy)
+	if err == nil && id == r.late { // the service may make it yet: the journal names it until the next look
+		r.kept = id
+	}
+	if err != nil {
 		r.kept = id
 		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it",
 			"image", id, "error", err)
