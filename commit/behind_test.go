@@ -263,3 +263,19 @@ func TestBehindDeletedSince(t *testing.T) {
 		t.Errorf("written again: %v, %+v", err, h.service.all())
 	}
 }
+
+// What an earlier run was killed in the middle of, its close not answered, stays owed
+// too when a try behind fails: the next run goes on with it.
+func TestBehindOfWhatWasNotAccepted(t *testing.T) {
+	for _, kind := range []image.Kind{image.Unreachable, image.Quota} {
+		f := newFake(fault{"create", 1, kind, before})
+		h := newHouse(t, f)
+		d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateCommitting, image.Image{})
+		if _, err := h.Behind(ctxb, d, anybody); !image.Is(err, kind) {
+			t.Error(err)
+		}
+		if r := d.Record(); !r.Owed() || r.Accepted {
+			t.Errorf("after %s the journal says %+v", kind, r)
+		}
+	}
+}
