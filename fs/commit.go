@@ -131,6 +131,9 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	switch {
 	case err != nil && d.doomed != nil: // ended by a removal, and due again if that fails
 	case err != nil && d.fs.life.Err() != nil: // ended with the daemon: the next one goes on
+	case err != nil && d.accepted > d.settled && !image.Is(err, image.Interrupted): // as in accept
+		d.accepted, d.failure, d.unnoted = taken, err, true
+		d.waitLocked(time.Now())
 	case err == nil && none: // no byte that differs from none: the release makes it an empty image
 	default:
 		d.settled, d.failure = taken, err

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +80,27 @@ func TestResumeAndWrite(t *testing.T) {
 	m.want("new", "of this run")
 	if m.count() != 1 {
 		t.Errorf("%d images", m.count())
+	}
+}
+
+// A close that fails over what an earlier run has left does not give that up: it goes on
+// waiting, and the journal says so.
+func TestResumeAndFail(t *testing.T) {
+	h, away := awayHouse()
+	refused := &failing{op: "commit", kind: image.Quota}
+	refused.on.Store(true)
+	h.hook = both(away.hook, refused.hook)
+	m := mountHouse(t, h, owing(h.left(t, DraftSpec{Name: "new", Entry: "new"}, "of an earlier run")))
+	m.eventually("a try", func() bool { return away.seen.Load() > 0 })
+	f := must(os.OpenFile(m.path("new"), os.O_WRONLY|os.O_APPEND, 0))
+	must(f.WriteString(", and this one"))
+	wantErr(t, f.Close(), syscall.EDQUOT)
+	m.eventually("the journal to say that its commit is owed", func() bool { return m.each()[0].accepted })
+	m.want("new", "of an earlier run, and this one")
+	away.on.Store(false)
+	m.settled()
+	if m.content("new") != "of an earlier run, and this one" || m.count() != 1 {
+		t.Errorf("the image is %q of %d", m.content("new"), m.count())
 	}
 }
 
