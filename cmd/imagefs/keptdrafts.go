@@ -98,7 +98,8 @@ func (r *rooms) take(k staging.Record, spec staging.ReopenSpec) (*staging.Draft,
 var errElsewhere = errors.New("a mount or another command has it")
 
 // resume commits a draft that an earlier run left, and removes it when the service
-// has it; of one that waits for a person, it removes what a commit left half made.
+// has it; of a removed one, and of one that waits for a person, it removes what a commit
+// left half made.
 func (r *rooms) resume(ctx context.Context, k staging.Record) error {
 	if hasLeft(k) {
 		return r.clearAway(ctx, k)
@@ -111,7 +112,11 @@ func (r *rooms) resume(ctx context.Context, k staging.Record) error {
 	if err != nil {
 		return keepAfter(d, err)
 	}
-	r.log.Info("a file of an earlier run is settled", "name", k.Name, "draft", k.Draft, "image", img.ID)
+	if k.Unlinked {
+		r.log.Info("nothing is left at the service of a removed file", "name", k.Name, "draft", k.Draft)
+	} else {
+		r.log.Info("a file of an earlier run is settled", "name", k.Name, "draft", k.Draft, "image", img.ID)
+	}
 	return d.Discard()
 }
 

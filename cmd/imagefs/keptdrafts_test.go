@@ -7,9 +7,42 @@ import (
 
 	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/commit"
+	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
 )
+
+// Of a removed file that may have left something at the service the journal stays, and
+// the recovery is told; of another one nothing stays.
+func TestDiscardTells(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		r := &rooms{staging: openStagingOf(t, filepath.Join(t.TempDir(), "staging"), "http://127.0.0.1:1", ""), log: quiet, left: make(chan struct{}, 1)}
+		for range 2 { // the second finds that it was told
+			d, err := r.drafts().Create(fs.DraftSpec{Name: "x", Entry: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if made {
+				err = d.(*draft).Update(func(rec *staging.Record) { rec.State, rec.Image = staging.StateCommitting, d.ID() })
+			}
+			if err := errors.Join(err, d.Unlink(), d.Discard()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept, err := r.staging.Kept()
+		if want := map[bool]int{true: 2}[made]; err != nil || len(kept) != want || len(r.left) != min(want, 1) {
+			t.Errorf("made %v: told %d, kept %+v, %v", made, len(r.left), kept, err)
+		}
+		for _, k := range kept {
+			if whatNext(k, "") != goesOn {
+				t.Errorf("the recovery leaves it alone: %+v", k)
+			}
+		}
+		if n := r.liveDrafts.Load(); n != 0 {
+			t.Errorf("%d drafts live on", n)
+		}
+	}
+}
 
 // What a failed commit has left half made goes, and its draft stays as it was; what is
 // not half made stays named.

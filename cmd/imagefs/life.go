@@ -153,6 +153,7 @@ func (l life) startRecovery(r *rooms) *recovery {
 	}
 	keeper := &recovery{
 		store: r.staging, resumer: r, project: r.client.Project(), ttl: l.config.AbandonedTTL, now: r.client.Now, log: l.log,
+		left: r.left,
 	}
 	keeper.start()
 	return keeper

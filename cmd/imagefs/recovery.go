@@ -45,7 +45,7 @@ type resumer interface {
 
 // recovery looks after what earlier runs left in staging, as long as the mount lives:
 // it goes on with the commits that are owed, and removes what killed writers have left
-// long ago.
+// long ago. So it does with what this run leaves of removed files.
 type recovery struct {
 	store   keptStore
 	resumer resumer
@@ -53,6 +53,7 @@ type recovery struct {
 	ttl     time.Duration // of abandoned drafts; 0: for ever
 	now     func() time.Time
 	log     *slog.Logger
+	left    <-chan struct{} // tells that this run has left something to settle
 	refused map[string]bool // drafts whose failure does not pass soon; belongs to the goroutine
 
 	cancel context.CancelCauseFunc
@@ -97,6 +98,7 @@ func (r *recovery) run(ctx context.Context) {
 	defer hourly.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
+	set := true // a round is to come before the next hour
 	r.expire()
 	for {
 		select {
@@ -106,19 +108,25 @@ func (r *recovery) run(ctx context.Context) {
 			r.expire()
 			clear(r.refused) // what is still owed is tried again: a person may have mended something
 			again.Reset(0)
+			set = true
+		case <-r.left:
+			if !set { // not at once: the service was away a moment ago
+				again.Reset(waits.NextBackOff())
+				set = true
+			}
 		case <-again.C:
 			done, left, err := r.round(ctx)
 			if ctx.Err() != nil {
 				return
 			}
-			if left == 0 {
-				continue // until the next hour
-			}
-			if done > 0 {
+			if left == 0 || done > 0 {
 				waits.Reset()
 			}
+			if set = left > 0; !set {
+				continue // until something is left, or the next hour
+			}
 			pause := waits.NextBackOff()
-			r.log.Warn("files of earlier runs could not be settled yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
+			r.log.Warn("files in staging could not be settled yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
 			again.Reset(pause)
 		}
 	}
@@ -157,7 +165,7 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 				left, err = left+1, resumeErr
 			default:
 				r.refused[k.Draft] = true
-				r.log.Error("a file of an earlier run cannot be settled; it is kept: see imagefs staged", "name", k.Name, "draft", k.Draft,
+				r.log.Error("a file in staging cannot be settled; it is kept: see imagefs staged", "name", k.Name, "draft", k.Draft,
 					"error", resumeErr, "data", k.Path)
 			}
 			return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ type fakeStaging struct {
 	running int
 	most    int
 	begun   time.Time
+	left    chan struct{} // see recovery.left
 	hold    chan struct{} // a try waits for it, or its ctx; nil: it does not
 }
 
@@ -82,7 +84,7 @@ func startRecovering(f *fakeStaging) (*recovery, *bytes.Buffer) {
 		f.errs = map[string][]error{}
 	}
 	var log bytes.Buffer
-	r := &recovery{store: f, resumer: f, project: "ours", ttl: 7 * 24 * time.Hour, now: time.Now, log: slog.New(slog.NewTextHandler(&log, nil))}
+	r := &recovery{store: f, resumer: f, project: "ours", ttl: 7 * 24 * time.Hour, now: time.Now, log: slog.New(slog.NewTextHandler(&log, nil)), left: f.left}
 	r.start()
 	return r, &log
 }
@@ -204,6 +206,61 @@ func TestHasLeft(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+}
+
+// What a removed file of this run leaves is tried soon, and until it succeeds; a hint
+// that comes while a round is due brings none forward.
+func TestRecoveryOfThisRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := &image.Error{Op: "remove", Kind: image.Unreachable}
+		f := &fakeStaging{left: make(chan struct{}, 1), errs: map[string][]error{"a": {away, away, away}}}
+		r, _ := startRecovering(f)
+		leave := func(id string) {
+			f.mu.Lock()
+			f.kept = append(f.kept, staging.Record{Draft: id, Image: id, Unlinked: true, State: staging.StateCommitting})
+			f.mu.Unlock()
+			f.left <- struct{}{}
+			synctest.Wait()
+		}
+		tried := func(id string) []time.Duration {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return slices.Clone(f.tries[id])
+		}
+		time.Sleep(time.Minute)
+		left := time.Since(f.begun)
+		leave("a")
+		for range 100 { // each takes a round where they are not held together
+			f.left <- struct{}{}
+			synctest.Wait()
+		}
+		if len(tried("a")) != 0 {
+			t.Error("the service, which was away a moment ago, is asked at once")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		tries := tried("a")
+		if len(tries) != 4 {
+			t.Errorf("tries %v", tries)
+		}
+		for i, at := range tries {
+			if wait := at - left; wait < recoverFirst/2<<i || wait > recoverFirst*3/2<<i {
+				t.Errorf("try %d after %s", i, wait)
+			}
+			left = at
+		}
+		left = time.Since(f.begun)
+		leave("b")
+		time.Sleep(recoverFirst * 3 / 2)
+		synctest.Wait()
+		if tries := tried("b"); len(tries) != 1 {
+			t.Errorf("left after %s, tried at %v: the pauses do not begin anew", left, tries)
+		}
+		r.stop()
+		if !r.wait(time.Hour) {
+			t.Error("it does not end")
+		}
+	})
 }
 
 // Every hour, what is old enough goes, and what other daemons have left since is

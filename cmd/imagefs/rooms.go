@@ -43,6 +43,8 @@ type rooms struct {
 	endExpiring context.CancelFunc // nil: it was not begun
 
 	liveDrafts atomic.Int64 // made and not ended: being written, or being committed
+
+	left chan struct{} // holds one: a removed file has left something for the recovery to settle
 }
 
 // openRooms makes the first requests and opens the staging directory. Its errors
@@ -72,7 +74,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		service.Close()
 		return nil, stagingFailure(err)
 	}
-	r := &rooms{client: service, staging: drafts, log: log}
+	r := &rooms{client: service, staging: drafts, log: log, left: make(chan struct{}, 1)}
 	if err := r.openDisk(c); err != nil {
 		service.Close()
 		return nil, errors.Join(err, drafts.Close())
@@ -119,7 +121,7 @@ func checkStore(ctx context.Context, service *client.Client, name string) error 
 }
 
 // drafts is the staging directory as fs sees it.
-func (r *rooms) drafts() drafts { return drafts{r.staging, &r.liveDrafts, r.adopt} }
+func (r *rooms) drafts() drafts { return drafts{r.staging, &r.liveDrafts, r.adopt, r.left} }
 
 // mount mounts the rooms. It returns when the mount answers.
 func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (served, error) {

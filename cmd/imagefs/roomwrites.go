@@ -16,6 +16,7 @@ type drafts struct {
 	*staging.Store
 	live  *atomic.Int64
 	adopt func(*staging.Draft) (begin func()) // see rooms.adopt
+	left  chan<- struct{}                     // see rooms.left
 }
 
 // Create makes a draft.
@@ -37,13 +38,14 @@ func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
 // wrap counts an open draft and shows it to fs.
 func (s drafts) wrap(d *staging.Draft) *draft {
 	s.live.Add(1)
-	return &draft{Draft: d, adopt: s.adopt, ended: sync.OnceFunc(func() { s.live.Add(-1) })}
+	return &draft{Draft: d, adopt: s.adopt, left: s.left, ended: sync.OnceFunc(func() { s.live.Add(-1) })}
 }
 
 // draft is a draft of staging as fs sees it.
 type draft struct {
 	*staging.Draft
 	adopt func(*staging.Draft) (begin func())
+	left  chan<- struct{}
 	ended func() // called after the end, once or more
 }
 
@@ -64,12 +66,17 @@ func (d *draft) Close() error {
 }
 
 // Discard removes the draft. What was committed stays in the cache. Where a commit of
-// an unlinked one has left something at the service, its journal stays, for the next
-// mount to remove that.
+// an unlinked one may have left something at the service, its journal stays, for the
+// recovery of this mount or the next to remove that.
 func (d *draft) Discard() error {
 	defer d.ended()
 	if rec := d.Record(); rec.Unlinked && rec.Image != "" && rec.State != staging.StateCommitted {
-		return d.Draft.Close()
+		err := d.Draft.Close()
+		select {
+		case d.left <- struct{}{}:
+		default: // it has been told already
+		}
+		return err
 	}
 	defer d.adopt(d.Draft)()
 	return d.Draft.Discard()
