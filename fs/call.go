@@ -105,7 +105,10 @@ func (c *call) Done() <-chan struct{} {
 	defer c.mu.Unlock()
 	if c.done == nil {
 		c.done = make(chan struct{})
-		if !c.ended {
+		switch {
+		case c.err != nil:
+			close(c.done)
+		case !c.ended:
 			c.over, c.left = make(chan struct{}), make(chan struct{})
 			go c.watch(c.over)
 		}
@@ -113,10 +116,17 @@ func (c *call) Done() <-chan struct{} {
 	return c.done
 }
 
-// Err implements context.Context.
+// Err implements context.Context. Whoever only looks here, and waits for nothing, has
+// started no watcher: so it knows by itself of the mount's end and of the deadline.
 func (c *call) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch {
+	case c.mount.Err() != nil:
+		c.cancelLocked(c.mount.Err())
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		c.cancelLocked(context.DeadlineExceeded)
+	}
 	return c.err
 }
 
@@ -158,6 +168,16 @@ func (c *call) watch(over <-chan struct{}) {
 func (c *call) cancel(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cancelLocked(err)
+}
+
+// cancelLocked ends the context, the first time.
+func (c *call) cancelLocked(err error) {
+	if c.err != nil {
+		return
+	}
 	c.err = err
-	close(c.done)
+	if c.done != nil {
+		close(c.done)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -156,6 +157,10 @@ func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*dra
 	return r.fs.create(entry, name)
 }
 
+// putAway lies between two looks whether an ended draft has been put away: that takes
+// a journal's last write.
+const putAway = 2 * time.Millisecond
+
 // taken looks up who has the entry. A draft that has ended without an image is
 // nobody, but is shown until it has been put away: that is waited for.
 func (f *FS) taken(ctx context.Context, entry string) (Entry, error) {
@@ -164,20 +169,20 @@ func (f *FS) taken(ctx context.Context, entry string) (Entry, error) {
 		if err != nil || e.Image.ID != "" {
 			return e, err
 		}
-		n := f.known(e)
-		if n == nil {
-			if err := ctx.Err(); err != nil {
-				return e, &image.Error{Op: "create", Image: entry, Kind: image.KindOf(err), Err: err}
+		if n := f.known(e); n != nil {
+			if _, d := n.now(); d != nil {
+				return e, nil
 			}
-			continue // it was put away just now
+			if err := n.take(ctx); err != nil { // who puts it away has the turn
+				return e, err
+			}
+			n.give()
 		}
-		if _, d := n.now(); d != nil {
-			return e, nil
+		select {
+		case <-time.After(putAway):
+		case <-ctx.Done():
+			return e, &image.Error{Op: "wait for the end of a draft", Image: entry, Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
 		}
-		if err := n.take(ctx); err != nil {
-			return e, err
-		}
-		n.give()
 	}
 }
 
