@@ -140,11 +140,12 @@ func (w *world) closeOne(rt *rapid.T) {
 	}
 }
 
-// written is how many files are open for writing.
+// written is how many files are open for writing, or may have a draft without that:
+// one that was removed while it was written keeps it for those who read.
 func (w *world) written() int {
 	open := map[*file]bool{}
 	for _, h := range w.handles {
-		if h.writable() || h.flags&syscall.O_TRUNC != 0 || h.flags&syscall.O_CREAT != 0 {
+		if h.writable() || h.flags&syscall.O_TRUNC != 0 || h.flags&syscall.O_CREAT != 0 || h.file.name == "" {
 			open[h.file] = true
 		}
 	}
