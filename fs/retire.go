@@ -179,6 +179,8 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image
 	}
 	if undo := d.rename(ctx, img.Name, was, nil, ""); undo != nil {
 		n.fs.log.Error("a rename failed, and the draft of the file keeps the new name", "image", img.ID, "name", name, "draft", d.bytes.Path(), "error", undo)
+	} else if gone != "" {
+		n.fs.Catalog.MoveDraft(gone, entry) // ours hid it
 	}
 	return err
 }

@@ -1,0 +1,47 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// A rename that the service refuses leaves the file that was to be replaced where it
+// was, also one that has no image yet.
+func TestRefusedRenameOverDraft(t *testing.T) {
+	h := newHouse()
+	h.add("old", "before")
+	h.hook = func(_ context.Context, op, _ string) error {
+		if op == "rename" {
+			return &image.Error{Op: "update", Kind: image.Forbidden}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	edited := must(os.OpenFile(m.path("old"), os.O_RDWR, 0))
+	must(edited.WriteString("AFTER!"))
+	fresh := must(os.Create(m.path("new")))
+	must(fresh.WriteString("fresh"))
+	if err := os.Rename(m.path("old"), m.path("new")); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("rename: %v", err)
+	}
+	for entry, bytes := range map[string]string{"old": "AFTER!", "new": "fresh"} {
+		e, err := m.Lookup(t.Context(), entry)
+		if err != nil || e.Draft == "" {
+			t.Errorf("%s shows as %+v, %v", entry, e, err)
+		}
+		m.want(entry, bytes)
+	}
+	for _, f := range []*os.File{edited, fresh} {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	m.settled()
+	m.want("old", "AFTER!")
+	m.want("new", "fresh")
+}
