@@ -136,8 +136,10 @@ func TestPassedByMany(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				// Who reads through the daemon sees how the file is written.
-				if s := string(got); s != localBytes && s != remoteBytes && !strings.HasPrefix(written, s) {
+				// Who reads through the daemon sees how the file is written. Where the kernel
+				// has asked for a page of a file that was truncated meanwhile, it has zeros
+				// there until it is written to.
+				if s := strings.TrimRight(string(got), "\x00"); s != localBytes && s != remoteBytes && !strings.HasPrefix(written, s) {
 					t.Errorf("a reader saw %d bytes, %.40q", len(s), s)
 				}
 			}
@@ -153,4 +155,5 @@ func TestPassedByMany(t *testing.T) {
 	close(stop)
 	all.Wait()
 	p.settled()
+	p.want("disk", written)
 }

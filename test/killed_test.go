@@ -131,7 +131,7 @@ func TestKilledAtEachRequest(t *testing.T) {
 				m.kill()
 				p.letGo()
 				if !done {
-					_ = <-ended // its close may have been answered or not
+					<-ended // its close may have been answered or not
 				}
 				journals := m.journals()
 				m = m.afresh()
@@ -184,6 +184,42 @@ func (s service) check(t *testing.T, name string, want []byte, tagged bool) {
 		}
 		if err := s.api.Delete(t.Context(), img.ID); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// recovered waits until no draft is left whose commit had begun.
+func (m *mount) recovered() {
+	m.t.Helper()
+	defer func() {
+		if m.t.Failed() {
+			m.t.Logf("in staging: %+v", m.journals())
+		}
+	}()
+	m.until("what was being committed to be committed", func() bool {
+		return !slices.ContainsFunc(m.journals(), func(r staging.Record) bool { return r.State != staging.StateOpen && r.State != staging.StateAbandoned })
+	})
+}
+
+// discardKept checks that status lists what is kept, and discards it.
+func (m *mount) discardKept(kept []staging.Record) {
+	m.t.Helper()
+	var listed []string
+	for _, d := range m.snapshot().Drafts {
+		listed = append(listed, d.ID)
+	}
+	for _, r := range kept {
+		if !slices.Contains(listed, r.Draft) {
+			m.t.Errorf("draft %s of %s is kept, and status lists %v", r.Draft, r.Name, listed)
+		}
+	}
+	found, err := staging.Survey(m.staging)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, r := range found {
+		if err := staging.Discard(r); err != nil {
+			m.t.Error(err)
 		}
 	}
 }
