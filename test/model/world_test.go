@@ -175,6 +175,9 @@ func newWorld(rt *rapid.T, root string) *world {
 	if !w.passthrough {
 		args = append(args, "--cache-size", "0") // copies on the disk are what passes through
 	}
+	if rapid.IntRange(0, 2).Draw(rt, "writeback") == 2 { // rarer: each commit waits a moment
+		args = append(args, "--writeback")
+	}
 	var err error
 	w.service, err = newService(rt.Context(), filepath.Join(root, "served"))
 	w.must(err)
