@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -344,5 +345,29 @@ func TestReservedRoomOnly(t *testing.T) {
 	m.want("new", "")
 	if m.the("new").Size != 0 {
 		t.Error("it is not empty")
+	}
+}
+
+// A daemon that will not wait says which open file may lack bytes, and not one that has
+// just ended in good order.
+func TestSyncOfTheMount(t *testing.T) {
+	for kind, told := range map[image.Kind]bool{image.LocalFull: true, image.Stale: false} {
+		h := newHouse()
+		h.hook = func(_ context.Context, op, _ string) error {
+			if op == "sync" {
+				return &image.Error{Op: op, Kind: kind}
+			}
+			return nil
+		}
+		m := mountHouse(t, h)
+		f := must(os.Create(m.path("f")))
+		must(f.WriteString("x"))
+		m.server.Sync(t.Context())
+		if got := strings.Contains(m.logged.text(), "level=ERROR"); got != told {
+			t.Errorf("%s: told: %v", kind, got)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
