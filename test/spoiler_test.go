@@ -121,6 +121,7 @@ func (p *spoiler) next(r *http.Request) failure {
 func answers(status int, text string) failure {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			w.Header().Set("X-Openstack-Request-Id", "req-spoiled") // the service's own word, not a proxy's
 			http.Error(w, text, status)
 		}
 	}

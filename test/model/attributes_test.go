@@ -56,14 +56,20 @@ func (w *world) utimes(rt *rapid.T) {
 		return resultOf(0, unix.UtimesNanoAt(unix.AT_FDCWD, w.path(s, name), t, 0))
 	})
 	if f != nil {
-		f.untimed = f.untimed && t[1].Nsec == unix.UTIME_OMIT
+		f.timed(t)
 	}
 }
 
 func (w *world) futimes(rt *rapid.T) {
 	h, t := w.handle(rt), times(rt)
 	w.both(fmt.Sprintf("futimens %v %v", h, t[1]), h.file, func(s side) result { return resultOf(0, futimens(h.fd[s], t)) })
-	h.file.untimed = h.file.untimed && t[1].Nsec == unix.UTIME_OMIT
+	h.file.timed(t)
+}
+
+// timed notes that the file was told a time. What was written through a mapping and
+// the kernel has not written back yet moves that time later.
+func (f *file) timed(t []unix.Timespec) {
+	f.untimed = f.dirty || f.untimed && t[1].Nsec == unix.UTIME_OMIT
 }
 
 // futimens is what Go's libraries have not; glibc's does it so where it must.
