@@ -96,8 +96,9 @@ type loadWriter struct {
 	// may has what each name may hold: one thing, and after a call that was not answered
 	// also another. nil stands for no file.
 	may map[string][][]byte
-	// past has what each name ever held.
-	past map[string][][]byte
+	// past is all that its names ever held. A file that waits may have been renamed
+	// with the image under it, so that image's content can show at a new name.
+	past [][]byte
 	// failed are the names of the call that was not answered.
 	failed []string
 	// changed is the name whose bytes such a call was changing, where closes are answered
@@ -112,7 +113,7 @@ type loadWriter struct {
 func newLoad(t *testing.T, s service, random *rand.Rand, args ...string) *load {
 	l := &load{t: t, s: s, args: args, random: random}
 	for w := range killWriters {
-		writer := &loadWriter{load: l, random: rand.New(rand.NewPCG(random.Uint64(), 0)), may: map[string][][]byte{}, past: map[string][][]byte{}}
+		writer := &loadWriter{load: l, random: rand.New(rand.NewPCG(random.Uint64(), 0)), may: map[string][][]byte{}}
 		for n := range killNames {
 			name := fmt.Sprintf("w%d-%d.img", w, n)
 			writer.names, writer.may[name] = append(writer.names, name), [][]byte{nil}
@@ -220,8 +221,7 @@ func (w *loadWriter) work() bool {
 	default:
 		err = root.Remove(name)
 	}
-	w.past[name] = append(w.past[name], next)
-	w.past[other] = append(w.past[other], now)
+	w.past = append(w.past, now, next)
 	switch {
 	case err == nil:
 		w.may[name] = [][]byte{next}
@@ -297,7 +297,7 @@ func (l *load) check() {
 			if name == w.changed && slices.ContainsFunc(kept, func(r staging.Record) bool { return r.Name == name }) {
 				// What a close was answered for and had not been uploaded yet was being
 				// written over, as a local file would be: what is left of it is kept.
-				may = append(append(may, nil), w.past[name]...)
+				may = append(append(may, nil), w.past...)
 			}
 			i := slices.IndexFunc(may, func(data []byte) bool {
 				return (data != nil) == there && (!there || int64(len(data)) == img.Size && sha512Of(data) == img.HashValue)
