@@ -131,7 +131,7 @@ func TestKilledAtEachRequest(t *testing.T) {
 				m.kill()
 				p.letGo()
 				if !done {
-					<-ended // its close may have been answered or not
+					<-ended //nolint:errcheck // its close may have been answered or not
 				}
 				journals := m.journals()
 				m = m.afresh()
