@@ -105,7 +105,7 @@ const (
 
 func TestTrashList(t *testing.T) {
 	b := newBin(t)
-	if out, stderr, code := b.run("list"); code != exitOK || out != "" || stderr != "" {
+	if out, stderr, code := b.run("list"); code != exitOK || out != "nothing in the trash\n" || stderr != "" {
 		t.Errorf("of an empty trash: code %d, %q, %q", code, out, stderr)
 	}
 	if out, _, _ := b.run("list", "--json"); out != "[]\n" {

@@ -69,10 +69,11 @@ func writeTrashJSON(w io.Writer, all []image.Image) error {
 	return encoder.Encode(entries)
 }
 
-// writeTrash writes a table; nothing where the trash is empty. Times are local.
+// writeTrash writes a table, or that there is nothing. Times are local.
 func writeTrash(w io.Writer, all []image.Image) error {
 	if len(all) == 0 {
-		return nil
+		_, err := fmt.Fprintln(w, "nothing in the trash")
+		return err
 	}
 	const gap = 2 // columns between the longest cell and the next
 	t := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)
