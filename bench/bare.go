@@ -53,7 +53,7 @@ const bare = "bare go-fuse"
 func writeLocal() row {
 	return row{
 		name: "write-local", title: "Writing until close",
-		about: `A new file is written 1 MiB at a time; what its close costs is not in the figure, the file is removed before. All
+		about: `A new file, opened as cp opens it, is written 1 MiB at a time; what its close costs is not in the figure, the file is removed before. All
 files lie on one disk, in the end.`,
 		metrics: []metric{speed}, fills: 2,
 		targets: []target{
@@ -98,7 +98,7 @@ func (l *lab) writing(ctx context.Context, dir string) (v values, err error) {
 	if _, err := io.ReadFull(noise(3, readSize), chunk); err != nil {
 		return nil, err
 	}
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // as cp and dd do
 	if err != nil {
 		return nil, err
 	}

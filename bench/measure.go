@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // result is what a row gave.
@@ -80,6 +82,7 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 			if err := l.warm(ctx); err != nil {
 				return res, err
 			}
+			unix.Sync() // what the one before has left to be written is not this one's work
 			if err := backMemory(r.fills * l.options.size); err != nil {
 				return res, err
 			}

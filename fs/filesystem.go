@@ -51,6 +51,7 @@ type FS struct {
 	began       time.Time
 	notifier    *notifier
 	passthrough *passthrough
+	writesPast  bool           // files may be written past the page cache; set by Init, then never changed
 	settling    sync.WaitGroup // work that outlives its request: the owner is Server.Wait
 	unsent      *unsent        // changes of attributes that the service does not have yet
 	changes     atomic.Uint64  // counts our own changes of what the directory shows

@@ -20,6 +20,7 @@ type handle struct {
 	draft  *draft // what it counts in; nil when opened for reading where nobody wrote
 	opener uint32 // process that opened it for writing; 0 when it cannot be known
 	passed bool   // the kernel reads it from a local copy
+	past   bool   // it writes past the kernel's page cache
 
 	mu     sync.Mutex // guards the fields below
 	reader Reader     // of the image behind the node, opened at the first read
@@ -116,6 +117,9 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	c := h.node.fs.begin(ctx)
 	defer c.end()
 	n, err := h.draft.write(c, data, off)
+	if h.past && n > 0 {
+		h.node.wrote(off, int64(n))
+	}
 	if err != nil && n == 0 {
 		return 0, openErrno(h.node.fs.fail("write", err, "draft", h.draft.bytes.Path()))
 	}
@@ -224,6 +228,9 @@ func (h *handle) release() {
 		if err := r.Close(); err != nil {
 			h.node.fs.log.Warn("closing a reader failed", "image", h.of, "error", err)
 		}
+	}
+	if h.past {
+		h.node.leavePast()
 	}
 	if h.passed {
 		h.node.passedBy()

@@ -118,8 +118,11 @@ func mountOptions(f *FS) *gofs.Options {
 			// an image never changes, and a draft changes through the kernel only.
 			ExplicitDataCacheControl: true,
 			// O_TRUNC must come with the open, so that a truncation alone makes no
-			// close commit; readdirplus is for ls -l, not for find.
-			ExtraCapabilities:    fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO,
+			// close commit; readdirplus is for ls -l, not for find. No mode here has a
+			// set-id bit and no file has capabilities(7), so there is nothing that a
+			// write must take away: without our word for it the kernel asks for the
+			// attribute security.capability before each write(2).
+			ExtraCapabilities:    fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_HANDLE_KILLPRIV_V2,
 			DisabledCapabilities: unwanted,
 			MaxStackDepth:        stackDepth,
 		},

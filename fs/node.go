@@ -32,6 +32,7 @@ type node struct {
 	draft *draft      // the writing side; nil when nobody writes
 	gone  bool        // removed or replaced through the mount: no draft begins here
 	open  int         // open handles, but for those that are passed through
+	past  int         // of those, the ones that write past the page cache: see mode.go
 	// backing is what the kernel reads for the open handles; nil where they go
 	// through us. While it is there, open is 0, draft nil, and img stays.
 	backing *backing
@@ -166,7 +167,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 	}
 	h.draft = d
 	n.fs.countHandle(1)
-	return h, fuse.FOPEN_KEEP_CACHE, 0
+	return h, n.admitWriter(h, flags), 0
 }
 
 // openRead checks that the entry has bytes. A record that had none when it was

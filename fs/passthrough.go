@@ -216,6 +216,7 @@ type bridge struct {
 func (b bridge) Init(kernel *fuse.Server) {
 	b.RawFileSystem.Init(kernel)
 	b.fs.passthrough.probe(kernel)
+	b.fs.writesPast = seesPast(kernel)
 }
 
 // Open adds what a node cannot say.

@@ -129,7 +129,8 @@ func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out
 		h.release()
 		return nil, nil, 0, errno
 	}
-	return d.node.enterTree(ctx, r.EmbeddedInode()), h, fuse.FOPEN_KEEP_CACHE, 0
+	mode := d.node.admitWriter(h, flags)
+	return d.node.enterTree(ctx, r.EmbeddedInode()), h, mode, 0
 }
 
 func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*draft, error) {

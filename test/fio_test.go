@@ -18,7 +18,7 @@ func TestFioVerifies(t *testing.T) {
 			t.Helper()
 			args := append([]string{
 				"--name=verified", "--filename=" + m.path(name), "--rw=randwrite", "--bs=4k", "--size=8M", "--randseed=7",
-				"--fallocate=none", "--verify=crc32c", "--verify_fatal=1",
+				"--fallocate=none", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0",
 			}, ways[name]...)
 			run(t, "fio", append(args, more...)...)
 		}
