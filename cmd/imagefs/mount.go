@@ -21,8 +21,7 @@ The daemon logs to /var/log/imagefs (root) or $XDG_STATE_HOME/imagefs/log, at mo
 32 MiB for each mountpoint. Exit codes: imagefs help exit-codes.`
 
 func mountCommand(std streams) *cobra.Command {
-	var flags config.Flags
-	var file string
+	var options optionFlags
 	cmd := &cobra.Command{
 		Use:   "mount [flags] MOUNTPOINT",
 		Short: "Mount an Image service on a directory",
@@ -32,7 +31,7 @@ func mountCommand(std streams) *cobra.Command {
   imagefs mount --endpoint http://127.0.0.1:9292 --foreground ~/images`,
 		Args: exactly(1, "the mountpoint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := loadConfig(file, &flags)
+			c, err := options.load()
 			if err != nil {
 				return err
 			}
@@ -51,8 +50,7 @@ func mountCommand(std streams) *cobra.Command {
 			}, std.Err)
 		},
 	}
-	addOptions(cmd, &flags, configHost())
-	addConfigFlag(cmd, &file)
+	options.addAll(cmd)
 	return cmd
 }
 

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/imagefs/imagefs/config"
 )
 
 // streams are the standard files of the process.
@@ -114,27 +111,6 @@ func atMost(n int) cobra.PositionalArgs {
 			return usageError(cmd, fmt.Errorf("unexpected argument %q", args[n]))
 		}
 		return nil
-	}
-}
-
-// addOptions gives the command a flag for every option of the configuration.
-func addOptions(cmd *cobra.Command, flags *config.Flags, host config.Host) {
-	cmd.Flags().SortFlags = false
-	for _, o := range config.Options() {
-		cmd.Flags().Var(flags.Flag(o, host), o.Name, o.Usage)
-		if o.Arg == "" {
-			cmd.Flags().Lookup(o.Name).NoOptDefVal = "true"
-		}
-	}
-}
-
-// addSomeOptions gives the command the flags of the named options.
-func addSomeOptions(cmd *cobra.Command, flags *config.Flags, host config.Host, names []string) {
-	cmd.Flags().SortFlags = false
-	for _, o := range config.Options() {
-		if slices.Contains(names, o.Name) {
-			cmd.Flags().Var(flags.Flag(o, host), o.Name, o.Usage)
-		}
 	}
 }
 

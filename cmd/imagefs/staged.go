@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -37,35 +37,11 @@ func stagedCommand(std streams) *cobra.Command {
 	return cmd
 }
 
-// stagedFlags are the options of the commands of `imagefs staged`: some of those of
-// mount.
-type stagedFlags struct {
-	flags config.Flags
-	file  string
-}
-
-// whichService are the options that say where drafts are and whose they are.
-var whichService = []string{"staging-dir", "cloud", "endpoint", "token"}
+// whichDrafts are the options that say where drafts are and whose they are.
+var whichDrafts = []string{"staging-dir", "cloud", "endpoint", "token"}
 
 // whatImage are the options that say what an image begins with, and ends.
 var whatImage = []string{"new-visibility", "new-property", "new-tag", "store", "trash"}
-
-func (f *stagedFlags) add(cmd *cobra.Command, names ...string) {
-	addSomeOptions(cmd, &f.flags, configHost(), names)
-	cmd.Flags().StringVar(&f.file, "config", "", "YAML `FILE` with options (default $IMAGEFS_CONFIG)")
-}
-
-func (f *stagedFlags) load() (config.Config, error) {
-	if f.file == "" {
-		f.file = os.Getenv("IMAGEFS_CONFIG")
-	}
-	c, _, err := config.Load(config.Sources{Host: configHost(), File: f.file, Getenv: os.Getenv, Flags: &f.flags})
-	if err != nil {
-		return c, fail(exitUsage, "%w", err)
-	}
-	c.CacheSize = 0 // a mount may have it
-	return c, nil
-}
 
 // survey lists every draft of the staging directory.
 func survey(c config.Config) ([]staging.Record, error) {
@@ -74,6 +50,21 @@ func survey(c config.Config) ([]staging.Record, error) {
 		return nil, stagingFailure(err)
 	}
 	return all, nil
+}
+
+// draftsOf returns the drafts that the arguments name or, where there are none (--all),
+// all that fit, and how many do not.
+func draftsOf(c config.Config, ids []string, fits func(staging.Record) bool) (chosen []staging.Record, left int, err error) {
+	found, err := survey(c)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(ids) > 0:
+		chosen, err = pick(found, ids)
+		return chosen, 0, err
+	}
+	chosen = slices.DeleteFunc(slices.Clone(found), func(k staging.Record) bool { return !fits(k) })
+	return chosen, len(found) - len(chosen), nil
 }
 
 // minDigits, a number of characters, is the least that stands for an id, as in git.
@@ -126,7 +117,10 @@ type stagedRooms struct {
 	failed map[string]error
 }
 
-func newStagedRooms(c config.Config, log io.Writer) *stagedRooms {
+// newStagedRooms makes a stagedRooms that has no cache on disk, for a mount may have that,
+// and whose log says nothing below a level.
+func newStagedRooms(c config.Config, log io.Writer, least slog.Level) *stagedRooms {
+	c.CacheSize, c.LogLevel = 0, max(c.LogLevel, least)
 	return &stagedRooms{config: c, log: log, open: map[string]*rooms{}, failed: map[string]error{}}
 }
 

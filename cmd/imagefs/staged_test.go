@@ -222,6 +222,44 @@ func TestStagedOffline(t *testing.T) {
 	}
 }
 
+// discard shows at a terminal what would go, and Ctrl-C ends its waiting for an answer.
+func TestStagedDiscardAsks(t *testing.T) {
+	t.Setenv("IMAGEFS_CONFIG", "")
+	dir := filepath.Join(t.TempDir(), "staging")
+	d, err := openStaging(t, dir).Create(staging.Spec{Name: "one.img"})
+	if err == nil {
+		_, err = d.WriteAt(t.Context(), []byte("data"), 0)
+	}
+	if err == nil {
+		err = d.Keep("no room")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyboard, terminal := newTerminal(t)
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		ctx   context.Context
+		typed string
+		code  exitCode
+		left  int
+	}{{interrupted, "", exitInterruptedBy, 1}, {t.Context(), "no\n", exitInternal, 1}, {t.Context(), "yes\n", exitOK, 0}} {
+		if _, err := keyboard.WriteString(c.typed); err != nil {
+			t.Fatal(err)
+		}
+		var stderr lockedBuffer
+		code := run(c.ctx, []string{"staged", "discard", "--staging-dir", dir, "--all"}, streams{In: terminal, Out: io.Discard, Err: &stderr})
+		left, err := staging.Survey(dir)
+		if exitCode(code) != c.code || err != nil || len(left) != c.left {
+			t.Errorf("%q: code %d, %d drafts left, %v", c.typed, code, len(left), err)
+		}
+		if want := "  one.img  failed, 4 B\nDelete 1 draft of 4 B for good? [y/N] "; !strings.HasPrefix(stderr.String(), want) {
+			t.Errorf("it asks %q", stderr.String())
+		}
+	}
+}
+
 // mustFail runs the program, which must fail with the code, and returns what it says.
 func (w *world) mustFail(code exitCode, args ...string) string {
 	w.t.Helper()

@@ -1,19 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
@@ -27,7 +21,7 @@ what could not be removed is named.
 On a terminal it asks before; elsewhere it needs --yes.`
 
 func stagedDiscardCommand(std streams) *cobra.Command {
-	var f stagedFlags
+	var options optionFlags
 	var all, yes bool
 	cmd := &cobra.Command{
 		Use:     "discard [flags] {ID… | --all}",
@@ -36,65 +30,37 @@ func stagedDiscardCommand(std streams) *cobra.Command {
 		Example: "  imagefs staged discard 3d70c0ea\n  imagefs staged discard --all --yes",
 		Args:    draftsOrAll(&all),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.load()
-			if err != nil {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-			defer stop()
-			found, err := survey(c)
-			if err != nil {
-				return err
-			}
-			var chosen []staging.Record
-			if all {
-				for _, k := range found {
-					if !k.Held {
-						chosen = append(chosen, k)
-					}
+			return options.run(cmd, func(ctx context.Context, c config.Config) error {
+				chosen, _, err := draftsOf(c, args, func(k staging.Record) bool { return !k.Held })
+				if err == nil && !yes && len(chosen) > 0 {
+					err = confirmDiscard(ctx, std, chosen)
 				}
-			} else if chosen, err = pick(found, args); err != nil {
-				return err
-			}
-			if err := confirm(std, chosen, yes); err != nil || len(chosen) == 0 {
-				return err
-			}
-			return discardStaged(ctx, c, chosen, std)
+				if err != nil {
+					return err
+				}
+				return discardStaged(ctx, c, chosen, std)
+			})
 		},
 	}
-	f.add(cmd, whichService...)
+	options.add(cmd, whichDrafts...)
 	cmd.Flags().BoolVar(&all, "all", false, "every draft that is not in use")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
 
-// confirm asks whether the drafts may go.
-func confirm(std streams, chosen []staging.Record, yes bool) error {
-	if yes || len(chosen) == 0 {
-		return nil
-	}
-	in, ok := std.In.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return fail(exitUsage, "%d drafts would be removed for good, and nobody can be asked: give --yes", len(chosen))
-	}
+// confirmDiscard asks whether the drafts may go, and shows which they are.
+func confirmDiscard(ctx context.Context, std streams, chosen []staging.Record) error {
+	var total int64
+	var lines []string
 	for _, k := range chosen {
-		if _, err := fmt.Fprintf(std.Err, "  %s  %s, %s\n", oneLine(errors.New(nameOf(k))), stateOf(k), humanize.IBytes(uint64(k.Size))); err != nil {
-			return err
-		}
+		total += k.Size
+		lines = append(lines, fmt.Sprintf("%s  %s, %s", oneLine(errors.New(nameOf(k))), stateOf(k), humanize.IBytes(uint64(k.Size))))
 	}
-	if _, err := fmt.Fprintf(std.Err, "Remove %d for good? [y/N] ", len(chosen)); err != nil {
-		return err
-	}
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err == nil && strings.HasPrefix(strings.ToLower(answer), "y") {
-		return nil
-	}
-	return fail(exitInterruptedBy, "nothing was removed")
+	return confirm(ctx, std, countOf(len(chosen), "draft", total), lines...)
 }
 
 func discardStaged(ctx context.Context, c config.Config, chosen []staging.Record, std streams) error {
-	c.LogLevel = max(c.LogLevel, slog.LevelError)
-	services := newStagedRooms(c, std.Err)
+	services := newStagedRooms(c, std.Err, slog.LevelError) // what failed is said below
 	var failures []error
 	for _, k := range chosen {
 		if ctx.Err() != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 
 	"github.com/dustin/go-humanize"
@@ -25,7 +24,7 @@ Holes stay holes. The draft stays as it is.
 FILE must not exist, unless --force is given; it appears when it is complete.`
 
 func stagedExportCommand(std streams) *cobra.Command {
-	var f stagedFlags
+	var options optionFlags
 	var force bool
 	cmd := &cobra.Command{
 		Use:     "export [flags] ID FILE",
@@ -34,26 +33,18 @@ func stagedExportCommand(std streams) *cobra.Command {
 		Example: "  imagefs staged export 3d70c0ea /tmp/disk.raw",
 		Args:    exactly(2, "the ID or the FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.load()
-			if err != nil {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-			defer stop()
-			return exportStaged(ctx, c, args[0], args[1], force, std)
+			return options.run(cmd, func(ctx context.Context, c config.Config) error {
+				return exportStaged(ctx, c, args[0], args[1], force, std)
+			})
 		},
 	}
-	f.add(cmd, whichService...)
+	options.add(cmd, whichDrafts...)
 	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it exists")
 	return cmd
 }
 
 func exportStaged(ctx context.Context, c config.Config, id, path string, force bool, std streams) (err error) {
-	all, err := survey(c)
-	if err != nil {
-		return err
-	}
-	picked, err := pick(all, []string{id})
+	picked, _, err := draftsOf(c, []string{id}, nil)
 	if err != nil {
 		return err
 	}
@@ -64,8 +55,7 @@ func exportStaged(ctx context.Context, c config.Config, id, path string, force b
 	if _, err := os.Lstat(path); err == nil && !force {
 		return fileExists(path)
 	}
-	c.LogLevel = max(c.LogLevel, slog.LevelWarn)
-	services := newStagedRooms(c, std.Err)
+	services := newStagedRooms(c, std.Err, slog.LevelWarn)
 	defer func() { err = errors.Join(err, services.close()) }()
 	d, free, err := services.reopen(ctx, k)
 	if err != nil {

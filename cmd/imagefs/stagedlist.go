@@ -24,7 +24,7 @@ a mount. --cloud and --endpoint show only those of mounts of that cloud or servi
   damaged     its journal or its bytes cannot be used; only discard takes it`
 
 func stagedListCommand(std streams) *cobra.Command {
-	var f stagedFlags
+	var options optionFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list [flags]",
@@ -33,7 +33,7 @@ func stagedListCommand(std streams) *cobra.Command {
 		Example: "  imagefs staged list\n  imagefs staged list --json | jq '.[].path'",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.load()
+			c, err := options.load()
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func stagedListCommand(std streams) *cobra.Command {
 			return encoder.Encode(shown)
 		},
 	}
-	f.add(cmd, "staging-dir", "cloud", "endpoint")
+	options.add(cmd, "staging-dir", "cloud", "endpoint")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
 }

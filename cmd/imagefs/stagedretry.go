@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os/signal"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
@@ -31,7 +29,7 @@ or the OS_* variables, else from the clouds.yaml entry that the mount was told.
 --all leaves out what may lack bytes (list says so) and what is damaged or in use.`
 
 func stagedRetryCommand(std streams) *cobra.Command {
-	var f stagedFlags
+	var options optionFlags
 	var all bool
 	cmd := &cobra.Command{
 		Use:     "retry [flags] {ID… | --all}",
@@ -40,42 +38,25 @@ func stagedRetryCommand(std streams) *cobra.Command {
 		Example: "  imagefs staged retry 3d70c0ea\n  imagefs staged retry --all --cloud mycloud",
 		Args:    draftsOrAll(&all),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.load()
-			if err != nil {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-			defer stop()
-			return retryStaged(ctx, c, args, all, std)
+			return options.run(cmd, func(ctx context.Context, c config.Config) error { return retryStaged(ctx, c, args, std) })
 		},
 	}
-	f.add(cmd, append(whichService, whatImage...)...)
+	options.add(cmd, append(whichDrafts, whatImage...)...)
 	cmd.Flags().BoolVar(&all, "all", false, "every draft that lacks nothing")
 	return cmd
 }
 
-func retryStaged(ctx context.Context, c config.Config, ids []string, everything bool, std streams) error {
-	found, err := survey(c)
+func retryStaged(ctx context.Context, c config.Config, ids []string, std streams) error {
+	chosen, left, err := draftsOf(c, ids, func(k staging.Record) bool { return k.Damage == "" && !k.Uncertain && !k.Held })
 	if err != nil {
 		return err
 	}
-	var chosen []staging.Record
-	if everything {
-		for _, k := range found {
-			if k.Damage == "" && !k.Uncertain && !k.Held {
-				chosen = append(chosen, k)
-			}
+	if left > 0 {
+		if _, err := fmt.Fprintf(std.Err, "imagefs: %d of %d drafts may lack bytes, are damaged or in use, and are left: see imagefs staged list\n", left, left+len(chosen)); err != nil {
+			return err
 		}
-		if left := len(found) - len(chosen); left > 0 {
-			if _, err := fmt.Fprintf(std.Err, "imagefs: %d of %d drafts may lack bytes, are damaged or in use, and are left: see imagefs staged list\n", left, len(found)); err != nil {
-				return err
-			}
-		}
-	} else if chosen, err = pick(found, ids); err != nil {
-		return err
 	}
-	c.LogLevel = max(c.LogLevel, slog.LevelWarn) // what succeeds is said below
-	services := newStagedRooms(c, std.Err)
+	services := newStagedRooms(c, std.Err, slog.LevelWarn) // what succeeds is said below
 	failures := retryAll(ctx, services, chosen, std)
 	if err := services.close(); err != nil {
 		failures = append(failures, err)

@@ -233,7 +233,7 @@ func TestTrashEmptyAsks(t *testing.T) {
 	// Ctrl-C ends the waiting for an answer.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := emptying{}.confirm(ctx, streams{In: terminal, Err: io.Discard}, []image.Image{{}})
+	err := confirm(ctx, streams{In: terminal, Err: io.Discard}, "1 image")
 	if codeOf(err) != exitInterruptedBy {
 		t.Errorf("interrupted: %v", err)
 	}

@@ -3,16 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/config"
@@ -32,7 +25,7 @@ type emptying struct {
 }
 
 func trashEmptyCommand(std streams) *cobra.Command {
-	var service serviceFlags
+	var options optionFlags
 	var what emptying
 	cmd := &cobra.Command{
 		Use:     "empty [flags] [IMAGE…]",
@@ -44,7 +37,7 @@ func trashEmptyCommand(std streams) *cobra.Command {
 			if len(words) > 0 && what.olderThan != "" {
 				return usageError(cmd, errors.New("images are named and --older-than is given: give one of them"))
 			}
-			return service.with(cmd, std, func(ctx context.Context, c *client.Client) error {
+			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client) error {
 				trash := newTrash(c, 0, nil)
 				all, err := trash.List(ctx)
 				if err != nil {
@@ -54,14 +47,16 @@ func trashEmptyCommand(std streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := what.confirm(ctx, std, chosen); err != nil {
-					return err
+				if !what.yes && len(chosen) > 0 {
+					if err := confirm(ctx, std, amount(chosen)); err != nil {
+						return err
+					}
 				}
 				return each(std, chosen, "deleted", func(img image.Image) error { return trash.Delete(ctx, img) })
 			})
 		},
 	}
-	service.add(cmd)
+	options.add(cmd, whoAsks...)
 	cmd.Flags().StringVar(&what.olderThan, "older-than", "", "only what has been in the trash for `DURATION` (36h, 7d)")
 	cmd.Flags().BoolVar(&what.yes, "yes", false, "do not ask")
 	return cmd
@@ -88,62 +83,11 @@ func (e emptying) of(all []image.Image, now time.Time) ([]image.Image, error) {
 	return old, nil
 }
 
-// confirm asks, unless it was told not to or there is nothing to delete.
-func (e emptying) confirm(ctx context.Context, std streams, images []image.Image) error {
-	if e.yes || len(images) == 0 {
-		return nil
-	}
-	f, ok := std.In.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return fail(exitUsage, "%s would be deleted for good, and nobody can be asked: give --yes", amount(images))
-	}
-	if _, err := fmt.Fprintf(std.Err, "Delete %s for good? [y/N] ", amount(images)); err != nil {
-		return err
-	}
-	if err := typed(ctx, f); err != nil {
-		return err
-	}
-	answer := make([]byte, maxReply)
-	n, err := f.Read(answer)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fail(exitInternal, "no answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(string(answer[:n]))) {
-	case "y", "yes":
-		return nil
-	}
-	return fail(exitInternal, "nothing was deleted")
-}
-
-const (
-	maxReply = 256                    // bytes: more than any answer has
-	lookPoll = 200 * time.Millisecond // how late Ctrl-C is noticed at most
-)
-
-// typed waits until a line has been typed at the terminal, or ctx ends: a read could
-// not be ended.
-func typed(ctx context.Context, terminal *os.File) error {
-	fds := []unix.PollFd{{Fd: int32(terminal.Fd()), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, int(lookPoll.Milliseconds()))
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case n > 0:
-			return nil
-		case err != nil && !errors.Is(err, unix.EINTR):
-			return fail(exitInternal, "the terminal cannot be read: %w", err)
-		}
-	}
-}
-
+// amount says how many images these are, and how large together.
 func amount(images []image.Image) string {
-	var size uint64
+	var total int64
 	for _, img := range images {
-		size += uint64(img.Size)
+		total += img.Size
 	}
-	if len(images) == 1 {
-		return fmt.Sprintf("1 image of %s", humanize.IBytes(size))
-	}
-	return fmt.Sprintf("%d images of %s", len(images), humanize.IBytes(size))
+	return countOf(len(images), "image", total)
 }

@@ -29,7 +29,7 @@ type trashEntry struct {
 
 func trashListCommand(std streams) *cobra.Command {
 	var asJSON bool
-	var service serviceFlags
+	var options optionFlags
 	cmd := &cobra.Command{
 		Use:     "list [flags]",
 		Short:   "List the images in the trash, the oldest first",
@@ -37,7 +37,7 @@ func trashListCommand(std streams) *cobra.Command {
 		Example: "  imagefs trash list --cloud mycloud\n  imagefs trash list --json | jq -r '.[].id'",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return service.with(cmd, std, func(ctx context.Context, c *client.Client) error {
+			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client) error {
 				all, err := newTrash(c, 0, nil).List(ctx)
 				if err != nil {
 					return err
@@ -49,7 +49,7 @@ func trashListCommand(std streams) *cobra.Command {
 			})
 		},
 	}
-	service.add(cmd)
+	options.add(cmd, whoAsks...)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array")
 	return cmd
 }

@@ -17,7 +17,7 @@ Where another image has the name by now, both show: ours before others' and the 
 before the younger has the plain entry, the other one gets a part of its id.`
 
 func trashRestoreCommand(std streams) *cobra.Command {
-	var service serviceFlags
+	var options optionFlags
 	cmd := &cobra.Command{
 		Use:     "restore [flags] IMAGE…",
 		Short:   "Make images of the trash show again",
@@ -25,7 +25,7 @@ func trashRestoreCommand(std streams) *cobra.Command {
 		Example: "  imagefs trash restore --cloud mycloud debian-13.qcow2\n  imagefs trash restore 5f3a 91c0",
 		Args:    atLeastOne("the image"),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			return service.with(cmd, std, func(ctx context.Context, c *client.Client) error {
+			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client) error {
 				trash := newTrash(c, 0, nil)
 				all, err := trash.List(ctx)
 				if err != nil {
@@ -44,7 +44,7 @@ func trashRestoreCommand(std streams) *cobra.Command {
 			})
 		},
 	}
-	service.add(cmd)
+	options.add(cmd, whoAsks...)
 	return cmd
 }
 
