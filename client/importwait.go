@@ -44,7 +44,7 @@ func (c *Client) isStaged(ctx context.Context, id string, size int64) bool {
 		case err == nil && img.Size > 0:
 			return img.Size == size
 		}
-		if pause(ctx, lookFirst) != nil {
+		if image.Pause(ctx, lookFirst) != nil {
 			return false
 		}
 	}
@@ -81,7 +81,7 @@ func (c *Client) awaitImport(ctx context.Context, id string, size int64) error {
 		if time.Since(moved) > quiet+blind {
 			return &image.Error{Op: string(opImport), Image: id, Kind: image.Stalled, Detail: "the import makes no progress; the image is " + string(img.Status), Err: err}
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := image.Pause(ctx, wait); err != nil {
 			return &image.Error{Op: string(opImport), Image: id, Kind: image.KindOf(err), Err: err}
 		}
 		wait = min(wait*3/2, lookMost)
@@ -146,16 +146,4 @@ func (c *Client) importTasks(ctx context.Context, id string) (importTasks, error
 		all.failed = all.failed || t.Status == "failure"
 	}
 	return all, nil
-}
-
-// pause waits, and ends the wait with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

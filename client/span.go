@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -193,8 +192,8 @@ func (r *spanReader) resume(cause error) error {
 		wait = delay.NextBackOff()
 	}
 	r.c.log.Warn("data broke off, going on", "image", r.img.ID, "offset", r.off, "error", cause, "wait", wait)
-	if err := r.sleep(wait); err != nil {
-		return err
+	if err := image.Pause(r.ctx, wait); err != nil {
+		return spanError(r.op, r.img, image.KindOf(err), err)
 	}
 	body, err := r.reopen()
 	if err != nil {
@@ -211,17 +210,6 @@ func (r *spanReader) resume(cause error) error {
 		return spanError(r.op, r.img, image.Interrupted, errors.New("closed while reading"))
 	}
 	return nil
-}
-
-func (r *spanReader) sleep(d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-r.ctx.Done():
-		return spanError(r.op, r.img, image.KindOf(r.ctx.Err()), r.ctx.Err())
-	}
 }
 
 // reopen opens the data from the offset on. A whole stream is first tried with a

@@ -114,15 +114,3 @@ func shutdown(ctx context.Context) bool { return errors.Is(context.Cause(ctx), i
 
 // givenUp is what the log says then.
 const givenUp = "commit given up: its entry is being removed"
-
-// sleep waits, and ends the wait with ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

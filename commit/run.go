@@ -142,7 +142,7 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 		pause := wait.NextBackOff()
 		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelWarn), "an upload failed; it is tried again", "error", err, "try", try, "of", tries, "wait", pause)
 		r.prog.phase(Waiting)
-		if err := sleep(ctx, pause); err != nil {
+		if err := image.Pause(ctx, pause); err != nil {
 			return image.Image{}, err
 		}
 	}

@@ -93,7 +93,7 @@ func (t *Trash) Expire(ctx context.Context) {
 	ctx = image.Quietly(ctx) // a look that fails is told here
 	told := map[string]bool{}
 	for ctx.Err() == nil {
-		if sleep(ctx, t.sweep(ctx, told)) != nil {
+		if image.Pause(ctx, t.sweep(ctx, told)) != nil {
 			return
 		}
 	}

@@ -79,7 +79,7 @@ func (r *run) await(ctx context.Context, id string, failed error) (image.Image, 
 			return image.Image{}, orElse(failed, &image.Error{Op: "upload", Image: id, Kind: image.Unavailable,
 				Detail: "the image does not become active; its status is " + string(img.Status)})
 		}
-		if err := sleep(ctx, settlePause); err != nil {
+		if err := image.Pause(ctx, settlePause); err != nil {
 			return image.Image{}, err
 		}
 	}

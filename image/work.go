@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 )
 
 // Causes (context.Cause) of a context whose work is given up for a reason that is not
@@ -36,4 +37,16 @@ func FailureLevel(ctx context.Context, level slog.Level) slog.Level {
 		return slog.LevelDebug
 	}
 	return level
+}
+
+// Pause lets work wait. The end of ctx ends the wait, and is the error then.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

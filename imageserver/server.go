@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 // Options say where a server keeps its images and how it behaves.
@@ -124,26 +126,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Openstack-Request-Id", req.id)
 	s.expect(w)
 	s.expectBody(w, req)
-	if !s.delay(r.Context()) {
-		return
+	if s.opt.Latency > 0 && image.Pause(r.Context(), s.opt.Latency) != nil {
+		return // the caller went away
 	}
 	if err := s.serve(w, req); err != nil {
 		s.fail(w, req, err)
-	}
-}
-
-// delay waits the configured latency; false when the caller went away.
-func (s *Server) delay(ctx context.Context) bool {
-	if s.opt.Latency <= 0 {
-		return true
-	}
-	t := time.NewTimer(s.opt.Latency)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -108,12 +108,7 @@ func (s *spool) run() {
 			delay.Reset()
 			continue
 		}
-		timer := time.NewTimer(delay.NextBackOff())
-		select {
-		case <-timer.C:
-		case <-s.ctx.Done():
-			timer.Stop()
-		}
+		_ = image.Pause(s.ctx, delay.NextBackOff()) // its end ends the next stream, too
 	}
 }
 
