@@ -12,8 +12,10 @@
 //	            journal names, hidden (os_hidden) and marked with the draft
 //	            (image.PropertyDraft), with everything that is carried over; owner
 //	            and members follow
-//	created     the content is uploaded, hashed on its way; then the service's
-//	            size, md5 and os_hash are compared
+//	created     the content is uploaded, hashed on its way, while the draft's data is
+//	            fsynced; then the service's size, md5 and os_hash are compared. What an
+//	            fsync has not put on the disk may not be what was written: where it
+//	            fails, nothing is published
 //	uploaded    one update unhides the record, removes the mark and sets the name
 //	            and the attributes that the draft has by now
 //	visible     the replaced image is looked at once more, and deleted (trash.go: or

@@ -28,7 +28,7 @@ type moment struct {
 func (h *house) witness(c call, content []byte) moment {
 	h.t.Helper()
 	dir := memoryDir(h.t)
-	check(h.t, os.CopyFS(dir, os.DirFS(h.dir)))
+	copyStaging(h.t, dir, h.dir)
 	check(h.t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.IsDir() {
 			err = os.Chmod(path, 0o700)
@@ -52,6 +52,18 @@ func (h *house) witness(c call, content []byte) moment {
 		}
 	}
 	return m
+}
+
+// copyStaging copies a staging directory in which a journal may just be replaced: of
+// what it lists, something may be gone a moment later.
+func copyStaging(t testing.TB, to, from string) {
+	t.Helper()
+	err := os.CopyFS(to, os.DirFS(from))
+	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ {
+		check(t, errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o700)))
+		err = os.CopyFS(to, os.DirFS(from))
+	}
+	check(t, err)
 }
 
 // recognised fails unless the journal names every half-made record, and the

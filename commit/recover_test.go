@@ -43,7 +43,7 @@ type scene struct {
 func (h *house) film(c call) scene {
 	h.t.Helper()
 	dir := memoryDir(h.t)
-	check(h.t, os.CopyFS(dir, os.DirFS(h.dir)))
+	copyStaging(h.t, dir, h.dir)
 	check(h.t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.IsDir() {
 			err = os.Chmod(path, 0o700)

@@ -16,7 +16,7 @@ import (
 type run struct {
 	c    *Committer
 	d    *staging.Draft
-	snap content
+	snap *staging.Snapshot
 	rec  staging.Record // the journal as the commit found it, after prepare settled it
 	prog *progress
 	log  *slog.Logger // names the image and the draft
@@ -24,6 +24,9 @@ type run struct {
 	owed  bool                        // a failure that passes leaves the commit owed
 	turn  func(context.Context) error // called before publishing; nil for nobody
 	letGo func()                      // lets the draft's writers go on: its bytes are not read any more
+	// synced waits until the local disk has what is uploaded: before that, nobody knows
+	// whether what was read is what was written.
+	synced func(context.Context) error
 
 	plan plan
 	told bool   // the journal has had a state of this run
@@ -67,6 +70,7 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if err := r.begun(); err != nil {
 		return image.Image{}, err
 	}
+	r.synced = r.snap.Sync()
 	if err := r.prepare(work); err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
@@ -177,6 +181,9 @@ func (r *run) attempt(ctx context.Context) (image.Image, error) {
 	}
 	img, err = r.upload(ctx, img.ID)
 	if err != nil {
+		return image.Image{}, err
+	}
+	if err := r.synced(ctx); err != nil {
 		return image.Image{}, err
 	}
 	return img, r.journal(staging.StateUploaded, nil)

@@ -113,6 +113,7 @@ func (d *Draft) beginClose() bool {
 // release lets the base and, with the data file, the lock go. Reads under way
 // end first: os.File and heldBase count them.
 func (d *Draft) release() error {
+	d.syncs.Wait()
 	d.mu.Lock()
 	base := d.base
 	d.base = nil

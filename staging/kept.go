@@ -71,10 +71,12 @@ func (s *Store) look(id string) (Record, bool) {
 		return Record{}, false
 	case journalErr == nil:
 		j.Path, j.Stored, j.Held = r.Path, r.Stored, r.Held
+		size := j.Size
 		if err == nil {
-			j.Size = r.Size
+			size = r.Size
 		}
-		j.Uncertain = !r.Held && j.uncertain(s.boot)
+		j.Uncertain = !r.Held && j.uncertain(s.boot, size)
+		j.Size = size
 		r = j.Record
 	}
 	switch {

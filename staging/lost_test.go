@@ -1,7 +1,9 @@
 package staging
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -41,4 +43,102 @@ func TestFailedSyncStays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A commit's Sync runs beside its reading. What fails then is not committed later
+// either, and the draft's end waits for it.
+func TestCommitSync(t *testing.T) {
+	for _, failure := range []error{nil, syscall.ENOSPC} {
+		s := openStore(t, t.TempDir())
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		s.sync = func(*os.File) error { close(begun); <-goOn; return failure }
+		d := create(t, s, Spec{Name: "n", Entry: "n"})
+		write(t, d, "bytes", 0)
+		snap, err := d.BeginCommit(t.Context())
+		must(t, err)
+		wait := snap.Sync()
+		<-begun
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := wait(impatient); !errors.Is(err, context.Canceled) {
+			t.Errorf("while it runs: %v", err)
+		}
+		must(t, d.Update(func(r *Record) { r.State = StateCreated }))
+		if r := parsed(t, s, d.ID()); r.Synced {
+			t.Errorf("journaled before the fsync has ended: %+v", r)
+		}
+		close(goOn)
+		if err := wait(t.Context()); !errors.Is(err, failure) {
+			t.Errorf("%v, want %v", err, failure)
+		}
+		if r := parsed(t, s, d.ID()); r.Synced != (failure == nil) || r.Uncertain != (failure != nil) || r.State != StateCreated {
+			t.Errorf("journaled %+v", r)
+		}
+		snap.End(false)
+		if failure == nil {
+			s.sync = func(*os.File) error { t.Error("what is on the disk is put there again"); return nil }
+			again, err := d.BeginCommit(t.Context())
+			must(t, err)
+			must(t, again.Sync()(t.Context()))
+			again.End(false)
+			s.sync = (*os.File).Sync
+		} else if _, err := d.BeginCommit(t.Context()); !image.Is(err, image.LocalFull) {
+			t.Errorf("another commit: %v", err)
+		}
+		if err := d.Close(); !errors.Is(err, failure) {
+			t.Errorf("close: %v", err)
+		}
+		if err := snap.Sync()(t.Context()); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+	}
+}
+
+// A data file that has become shorter under a commit is not read as zeros.
+func TestShortUnderCommit(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	d := create(t, s, Spec{Name: "n", Entry: "n"})
+	write(t, d, "bytes", 0)
+	snap, err := d.BeginCommit(t.Context())
+	must(t, err)
+	must(t, os.Truncate(d.Path(), 2))
+	if n, err := snap.ReadAt(t.Context(), make([]byte, 5), 0); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("read %d, %v", n, err)
+	}
+	snap.End(false)
+	must(t, d.Discard())
+}
+
+// A data file that differs in length from what its journal tells, after which nothing
+// was written, has lost bytes.
+func TestShortWhenFound(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *Draft){
+		"closed": func(t *testing.T, d *Draft) { must(t, d.Close()) },
+		"accepted": func(t *testing.T, d *Draft) {
+			must(t, d.Accept(t.Context(), image.Attributes{}))
+			killed(t, d)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tempStore(t)
+			d := create(t, s, Spec{Name: "n", Entry: "n"})
+			write(t, d, "bytes", 0)
+			end(t, d)
+			must(t, os.Truncate(d.Path(), 2))
+			if list := kept(t, s); len(list) != 1 || !list[0].Uncertain || list[0].Size != 2 {
+				t.Errorf("listed as %+v", list)
+			}
+			if d = reopen(t, s, d.ID(), ReopenSpec{}); !d.Record().Uncertain {
+				t.Errorf("reopened as %+v", d.Record())
+			}
+			must(t, d.Close())
+		})
+	}
+}
+
+func parsed(t *testing.T, s *Store, id string) journal {
+	t.Helper()
+	j, err := s.readJournal(id)
+	must(t, err)
+	return j
 }

@@ -3,6 +3,7 @@ package staging
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -61,7 +62,7 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 	end := off + int64(len(p))
 	var few [8]segment // enough for most reads: no allocation
 	plan := few[:0]
-	foreign := false
+	foreign, frozen := false, d.frozen
 	for at := off; at < end; {
 		s := d.segmentLocked(at)
 		s.end = min(s.end, end)
@@ -80,7 +81,7 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 	for _, s := range plan {
 		part := p[at-off : s.end-off]
 		if s.local {
-			err = readLocal(d.file, part, at)
+			err = readLocal(d.file, part, at, frozen)
 		} else {
 			err = base.read(ctx, part, at)
 		}
@@ -97,10 +98,14 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 }
 
 // readLocal fills p from the data file; what a truncation took meanwhile is
-// zeros.
-func readLocal(f *os.File, p []byte, off int64) error {
+// zeros. Of a draft that stands still nothing is taken but by others: then a file that
+// is too short has lost bytes.
+func readLocal(f *os.File, p []byte, off int64, frozen bool) error {
 	n, err := f.ReadAt(p, off)
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF) && frozen:
+		return fmt.Errorf("%s ends early: %w", f.Name(), io.ErrUnexpectedEOF)
+	case errors.Is(err, io.EOF):
 		clear(p[n:])
 		return nil
 	}

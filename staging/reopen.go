@@ -75,7 +75,7 @@ func (s *Store) reopen(id string, o ReopenSpec) (_ *Draft, err error) {
 	case o.Base != nil && (j.BaseVersion != "" && versionOf(o.BaseImage) != j.BaseVersion || o.BaseImage.Size < j.limit):
 		return nil, refuse(image.Stale, "the image "+j.Base+" under it has other bytes than when it was edited", nil)
 	}
-	j.Uncertain = j.uncertain(s.boot)
+	j.Uncertain = j.uncertain(s.boot, info.Size())
 	j.Size = info.Size()
 	if j.Size < j.limit { // truncated after the journal was written
 		j.ext.cut(j.Size)
@@ -150,17 +150,18 @@ func (missingBase) Close() error { return nil }
 // uncertain reports whether bytes may be missing that were written after the last
 // fsync. A commit lets nobody write, so that while one ran only the machine's end
 // can have cost bytes; a draft being written over a base also loses with its process
-// what its journal did not know yet.
-func (j *journal) uncertain(boot string) bool {
+// what its journal did not know yet. size is the data file's: where nothing was written
+// after the journal, another than its own tells that the file was damaged.
+func (j *journal) uncertain(boot string, size int64) bool {
 	sameBoot := j.Boot != "" && j.Boot == boot
 	switch {
 	case j.Uncertain:
 		return true
 	case j.Closed:
-		return false
+		return j.Size != size
 	case j.State == StateOpen:
 		return j.Base != "" || !sameBoot
 	default:
-		return !sameBoot && !j.Synced
+		return !sameBoot && !j.Synced || j.Size != size
 	}
 }

@@ -48,6 +48,49 @@ func (s *Snapshot) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	return s.draft.ReadAt(ctx, p, off)
 }
 
+// Sync begins to put what is committed on the local disk, beside whoever reads it, and
+// returns the wait for the end of that, which obeys ctx; the work itself cannot be
+// interrupted, and the draft's end waits for it. Until it has succeeded, the kernel
+// may find that it cannot write what it took, and what is read may be what was there
+// before: a commit must not be published. Where an upload has begun meanwhile
+// (StateCreated), the journal is told, so that a power failure leaves a draft that is
+// known to be whole.
+func (s *Snapshot) Sync() (wait func(context.Context) error) {
+	d := s.draft
+	done := make(chan struct{})
+	var err error
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return func(context.Context) error { return fail("sync draft", d.name(), os.ErrClosed) }
+	}
+	d.syncs.Go(func() {
+		defer close(done)
+		err = fail("sync draft", d.name(), d.syncCommit())
+	})
+	return func(ctx context.Context) error {
+		select {
+		case <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *Draft) syncCommit() error {
+	d.mu.Lock()
+	done := d.fsynced == d.touches && d.lost == nil
+	d.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := d.sync(nil); err != nil {
+		return err
+	}
+	return d.rewrite(func(r *Record) bool { return r.State == StateCreated }, nil)
+}
+
 // Size is the length in bytes of what is committed.
 func (s *Snapshot) Size() int64 { return s.size }
 

@@ -29,6 +29,8 @@ type Options struct {
 	// Clock tells the times of journals, which ExpireAbandoned goes by: the service's, for
 	// a host that has just booted may be years off; nil: the host's.
 	Clock func() time.Time
+	// Sync puts a data file on the disk; nil: fsync(2). (A disk that fails is rare.)
+	Sync func(data *os.File) error
 }
 
 // Store is the staging directory of one service. Several processes may have one
@@ -81,7 +83,10 @@ func Open(o Options) (*Store, error) {
 func newStore(o Options, path string, d disk) *Store {
 	s := &Store{
 		service: o.Service, project: o.Project, cloud: o.Cloud, path: path, disk: d,
-		boot: bootID(), log: o.Logger, now: time.Now, clock: o.Clock, sync: (*os.File).Sync,
+		boot: bootID(), log: o.Logger, now: time.Now, clock: o.Clock, sync: o.Sync,
+	}
+	if s.sync == nil {
+		s.sync = (*os.File).Sync
 	}
 	if s.clock == nil {
 		s.clock = func() time.Time { return s.now() }

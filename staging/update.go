@@ -68,14 +68,14 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 	return nil
 }
 
-// synced is a copy of the layer, with the counts as of its making.
+// synced is a copy of the layer, with the count as of its making.
 type synced struct {
 	layer
-	changes, touches uint64
+	changes uint64
 }
 
 func (d *Draft) layerLocked() *synced {
-	s := &synced{changes: d.changes, touches: d.touches}
+	s := &synced{changes: d.changes}
 	if d.layered {
 		s.layer = layer{limit: d.layer.limit, ext: d.layer.ext.clone()}
 	}

@@ -170,8 +170,11 @@ func (d *Draft) sync(change func(*Record)) error {
 	d.mu.Lock()
 	lost := d.lost
 	// Copied before the fsync: it promises nothing that is not on disk after it.
-	now := d.layerLocked()
 	stale := d.journaled != d.changes
+	now, touches := (*synced)(nil), d.touches
+	if stale || change != nil {
+		now = d.layerLocked()
+	}
 	d.mu.Unlock()
 	if lost == nil {
 		lost = d.store.sync(d.file)
@@ -191,7 +194,7 @@ func (d *Draft) sync(change func(*Record)) error {
 		}, nil))
 	}
 	d.mu.Lock()
-	d.fsynced = max(d.fsynced, now.touches)
+	d.fsynced = max(d.fsynced, touches)
 	d.mu.Unlock()
 	if change == nil && !stale {
 		return nil

@@ -1,0 +1,54 @@
+package commit
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// What the local disk could not keep may not be what was written, whatever the service
+// has of it: it is taken back, and what was to be replaced stays. The fsync runs beside
+// the upload.
+func TestFailedSync(t *testing.T) {
+	h := newHouse(t, newFake())
+	uploading, failed := make(chan struct{}), make(chan struct{})
+	check(t, h.store.Close())
+	var err error
+	h.store, err = staging.Open(staging.Options{Dir: h.dir, Service: testService, Project: h.service.project, Sync: func(*os.File) error {
+		<-uploading
+		defer close(failed)
+		return syscall.EIO
+	}})
+	check(t, err)
+	spec, old := overSpec(h)
+	d, err := h.store.Create(spec)
+	check(t, err)
+	h.write(d, pattern(900), 0)
+	h.service.hook = func(c call) {
+		if c.op == "upload" && !c.done {
+			close(uploading)
+			<-failed
+		}
+	}
+	if _, err := h.Commit(ctxb, d); !errors.Is(err, syscall.EIO) || image.KindOf(err) != image.Other {
+		t.Errorf("commit: %v", err)
+	}
+	if left := h.only(); left.ID != old.ID {
+		t.Errorf("left is %+v", left)
+	}
+	if r := d.Record(); r.State != staging.StateFailed || !r.Uncertain {
+		t.Errorf("journal %+v", r)
+	}
+	calls := len(h.service.calls)
+	if _, err := h.Commit(ctxb, d); !errors.Is(err, syscall.EIO) || len(h.service.calls) != calls {
+		t.Errorf("another commit: %v, requests %s", err, strings.Join(h.service.calls[calls:], " "))
+	}
+	if err := d.Close(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("close: %v", err)
+	}
+}
