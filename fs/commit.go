@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -70,29 +71,34 @@ func (d *draft) commit(ctx context.Context) error {
 // commitDue is commit in the node's turn. Where the entry is being removed, it
 // returns what is closed when that has ended.
 func (d *draft) commitDue(ctx context.Context) (doomed <-chan struct{}, err error) {
-	d.mu.Lock()
-	due, err := d.wrote > d.takenLocked() && !d.unlinked && d.doomed == nil, d.failure
-	d.mu.Unlock()
-	switch {
-	case due && d.fs.opts.Writeback:
-		err = d.accept(ctx)
-	case due:
-		err = d.commitNow(ctx, d.fs.Committer.Commit)
+	for {
+		d.mu.Lock()
+		due, err := d.wrote > d.takenLocked() && !d.unlinked && d.doomed == nil, d.failure
+		d.mu.Unlock()
+		switch {
+		case due && d.fs.opts.Writeback:
+			err = d.accept(ctx)
+		case due:
+			err = d.commitNow(ctx, d.fs.Committer.Commit)
+		}
+		d.mu.Lock()
+		doomed, unlinked := d.doomed, d.unlinked
+		d.mu.Unlock()
+		switch {
+		case doomed != nil:
+			return doomed, nil
+		case unlinked:
+			return nil, nil
+		case !errors.Is(err, image.ErrRemoval):
+			return nil, err
+		} // it gave way to a removal that has failed since
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case d.doomed != nil:
-		return d.doomed, nil
-	case d.unlinked:
-		return nil, nil
-	}
-	return nil, err
 }
 
 // commitNow runs a commit in the draft's turn. It belongs to the daemon, not to
 // the request: the kernel cancels requests at unmount. The request only ends it
-// when its caller has been told to stop.
+// when its caller has been told to stop. One that has given way to a removal returns
+// image.ErrRemoval; the bytes are due again unless that succeeds.
 func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draft) (image.Image, error)) error {
 	work, cancel := context.WithCancelCause(d.fs.life)
 	defer cancel(nil)
@@ -121,6 +127,11 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	}
 	now, _ := d.node.now()
 	none := now.ID == ""
+	// The cause tells, for the removal may have failed before the commit had ended.
+	gaveWay := err != nil && errors.Is(context.Cause(work), image.ErrRemoval)
+	if gaveWay && !errors.Is(err, image.ErrRemoval) {
+		err = errors.Join(err, image.ErrRemoval)
+	}
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -129,7 +140,7 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	}
 	d.cancel = nil
 	switch {
-	case err != nil && d.doomed != nil: // ended by a removal, and due again if that fails
+	case gaveWay:
 	case err != nil && d.fs.life.Err() != nil: // ended with the daemon: the next one goes on
 	case err != nil && d.accepted > d.settled && !image.Is(err, image.Interrupted): // as in accept
 		d.accepted, d.failure, d.unnoted = taken, err, true

@@ -64,6 +64,48 @@ func TestRefusedRemovalLosesNothing(t *testing.T) {
 	m.want("disk", "abc3456789")
 }
 
+// Nor may a removal that has run out of time before the commit has given way: taking
+// back what that had made can take longer.
+func TestLateRemovalLosesNothing(t *testing.T) {
+	for _, how := range []string{"flush", "release"} {
+		t.Run(how, func(t *testing.T) {
+			h := newHouse()
+			disk := h.add("disk", "0123456789")
+			came, away := newGate("commit", "disk"), make(chan struct{})
+			h.hook = func(ctx context.Context, op, what string) error {
+				err := came.hold(ctx, op, what)
+				if err != nil {
+					<-away
+				}
+				return err
+			}
+			m := mountHouse(t, h)
+			m.want("disk", "0123456789")
+			n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
+			var closed <-chan error
+			if how == "flush" {
+				closed = whileCommitting(t, m, came, "disk", "abc")
+			} else { // the last close is by a child, and left to release
+				_, closed = shell(t, m, "exec 3<>disk; (while test -e /proc/$$/fd/3; do :; done; printf abc >&3) & exec 3>&-; wait")
+				came.wait(t)
+			}
+			short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			if err := n.remove(short); errnoOf(err) != syscall.EBUSY {
+				t.Errorf("the removal ended with %v", err)
+			}
+			close(away)
+			if err := result(t, closed); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			m.settled()
+			if got := m.content("disk"); got != "abc3456789" || m.the("disk").ID == disk.ID {
+				t.Errorf("the image has %q; drafts ended %v", got, m.ends())
+			}
+		})
+	}
+}
+
 // What will be refused anyway does not disturb a commit.
 func TestForbiddenRemoval(t *testing.T) {
 	h := newHouse()
