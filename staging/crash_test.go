@@ -34,6 +34,13 @@ func (d stepDisk) write(name string, data []byte) error {
 	return d.disk.write(name, data)
 }
 
+func (d stepDisk) patch(name string, data []byte, off int64) error {
+	if err := d.before("patch", name, data); err != nil {
+		return err
+	}
+	return d.disk.patch(name, data, off)
+}
+
 func (d stepDisk) rename(from, to string) error {
 	if err := d.before("rename", from, nil); err != nil {
 		return err

@@ -18,6 +18,8 @@ type disk interface {
 	open(name string) (*os.File, error)
 	// write makes or replaces a file and fsyncs it.
 	write(name string, data []byte) error
+	// patch writes over a part of an existing file and fsyncs it.
+	patch(name string, data []byte, off int64) error
 	// read returns a file's contents; more than limit bytes are an error.
 	read(name string, limit int64) ([]byte, error)
 	rename(from, to string) error
@@ -50,6 +52,18 @@ func (d rootDisk) write(name string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (d rootDisk) patch(name string, data []byte, off int64) error {
+	f, err := d.root.OpenFile(name, os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, off)
 	if err == nil {
 		err = f.Sync()
 	}

@@ -21,6 +21,9 @@
 // whether that can be so: where the machine went down, and over a base also where
 // only the process did, unless it let go of the draft by itself (Record.Closed).
 //
+// A disk without room takes no journal. What matters most, that a draft is not to be
+// committed, is then written over a place that each journal has for it (verdict).
+//
 // # A draft's end
 //
 // Discard first renames the journal to <draft id>.discarded, then removes the

@@ -91,13 +91,33 @@ func (d *Draft) Close() error {
 		return nil
 	}
 	d.mu.Lock()
-	closed := d.rec.Closed
+	closed, unlinked := d.rec.Closed, d.unlinked
 	d.mu.Unlock()
 	var err error
-	if !closed { // else nothing changed since it was reopened
+	if unlinked { // only its journal is needed: its removal must give room back
+		err = d.clear()
+	}
+	if err == nil && !closed { // else nothing changed since it was reopened
 		err = d.sync(func(r *Record) { r.Closed = true })
 	}
 	return fail("close draft", d.name(), errors.Join(err, d.release()))
+}
+
+// clear gives up the bytes.
+func (d *Draft) clear() error {
+	if err := d.file.Truncate(0); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.layered {
+		d.layer.ext.cut(0)
+		d.layer.limit = 0
+		d.changes++
+	}
+	d.size = 0
+	d.touches++
+	return nil
 }
 
 // beginClose refuses every operation from here on; false when another call did

@@ -45,10 +45,58 @@ type layer struct {
 
 // journalWire is the journal's text: one JSON object.
 type journalWire struct {
+	Verdict verdict `json:"verdict"` // first: see verdict
 	Record
 	Attributes *attributesWire `json:"attributes,omitempty"`
 	Inherited  *inheritedWire  `json:"inherited,omitempty"`
 	Layer      *layerWire      `json:"layer,omitempty"` // only over a base
+}
+
+// verdict is what a journal can still be told where the disk has no room for another:
+// it lies at the same place of each, and is written over. So few bytes near a file's
+// beginning are in one sector, which a disk writes whole or not at all.
+type verdict string
+
+const (
+	noVerdict       verdict = "        "
+	verdictUnlinked verdict = "unlinked" // the entry was removed: it is never committed
+	verdictFailed   verdict = "failed  " // nobody is promised a commit any more
+
+	// verdictAt is the offset in bytes: see journalWire.
+	verdictAt = int64(len(`{"verdict":"`))
+)
+
+// verdictReason is the reason of a draft that a verdict calls failed.
+const verdictReason = "it was given up when the disk had no room for the reason, which the log tells"
+
+// verdict is the one that says the most important of what the journal says; false where
+// none does.
+func (j *journal) verdict() (verdict, bool) {
+	switch {
+	case j.Unlinked:
+		return verdictUnlinked, true
+	case (j.State == StateFailed || j.State == StateAbandoned) && !j.Accepted:
+		return verdictFailed, true
+	default:
+		return noVerdict, false
+	}
+}
+
+// judge brings what a verdict says into what the journal said before it.
+func (j *journal) judge(v verdict) error {
+	switch v {
+	case "", noVerdict: // "": written before there was such a thing
+	case verdictUnlinked:
+		j.Unlinked = true
+	case verdictFailed:
+		if j.State == StateOpen { // it may have been written since
+			j.Synced, j.Uncertain = false, j.Uncertain || j.Base != ""
+		}
+		j.State, j.Accepted, j.Reason = StateFailed, false, verdictReason
+	default:
+		return errValue
+	}
+	return nil
 }
 
 type attributesWire struct {
@@ -101,7 +149,7 @@ type layerWire struct {
 }
 
 func (j *journal) encode() ([]byte, error) {
-	w := journalWire{Record: j.Record, Inherited: toInherited(j.Inherited)}
+	w := journalWire{Verdict: noVerdict, Record: j.Record, Inherited: toInherited(j.Inherited)}
 	if a := j.Attributes; !a.IsZero() {
 		w.Attributes = &attributesWire{ModTime: a.ModTime, Mode: a.Mode, UID: a.UID, GID: a.GID, Created: a.Created}
 	}
@@ -162,7 +210,7 @@ func parseJournal(text []byte, draft string) (journal, error) {
 		}
 		j.layer = layer{limit: l.Limit, ext: ext}
 	}
-	return j, nil
+	return j, j.judge(w.Verdict)
 }
 
 // writeJournal puts the journal on disk so that a crash at any point leaves the
@@ -177,10 +225,16 @@ func writeJournal(d disk, j *journal) error {
 	if err == nil {
 		err = d.rename(aside, j.Draft+journalSuffix)
 	}
-	if err != nil {
-		return errors.Join(err, d.remove(aside)) // a full disk gets its blocks back
+	if err == nil {
+		return d.sync()
 	}
-	return d.sync()
+	err = errors.Join(err, d.remove(aside)) // a full disk gets its blocks back
+	if v, ok := j.verdict(); ok && kindOf(err) == image.LocalFull {
+		if d.patch(j.Draft+journalSuffix, []byte(v), verdictAt) == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // draftOf returns the draft that a file belongs to, when the name is a draft id

@@ -58,7 +58,7 @@ func TestJournalFormat(t *testing.T) {
 	j := someJournal()
 	text, err := j.encode()
 	must(t, err)
-	const want = `{"version":1,"draft":"3d9a9a60-c320-4b38-8cb3-58b16b5aeeb4","image":"i","name":"a\"b ü","entry":"e",` +
+	const want = `{"verdict":"        ","version":1,"draft":"3d9a9a60-c320-4b38-8cb3-58b16b5aeeb4","image":"i","name":"a\"b ü","entry":"e",` +
 		`"service":"http://glance.test/v2","project":"p","cloud":"c","state":"uploaded","unlinked":true,"replaces":"r","into":"q",` +
 		`"base":"b","base_version":"sha512:aa","inherit":"h","size":100,"reason":"why","unsure":true,"boot":"boot","synced":true,` +
 		`"closed":true,"uncertain":true,` +

@@ -247,8 +247,8 @@ func TestFullDisk(t *testing.T) {
 	if r := d.Record(); r.State != was.State {
 		t.Fatalf("a failed Update made the state %q", r.State)
 	}
-	wantKind(t, d.Keep("full"), image.LocalFull)
-	if r := kept(t, s); len(r) != 1 || r[0].Damage != "" || r[0].State != StateOpen || r[0].Size != int64(total) {
+	must(t, d.Keep("full")) // see TestJournalOnFullDisk
+	if r := kept(t, s); len(r) != 1 || r[0].Damage != "" || r[0].State != StateFailed || r[0].Size != int64(total) {
 		t.Fatalf("%+v", r)
 	}
 }
@@ -262,4 +262,72 @@ func TestUnlinkOnFullDisk(t *testing.T) {
 	must(t, d.Unlink())
 	must(t, d.Discard())
 	must(t, create(t, s, Spec{Name: "n"}).Discard())
+}
+
+// TestJournalOnFullDisk: what must not be committed says so also where there is no room
+// for another journal, and a removal gives room back.
+func TestJournalOnFullDisk(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*Draft) error
+		want func(Record) bool
+	}{
+		"removed":   {func(d *Draft) error { return errors.Join(d.Unlink(), d.Close()) }, func(r Record) bool { return r.Unlinked && r.Image == "image" && r.Size == 0 }},
+		"failed":    {func(d *Draft) error { return d.Keep("why") }, func(r Record) bool { return r.State == StateFailed && r.Reason == verdictReason }},
+		"abandoned": {func(d *Draft) error { return d.Abandon("why", true) }, func(r Record) bool { return r.State == StateFailed && !r.Owed() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, filepath.Join(tmpfs(t, "64k"), "staging"))
+			d := create(t, s, Spec{Name: "n"})
+			must(t, d.Accept(t.Context(), image.Attributes{}))
+			must(t, d.Update(func(r *Record) { r.Image = "image" }))
+			full := filepath.Join(s.path, "other")
+			fill(t, full)
+			wantKind(t, d.Update(func(*Record) {}), image.LocalFull)
+			must(t, c.end(d))
+			if r := kept(t, s); len(r) != 1 || r[0].Damage != "" || r[0].Owed() || !c.want(r[0]) {
+				t.Errorf("%+v", r)
+			}
+			must(t, os.Remove(full))
+			again, err := s.Reopen(d.ID(), ReopenSpec{})
+			must(t, err)
+			if name != "removed" { // the next journal says it without a verdict
+				must(t, again.Update(func(r *Record) { r.State, r.Accepted = StateCommitting, true }))
+			}
+			must(t, again.Close())
+			if r := kept(t, s); len(r) != 1 || r[0].Unlinked != (name == "removed") || r[0].Owed() != (name != "removed") {
+				t.Errorf("afterwards %+v", r)
+			}
+		})
+	}
+}
+
+// TestRemovalGivesRoomBack: the bytes of a removed draft go with its last handle, also
+// where the service has something left that its journal must tell of.
+func TestRemovalGivesRoomBack(t *testing.T) {
+	s := tempStore(t)
+	d := create(t, s, Spec{Name: "n"})
+	write(t, d, "bytes", 0)
+	must(t, d.Update(func(r *Record) { r.State, r.Image = StateCreated, "image" }))
+	must(t, d.Unlink())
+	if got := string(contents(t, d)); got != "bytes" {
+		t.Errorf("an open file reads %q", got)
+	}
+	must(t, d.Close())
+	if r := kept(t, s); len(r) != 1 || r[0].Stored != 0 || r[0].Size != 0 || !r[0].Unlinked {
+		t.Errorf("%+v", r)
+	}
+}
+
+// fill takes all the room that a filesystem has.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	for err == nil {
+		_, err = f.Write(make([]byte, 1024))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	must(t, f.Close())
 }
