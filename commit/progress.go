@@ -23,6 +23,7 @@ const (
 // Progress is a commit under way.
 type Progress struct {
 	Draft string    // draft id
+	Path  string    // the draft's data file
 	Image string    // id of the image that it makes; "" before one was chosen
 	Name  string    // image name
 	Phase Phase     // what it is doing

@@ -99,6 +99,7 @@ type Passthrough struct {
 type Upload struct {
 	Name    string  `json:"name"`
 	Draft   string  `json:"draft"`
+	Path    string  `json:"path"`  // where its bytes are
 	Phase   string  `json:"phase"` // waiting, preparing, uploading, checking, publishing
 	Sent    int64   `json:"sent_bytes"`
 	Size    int64   `json:"size_bytes"`

@@ -29,6 +29,7 @@ const (
 	exitNoFUSE       = 14
 	exitNotMounted   = 18
 	exitUnmountBusy  = 19
+	exitLeft         = 28
 )
 
 // A mount that cannot be made says why in one line, with a code of its own, and

@@ -214,10 +214,8 @@ func TestWritebackEndBounded(t *testing.T) {
 		"unmount": func(t *testing.T, g *gate, m *mount, name string) {
 			g.away()
 			defer g.back()
-			unmount := exec.Command(binary, "unmount", m.dir)
-			said, err := unmount.CombinedOutput()
-			if err != nil || !strings.Contains(string(said), `"`+name+`" was not uploaded`) {
-				t.Errorf("unmount: %v, %s", err, said)
+			if failed := fails(t, binary, "unmount", m.dir); failed.code != exitLeft || !strings.Contains(failed.stderr, `"`+name+`" was not uploaded`) {
+				t.Errorf("unmount: exit code %d, %q", failed.code, failed.stderr)
 			}
 		},
 		"SIGTERM": func(t *testing.T, g *gate, m *mount, _ string) {

@@ -42,6 +42,7 @@ const (
 	exitDraftBusy     exitCode = 25
 	exitDraft         exitCode = 26
 	exitFileExists    exitCode = 27
+	exitLeft          exitCode = 28
 	exitInterruptedBy exitCode = 130
 )
 
@@ -83,6 +84,7 @@ func exitTable() []exitMeaning {
 		{exitDraftBusy, "a mount or another command has the draft", "close its file, or wait for its upload"},
 		{exitDraft, "a draft could not be uploaded, exported or removed, or not wholly", "read the message; what was not uploaded is kept"},
 		{exitFileExists, "the file to write exists", "name another, or give --force"},
+		{exitLeft, "the mount has ended, and files of it were not uploaded", "see imagefs staged; the next mount goes on with what it can"},
 		{exitInterruptedBy, "ended by a signal (Ctrl-C)", ""},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
 	"time"
@@ -18,8 +17,9 @@ import (
 
 const unmountHelp = `Unmount takes the mount away, and waits until the uploads under way have ended
 and the daemon with them. Ctrl-C ends only the waiting. Files that wait for a service
-which does not answer are waited for as long as the mount's --stop-timeout; then
-unmount names those that stay for the next mount.
+which does not answer are waited for as long as the mount's --stop-timeout. Then
+unmount names those that were not uploaded, and ends with exit code 28: their bytes
+stay in the staging directory.
 
 A mount in use is not unmounted. With --force it is taken away all the same, and
 nothing is waited for: programs that use it get errors, and what was written but
@@ -129,12 +129,17 @@ func unmount(ctx context.Context, t target, stderr io.Writer) error {
 		return t.notMounted()
 	}
 	var end *processEnd
+	var last metrics.Snapshot
 	if alive {
 		if end, err = watchEnd(d.pid); err != nil {
 			return fail(exitInternal, "daemon %d: %w", d.pid, err)
 		}
 		defer end.close()
+		if s, err := d.ask(ctx); err == nil { // one that is stuck is found to be below
+			last = s
+		}
 	}
+	left := lookBefore(last)
 	line := newStatusLine(stderr)
 	defer line.clear()
 	if t.mount != nil {
@@ -146,7 +151,11 @@ func unmount(ctx context.Context, t target, stderr io.Writer) error {
 		sweepDead(t.path)
 		return nil
 	}
-	return waitForDaemon(ctx, t, d, end, line)
+	if last, err = waitForDaemon(ctx, t, d, end, last, line); err != nil {
+		return err
+	}
+	line.clear()
+	return tellAll(stderr, left.failures(last))
 }
 
 // detachWhenIdle detaches the mount. A close that still uploads keeps it busy: it
@@ -184,31 +193,30 @@ func busyError(t target) error {
 	return fail(exitUnmountBusy, "%s is in use%s: close what uses it, or unmount with --force", t.path, by)
 }
 
-// waitForDaemon waits until the daemon has finished its uploads and ended, and says
-// which files it has left.
-func waitForDaemon(ctx context.Context, t target, d daemon, end *processEnd, line *statusLine) error {
+// waitForDaemon waits until the daemon has finished its uploads and ended, and returns
+// what it has said last.
+func waitForDaemon(ctx context.Context, t target, d daemon, end *processEnd, last metrics.Snapshot, line *statusLine) (metrics.Snapshot, error) {
 	idleSince := time.Now()
-	var waiting []metrics.Waiting
 	for {
 		ended, err := end.wait(pollEvery)
 		switch {
 		case err != nil:
-			return fail(exitInternal, "daemon %d: %w", d.pid, err)
+			return last, fail(exitInternal, "daemon %d: %w", d.pid, err)
 		case ended:
-			return tellLeft(line, waiting)
+			return last, nil
 		case ctx.Err() != nil:
-			return fail(exitInterruptedBy, "interrupted: %s is unmounted, and its daemon %d goes on until its uploads have ended", t.path, d.pid)
+			return last, fail(exitInterruptedBy, "interrupted: %s is unmounted, and its daemon %d goes on until its uploads have ended", t.path, d.pid)
 		}
 		s, err := d.ask(ctx)
 		if err == nil {
-			waiting = s.Waiting
+			last = s
 		}
 		if err == nil && len(s.Uploads)+len(s.Waiting) > 0 {
 			line.show(waitsFor(s))
 			idleSince = time.Now()
 		}
 		if time.Since(idleSince) > idleLimit {
-			return fail(exitTimedOut, "%s is unmounted, but its daemon %d has not ended in %s: see its log", t.path, d.pid, idleLimit)
+			return last, fail(exitTimedOut, "%s is unmounted, but its daemon %d has not ended in %s: see its log", t.path, d.pid, idleLimit)
 		}
 	}
 }
@@ -237,23 +245,4 @@ func waitsFor(s metrics.Snapshot) string {
 		text += fmt.Sprintf(", and %d more", rest-1)
 	}
 	return text
-}
-
-// tellLeft says which of the files that waited were left for the next mount: those
-// whose bytes are still in staging.
-func tellLeft(line *statusLine, waiting []metrics.Waiting) error {
-	line.clear()
-	for _, w := range waiting {
-		if _, err := os.Stat(w.Path); err != nil && !errors.Is(err, os.ErrPermission) {
-			continue
-		}
-		why := ""
-		if w.Error != "" {
-			why = " (" + w.Error + ")"
-		}
-		if _, err := fmt.Fprintf(line.w, "imagefs: %q was not uploaded%s: its bytes stay in %s, and the next mount goes on with it\n", w.Name, why, w.Path); err != nil {
-			return err
-		}
-	}
-	return nil
 }
