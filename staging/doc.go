@@ -26,7 +26,8 @@
 //
 // # A draft's end
 //
-// Discard first renames the journal to <draft id>.discarded, then removes the
+// Discard first renames the journal to <draft id>.discarded and, unless the journal
+// says that the service has everything, fsyncs the directory, then removes the
 // data, then that marker. The rename is the one atomic step: before it the draft
 // is whole and listed, after it there is none, and a crash in between leaves a
 // marker that proves that the data may go; Open finishes such work. Removing the

@@ -25,14 +25,13 @@ func (d *Draft) Unlink() error {
 		return remembered
 	}, nil)
 	if err == nil && !remembered {
-		if err = d.retire(); err == nil {
-			err = d.store.disk.sync()
-		}
+		err = d.retire()
 	}
 	return fail("unlink draft", name, err)
 }
 
-// retire makes the journal a marker that the data may be removed: see doc.go.
+// retire makes the journal a marker that the data may be removed: see doc.go. When it
+// returns nil, no loss of power brings a draft back of which something would be made.
 func (d *Draft) retire() error {
 	d.journal.Lock()
 	defer d.journal.Unlock()
@@ -43,7 +42,10 @@ func (d *Draft) retire() error {
 		return err
 	}
 	d.removed = true
-	return nil
+	if d.Record().State == StateCommitted { // the next Open removes it in any case
+		return nil
+	}
+	return d.store.disk.sync()
 }
 
 // Discard removes the draft: the service has accepted it, or nobody wants it. It

@@ -96,7 +96,10 @@ func (s *Store) remove(id string) error {
 		defer closeRead(s.log, data)
 	}
 	err = s.disk.rename(id+journalSuffix, id+goneSuffix)
-	if errors.Is(err, fs.ErrNotExist) { // damaged: nothing says that its data are precious
+	switch {
+	case err == nil: // a loss of power must not bring back what a mount would commit
+		err = s.disk.sync()
+	case errors.Is(err, fs.ErrNotExist): // damaged: nothing says that its data are precious
 		err = nil
 	}
 	if err == nil {
