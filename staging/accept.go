@@ -19,13 +19,15 @@ func (d *Draft) Accept(ctx context.Context, a image.Attributes) error {
 	}
 	defer d.gate.Release(gateWidth)
 	d.mu.Lock()
-	closed, unlinked := d.closed, d.unlinked
+	closed, unlinked, missing := d.closed, d.unlinked, d.refused.err()
 	d.mu.Unlock()
 	switch {
 	case closed:
 		return fail("accept draft", name, os.ErrClosed)
 	case unlinked:
 		return &image.Error{Op: "accept draft", Image: name, Kind: image.NotFound, Detail: "it was unlinked"}
+	case missing != nil:
+		return fail("accept draft", name, missing)
 	}
 	return fail("accept draft", name, d.sync(func(r *Record) {
 		r.State, r.Accepted, r.Reason, r.Attributes = StateCommitting, true, "", a

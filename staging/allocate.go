@@ -71,6 +71,7 @@ func (d *Draft) zero(ctx context.Context, mode uint32, off, end int64) error {
 	defer d.mu.Unlock()
 	if err == nil {
 		d.localLocked(off, visible)
+		d.refused.written(off, visible)
 	}
 	d.touchLocked() // also after an error: nobody says how far it got
 	return err

@@ -50,7 +50,8 @@ type Draft struct {
 	dirty     bool
 	written   bool
 	unlinked  bool
-	lost      error      // of the first fsync that failed: see sync
+	lost      error // of the first fsync that failed: see sync
+	refused   refusals
 	mod       time.Time  // last change of the bytes
 	staleMod  *time.Time // an attribute ModTime that a later write has outdated
 	base      *heldBase  // nil: a new draft, or closed

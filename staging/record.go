@@ -89,7 +89,8 @@ type Record struct {
 	Closed bool `json:"closed,omitempty"`
 	// Uncertain: bytes may be missing that were written after the last fsync: over a
 	// base because the process died with what the journal did not know yet, else
-	// because the machine did, or an fsync has failed. Once found it stays.
+	// because the machine did, an fsync has failed, or a write was refused and the file
+	// closed all the same. Once found it stays.
 	Uncertain bool      `json:"uncertain,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`

@@ -18,7 +18,7 @@ type Snapshot struct {
 
 // BeginCommit waits, obeying ctx, for the writers at work and for a commit that
 // runs, and holds the draft still. An unlinked draft is kind NotFound; one of which an
-// fsync has failed is not committed. The caller must call End.
+// fsync has failed, or a write was refused, is not committed. The caller must call End.
 func (d *Draft) BeginCommit(ctx context.Context) (*Snapshot, error) {
 	if err := d.gate.Acquire(ctx, gateWidth); err != nil {
 		return nil, fail("begin commit", d.name(), err)
@@ -31,6 +31,8 @@ func (d *Draft) BeginCommit(ctx context.Context) (*Snapshot, error) {
 		err = fail("begin commit", d.rec.Name, os.ErrClosed)
 	case d.lost != nil:
 		err = fail("begin commit", d.rec.Name, lostBytes(d.lost))
+	case d.refused.err() != nil:
+		err = fail("begin commit", d.rec.Name, d.refused.err())
 	case d.unlinked:
 		err = &image.Error{Op: "begin commit", Image: d.rec.Name, Kind: image.NotFound, Detail: "it was unlinked"}
 	}

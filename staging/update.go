@@ -41,7 +41,7 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 		now = d.layerLocked()
 	}
 	j.Synced = d.touches == d.fsynced && d.lost == nil
-	j.Uncertain = j.Uncertain || d.lost != nil
+	j.Uncertain = j.Uncertain || d.lost != nil || d.closed && d.refused.err() != nil
 	j.Unlinked, j.Base, j.Size = d.unlinked, was.Base, d.size
 	d.mu.Unlock()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"syscall"
 )
@@ -56,7 +57,9 @@ func (d *Draft) reopen() error {
 }
 
 // WriteAt has the semantics of io.WriterAt. It waits, obeying ctx, while a commit
-// reads the draft. A full disk is kind LocalFull; the first n bytes were written.
+// reads the draft. A full disk is kind LocalFull; the first n bytes were written. What
+// was refused and is not written later, or cut off, keeps the draft from being
+// committed: BeginCommit and Accept fail with the cause.
 func (d *Draft) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off < 0 || off > maxOffset-int64(len(p)) {
 		return 0, fail("write draft", d.name(), syscall.EINVAL)
@@ -64,15 +67,22 @@ func (d *Draft) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	n, err := d.tryWrite(ctx, p, off)
+	if err != nil {
+		err = fail("write draft", d.name(), err)
+		d.mu.Lock()
+		d.refused.add(off+int64(n), off+int64(len(p)), err)
+		d.mu.Unlock()
+	}
+	return n, err
+}
+
+func (d *Draft) tryWrite(ctx context.Context, p []byte, off int64) (int, error) {
 	if err := d.enter(ctx, 1); err != nil {
-		return 0, fail("write draft", d.name(), err)
+		return 0, err
 	}
 	defer d.gate.Release(1)
-	n, err := d.writeFile(p, off)
-	if err != nil {
-		return n, fail("write draft", d.name(), err)
-	}
-	return n, nil
+	return d.writeFile(p, off)
 }
 
 // writeFile writes to the data file and notes what it has now. The bytes come
@@ -82,6 +92,7 @@ func (d *Draft) writeFile(p []byte, off int64) (int, error) {
 	if n > 0 {
 		d.mu.Lock()
 		d.localLocked(off, off+int64(n))
+		d.refused.written(off, off+int64(n))
 		d.size = max(d.size, off+int64(n))
 		d.touchLocked()
 		d.mu.Unlock()
@@ -121,6 +132,9 @@ func (d *Draft) truncate(ctx context.Context, size int64) error {
 	defer d.gate.Release(gateWidth)
 	d.mu.Lock()
 	same, closed := d.size == size, d.closed
+	if same {
+		d.refused.written(size, math.MaxInt64)
+	}
 	d.mu.Unlock()
 	if closed {
 		return os.ErrClosed
@@ -142,6 +156,7 @@ func (d *Draft) truncate(ctx context.Context, size int64) error {
 		d.changes++
 	}
 	d.size = size
+	d.refused.written(size, math.MaxInt64)
 	d.touchLocked()
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
-// A full staging disk is ENOSPC to the writer; no image comes of it.
+// A full staging disk is ENOSPC to the writer; no image comes of it, and the one that
+// was to be replaced stays: also where there is room again when the file is closed.
 func TestFullStagingDisk(t *testing.T) {
 	s := services[0]
 	small := t.TempDir()
@@ -24,11 +25,38 @@ func TestFullStagingDisk(t *testing.T) {
 		}
 	})
 	m := mountOn(t, s, "--staging-dir", filepath.Join(small, "staging"))
+	was := noise(49, 1<<10)
 	name := s.cleanName(t, "full.img")
+	old := s.upload(t, image.New{Name: name}, was)
 	failed := fails(t, "cp", file(t, name, noise(50, 8<<20)), m.path(name))
 	if !strings.Contains(failed.stderr, "No space left") {
 		t.Errorf("cp to a full staging disk: %s", failed.stderr)
 	}
+	m.staging = filepath.Join(small, "staging")
+	m.until("the draft to be kept", func() bool { return m.stagedDrafts()[name].State == "failed" })
+	run(t, binary, "staged", "discard", "--yes", "--staging-dir", m.staging, m.stagedDrafts()[name].ID)
+
+	ballast := filepath.Join(small, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(m.path(name), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(noise(50, 8<<20)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("write: %v", err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("close: %v", err)
+	}
+	if left := s.one(t, name); left.ID != old.ID {
+		t.Errorf("left is %v", left)
+	}
+	holds(t, s.one(t, name), was)
 }
 
 // A refusal of the content for its size keeps the draft, says where, and leaves no

@@ -63,7 +63,7 @@ func reasonOf(k staging.Record) string {
 	}
 	if k.Uncertain {
 		add("the last bytes written may be missing: " + map[bool]string{
-			true: "the daemon or the machine ended before they were noted", false: "the machine ended, or the disk failed, before they were on it",
+			true: "the daemon or the machine ended before they were noted", false: "the machine ended, or the disk refused them or failed, before they were on it",
 		}[k.Base != ""])
 	}
 	return why
