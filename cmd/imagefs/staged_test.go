@@ -49,7 +49,7 @@ func TestIsAt(t *testing.T) {
 	}
 }
 
-func TestWriteAside(t *testing.T) {
+func TestAside(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "disk.raw")
 	text := func(s string) func(*os.File) error {
@@ -61,26 +61,38 @@ func TestWriteAside(t *testing.T) {
 			return err
 		}
 	}
-	if err := writeAside(path, false, text("first")); err != nil {
+	to := aside{path: path, syncDir: syncDir}
+	if err := to.write(text("first")); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeAside(path, false, text("second")); codeOf(err) != exitFileExists {
+	if err := to.write(text("second")); codeOf(err) != exitFileExists {
 		t.Errorf("over an existing file: %v", err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
 		t.Errorf("%q %v", got, err)
 	}
-	if err := writeAside(path, true, text("third")); err != nil {
+	to.force = true
+	to.syncDir = func(of string) error {
+		if got, err := os.ReadFile(path); of != dir || err != nil || string(got) != "third" {
+			t.Errorf("fsync of %s, with %q %v", of, got, err)
+		}
+		return syncDir(of)
+	}
+	if err := to.write(text("third")); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "third" {
 		t.Errorf("%q %v", got, err)
 	}
 	broken := errors.New("broken")
-	if err := writeAside(filepath.Join(dir, "other"), true, func(*os.File) error { return broken }); !errors.Is(err, broken) {
+	to.syncDir = func(string) error { return broken }
+	if err := to.write(text("fourth")); !errors.Is(err, broken) || !strings.Contains(err.Error(), "is written") {
 		t.Error(err)
 	}
-	if err := writeAside(filepath.Join(dir, "none", "x"), false, text("x")); codeOf(err) != exitDraft {
+	if err := (aside{path: filepath.Join(dir, "other"), force: true, syncDir: syncDir}).write(func(*os.File) error { return broken }); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if err := (aside{path: filepath.Join(dir, "none", "x"), syncDir: syncDir}).write(text("x")); codeOf(err) != exitDraft {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {

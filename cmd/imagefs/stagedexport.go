@@ -62,7 +62,7 @@ func exportStaged(ctx context.Context, c config.Config, id, path string, force b
 		return draftFailure(k, err)
 	}
 	line := newStatusLine(std.Err)
-	err = writeAside(path, force, func(f *os.File) error {
+	err = aside{path: path, force: force, syncDir: syncDir}.write(func(f *os.File) error {
 		return copySparse(ctx, f, d, func(done int64) {
 			line.show(fmt.Sprintf("exporting %s: %s of %s", nameOf(k), humanize.IBytes(uint64(done)), humanize.IBytes(uint64(d.Size()))))
 		})
@@ -108,38 +108,66 @@ func fileExists(path string) error {
 	return fail(exitFileExists, "%s exists: name another file, or give --force", path)
 }
 
-// writeAside lets write fill a new file, which gets its name when it is complete and on
-// the disk.
-func writeAside(path string, force bool, write func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+// aside is a file that gets its name when it is complete and on the disk.
+type aside struct {
+	path    string
+	force   bool                   // over a file of that name
+	syncDir func(dir string) error // fsync(2)
+}
+
+// write lets fill write its bytes. When it returns nil, the file has its name also after a
+// loss of power.
+func (a aside) write(fill func(*os.File) error) error {
+	dir := filepath.Dir(a.path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(a.path)+".*")
 	if err != nil {
 		return fail(exitDraft, "%w: name a file in a directory that you may write to", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = write(f)
+	err = fill(f)
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = a.name(f.Name())
 	}
-	if force {
-		return os.Rename(f.Name(), path)
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
-	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if err := a.syncDir(dir); err != nil {
+		return fmt.Errorf("%s is written, but may be lost with the power: %w", a.path, err)
+	}
+	return nil
+}
+
+// name gives the file its name.
+func (a aside) name(temporary string) error {
+	if a.force {
+		return os.Rename(temporary, a.path)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, a.path, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a filesystem without it
-		if err = os.Link(f.Name(), path); err == nil {
-			err = os.Remove(f.Name())
+		if err = os.Link(temporary, a.path); err == nil {
+			return os.Remove(temporary)
 		}
 	}
 	if errors.Is(err, os.ErrExist) {
-		return fileExists(path)
+		return fileExists(a.path)
 	}
 	return err
+}
+
+// syncDir puts the names in a directory on the disk, where its filesystem can do that.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 const (
