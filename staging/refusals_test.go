@@ -35,7 +35,9 @@ func TestRefusedWrite(t *testing.T) {
 			return nil
 		}, true},
 		"cuts it off": {func(t *testing.T, d *Draft, n int) error { return d.Truncate(t.Context(), int64(n)) }, true},
-		"zeroes it":   {func(t *testing.T, d *Draft, n int) error { return d.Allocate(t.Context(), zeroRange, int64(n), tried-int64(n)) }, true},
+		"zeroes it": {func(t *testing.T, d *Draft, n int) error {
+			return d.Allocate(t.Context(), zeroRange, int64(n), tried-int64(n))
+		}, true},
 	}
 	for name, c := range later {
 		t.Run(name, func(t *testing.T) {
