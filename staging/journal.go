@@ -18,7 +18,7 @@ const (
 	// the new one. Journals of another version are reported and left alone.
 	journalVersion = 1
 
-	// maxJournal bounds, in bytes, the journal that is read into memory: ten
+	// maxJournal bounds, in bytes, the journal that is written, and read into memory: ten
 	// million extents at some 12 bytes of text each fit.
 	maxJournal = 128 << 20
 
@@ -220,6 +220,9 @@ func writeJournal(d disk, j *journal) error {
 	if err != nil {
 		return err
 	}
+	if err := j.fits(len(text), maxJournal); err != nil {
+		return err
+	}
 	aside := j.Draft + asideSuffix
 	err = d.write(aside, text)
 	if err == nil {
@@ -235,6 +238,15 @@ func writeJournal(d disk, j *journal) error {
 		}
 	}
 	return err
+}
+
+// fits refuses a text that could not be read again.
+func (j *journal) fits(length, limit int) error {
+	if length <= limit {
+		return nil
+	}
+	return &image.Error{Op: "journal draft", Image: j.Draft, Kind: image.LocalFull,
+		Detail: fmt.Sprintf("it is written in more pieces than a journal can name (%d)", j.ext.count())}
 }
 
 // draftOf returns the draft that a file belongs to, when the name is a draft id

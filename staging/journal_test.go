@@ -129,3 +129,12 @@ func TestReasonIsOneBoundedLine(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A journal that could not be read again is refused as a full disk is.
+func TestJournalTooLong(t *testing.T) {
+	j := someJournal()
+	text, err := j.encode()
+	must(t, err)
+	must(t, j.fits(len(text), len(text)))
+	wantKind(t, j.fits(len(text), len(text)-1), image.LocalFull)
+}
