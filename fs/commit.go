@@ -18,33 +18,42 @@ func (d *draft) shown(img image.Image) fuse.Attr {
 }
 
 // writerKilled notes that a process which a signal is ending, for sure or perhaps,
-// has closed the draft.
-func (d *draft) writerKilled(sure bool) {
+// has closed the handle. One through which nothing is due leaves nothing half done.
+func (d *draft) writerKilled(by *part, sure bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.killed, d.unsure = true, !sure
+	if d.dueLocked(by) {
+		d.killed, d.unsure = true, !sure
+	}
 }
 
-// flush is a close by the process that opened the draft; visible says whether that
-// process can be looked at.
-func (d *draft) flush(ctx context.Context, visible bool) error {
+// dueLocked reports whether there is a change through the handle, or from the page
+// cache, that no close has answered for.
+func (d *draft) dueLocked(by *part) bool { return max(by.changed, d.cached) > d.takenLocked() }
+
+// flush is a close of the handle by the process that opened it; visible says whether
+// that process can be looked at.
+func (d *draft) flush(ctx context.Context, by *part, visible bool) error {
 	d.mu.Lock()
-	d.killed = false
+	if d.dueLocked(by) { // else a writer that was killed before is not made good by this one
+		d.killed = false
+	}
 	d.mu.Unlock()
-	err := d.commit(ctx)
-	if image.Is(err, image.Interrupted) && d.fs.life.Err() == nil {
-		d.writerKilled(visible) // it may have been told to stop before its turn came
+	err := d.commit(ctx, by)
+	if image.Is(err, image.Interrupted) && d.fs.life.Err() == nil { // maybe before its turn came
+		d.mu.Lock()
+		d.killed, d.unsure = true, !visible
+		d.mu.Unlock()
 	}
 	return err
 }
 
-// commit commits what was written since the last commit, or answers before
-// (--writeback). With nothing written since, it says how that one ended, and waits
-// for nothing.
-func (d *draft) commit(ctx context.Context) error {
+// commit commits the draft if the handle's close has something to commit, or answers
+// before (--writeback). Else it says how the last commit ended, and waits for nothing.
+func (d *draft) commit(ctx context.Context, by *part) error {
 	for {
 		d.mu.Lock()
-		written, unlinked, failure := d.wrote > d.takenLocked(), d.unlinked, d.failure
+		written, unlinked, failure := d.missesLocked(by), d.unlinked, d.failure
 		d.mu.Unlock()
 		switch {
 		case unlinked:
@@ -55,7 +64,7 @@ func (d *draft) commit(ctx context.Context) error {
 		if err := d.node.take(ctx); err != nil {
 			return err
 		}
-		wait, err := d.commitDue(ctx)
+		wait, err := d.commitDue(ctx, by)
 		d.node.give()
 		if wait == nil {
 			return err
@@ -70,10 +79,10 @@ func (d *draft) commit(ctx context.Context) error {
 
 // commitDue is commit in the node's turn. Where the entry is being removed, it
 // returns what is closed when that has ended.
-func (d *draft) commitDue(ctx context.Context) (doomed <-chan struct{}, err error) {
+func (d *draft) commitDue(ctx context.Context, by *part) (doomed <-chan struct{}, err error) {
 	for {
 		d.mu.Lock()
-		due, err := d.wrote > d.takenLocked() && !d.unlinked && d.doomed == nil, d.failure
+		due, err := d.missesLocked(by) && !d.unlinked && d.doomed == nil, d.failure
 		d.mu.Unlock()
 		switch {
 		case due && d.fs.opts.Writeback:

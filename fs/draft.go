@@ -12,9 +12,9 @@ import (
 
 // draft is the writing side of a node.
 //
-// It commits when the process that opened it closes it, and at the latest when
-// its last writer has gone. It ends (settle) when it has neither writers nor
-// bytes that the service does not have.
+// It commits when a process that opened it closes what it has written, and at the
+// latest when its last writer has gone. It ends (settle) when it has neither writers
+// nor bytes that the service does not have.
 type draft struct {
 	fs    *FS
 	node  *node
@@ -35,29 +35,40 @@ type draft struct {
 	killed bool // the last process that closed it was told to stop
 	unsure bool // with killed: nobody could tell for sure
 	// change counts the changes of the bytes; wrote is change at the last one that
-	// was not a truncation by open(2); settled is change at the last commit that
-	// was tried, and failure how that one ended.
+	// was not a truncation by open(2), and cached at the last one that the kernel has
+	// sent from its page cache, where it does not say who made it; settled is change
+	// at the last commit that was tried, and failure how that one ended.
 	//
 	// accepted is change at the last close that was answered before its commit, which
 	// is owed while settled is less; behind is the wait for it.
-	change, wrote, settled, accepted uint64
-	failure                          error
-	behind                           *behind
-	changing                         int                     // changes of the bytes under way
-	accepting                        bool                    // a close is being answered: what is set now, its journal does not have
-	unnoted                          bool                    // the journal does not say that the commit is owed (note)
-	cut                              int                     // tries of the commit behind that a change has ended, since the last that succeeded
-	set                              image.Attributes        // what the committed image will carry
-	cancel                           context.CancelCauseFunc // ends the commit that runs; nil when none does
+	change, wrote, cached, settled, accepted uint64
+
+	failure   error
+	behind    *behind
+	changing  int                     // changes of the bytes under way
+	accepting bool                    // a close is being answered: what is set now, its journal does not have
+	unnoted   bool                    // the journal does not say that the commit is owed (note)
+	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded
+	set       image.Attributes        // what the committed image will carry
+	cancel    context.CancelCauseFunc // ends the commit that runs; nil when none does
+}
+
+// part is what one open handle has changed of its draft, as draft.change at the time,
+// and guarded by draft.mu. A close answers for what was written through its handle: it
+// must not publish what another program has half written.
+type part struct {
+	changed uint64 // at the last change, to make or to truncate the file by open(2) too
+	wrote   uint64 // at the last one that was not by open(2)
 }
 
 // create begins the draft of a new entry and its node, for one handle.
-func (f *FS) create(entry, name string) (*draft, error) {
+func (f *FS) create(entry, name string, by *part) (*draft, error) {
 	bytes, err := f.Drafts.Create(DraftSpec{Name: name, Entry: entry})
 	if err != nil {
 		return nil, err
 	}
 	d := &draft{fs: f, bytes: bytes, writers: 1, entry: entry, change: 1}
+	by.changed = d.change
 	if err := f.Catalog.AddDraft(entry, bytes.ID()); err != nil {
 		return nil, errors.Join(err, bytes.Discard())
 	}
@@ -73,11 +84,11 @@ func (f *FS) create(entry, name string) (*draft, error) {
 // openWrite returns the node's draft with the caller counted as a writer, a new
 // one over the node's image when there is none. The caller's handle is counted too,
 // and its release ends both.
-func (n *node) openWrite(ctx context.Context, truncate bool) (*draft, error) {
+func (n *node) openWrite(ctx context.Context, truncate bool, by *part) (*draft, error) {
 	if err := n.enter(); err != nil {
 		return nil, err
 	}
-	d, err := n.begin(ctx, truncate)
+	d, err := n.begin(ctx, truncate, by)
 	if err != nil {
 		n.leave()
 	}
@@ -85,18 +96,18 @@ func (n *node) openWrite(ctx context.Context, truncate bool) (*draft, error) {
 }
 
 // begin joins the node's draft or begins it.
-func (n *node) begin(ctx context.Context, truncate bool) (*draft, error) {
+func (n *node) begin(ctx context.Context, truncate bool, by *part) (*draft, error) {
 	if d := n.join(true); d != nil {
-		return d, d.truncateAtOpen(ctx, truncate)
+		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
 	if err := n.take(ctx); err != nil {
 		return nil, err
 	}
 	defer n.give()
 	if d := n.join(true); d != nil { // begun while we waited
-		return d, d.truncateAtOpen(ctx, truncate)
+		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
-	return n.edit(ctx, truncate)
+	return n.edit(ctx, truncate, by)
 }
 
 // join counts one more open handle of the node's draft and returns it, nil when
@@ -112,23 +123,23 @@ func (n *node) join(writer bool) *draft {
 
 // truncateAtOpen is O_TRUNC on a draft that others have open. As in truncate, a
 // length that is right changes nothing.
-func (d *draft) truncateAtOpen(ctx context.Context, truncate bool) error {
+func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *part) error {
 	if !truncate || d.bytes.Size() == 0 {
 		return nil
 	}
 	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, 0); err != nil {
-		d.unchanged()
+		d.unchanged(by)
 		d.leave(true)
 		return err
 	}
-	d.changed(false)
+	d.changed(by, false)
 	return nil
 }
 
 // edit makes a draft over the image, in the node's turn: empty when truncated, else
 // with the image's bytes under what will be written.
-func (n *node) edit(ctx context.Context, truncate bool) (*draft, error) {
+func (n *node) edit(ctx context.Context, truncate bool, by *part) (*draft, error) {
 	f := n.fs
 	entry, parent := n.Parent()
 	n.mu.Lock()
@@ -175,7 +186,7 @@ func (n *node) edit(ctx context.Context, truncate bool) (*draft, error) {
 		at := modified(img)
 		d.set.ModTime = &at
 	case truncate:
-		d.change = 1
+		d.change, by.changed = 1, 1
 	}
 	if err := f.Catalog.AddDraft(entry, bytes.ID()); err != nil {
 		return nil, errors.Join(err, bytes.Discard())
@@ -244,64 +255,84 @@ func (d *draft) leave(writer bool) {
 	}
 }
 
-// changed counts a change of the bytes. A truncation by open(2) alone makes no
-// close commit: a shell's "> file" closes before the command has run.
-func (d *draft) changed(written bool) {
+// changed counts a change of the bytes through a handle, nil for one that came from
+// the page cache. A truncation by open(2) alone makes no close commit: a shell's
+// "> file" closes before the command has run.
+func (d *draft) changed(by *part, written bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.change++
 	d.set.ModTime = nil // what was set before these bytes is no longer their time
+	d.countLocked(by, written)
+}
+
+func (d *draft) countLocked(by *part, written bool) {
+	d.change++
+	if by == nil {
+		d.cached = d.change
+	} else {
+		by.changed = d.change
+	}
 	if written {
 		d.wrote = d.change
+		if by != nil {
+			by.wrote = d.change
+		}
 	}
+}
+
+// missesLocked reports whether a close of the handle has something to commit: what was
+// written through it, perhaps from the page cache, or when it is the last what closes
+// that were not the opener's have left, unless their writer was killed.
+func (d *draft) missesLocked(by *part) bool {
+	taken := d.takenLocked()
+	return max(by.wrote, d.cached) > taken || d.wrote > taken && d.writers == 1 && !d.killed
 }
 
 // unchanged counts a change that has failed where a commit is owed: what was to come
 // has taken back what the journal promised (Draft.Accept), and the next close has to
 // promise it anew.
-func (d *draft) unchanged() {
+func (d *draft) unchanged(by *part) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.accepted > d.settled {
-		d.change++
-		d.wrote = d.change
+		d.countLocked(by, true)
 	}
 }
 
-func (d *draft) write(ctx context.Context, p []byte, off int64) (int, error) {
+func (d *draft) write(ctx context.Context, by *part, p []byte, off int64) (int, error) {
 	defer d.touch()()
 	n, err := d.bytes.WriteAt(ctx, p, off)
 	switch {
 	case n > 0:
-		d.changed(true)
+		d.changed(by, true)
 	case err != nil:
-		d.unchanged()
+		d.unchanged(by)
 	}
 	return n, err
 }
 
 // truncate sets the length. One that is right already changes nothing, and so is
 // no reason for a commit.
-func (d *draft) truncate(ctx context.Context, size int64) error {
+func (d *draft) truncate(ctx context.Context, by *part, size int64) error {
 	if d.bytes.Size() == size {
 		return nil
 	}
 	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, size); err != nil {
-		d.unchanged()
+		d.unchanged(by)
 		return err
 	}
-	d.changed(true)
+	d.changed(by, true)
 	return nil
 }
 
-func (d *draft) allocate(ctx context.Context, mode uint32, off, size int64) error {
+func (d *draft) allocate(ctx context.Context, by *part, mode uint32, off, size int64) error {
 	defer d.touch()()
 	if err := d.bytes.Allocate(ctx, mode, off, size); err != nil {
-		d.unchanged()
+		d.unchanged(by)
 		return err
 	}
-	d.changed(true)
+	d.changed(by, true)
 	return nil
 }
 

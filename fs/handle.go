@@ -21,6 +21,7 @@ type handle struct {
 	opener uint32 // process that opened it for writing; 0 when it cannot be known
 	passed bool   // the kernel reads it from a local copy
 	past   bool   // it writes past the kernel's page cache
+	part   part   // what it has changed of the draft
 
 	mu     sync.Mutex // guards the fields below
 	reader Reader     // of the image behind the node, opened at the first read
@@ -116,7 +117,11 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	}
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	n, err := h.draft.write(c, data, off)
+	by := &h.part
+	if c.tid == pageCache {
+		by = nil
+	}
+	n, err := h.draft.write(c, by, data, off)
 	if h.past && n > 0 {
 		h.node.wrote(off, int64(n))
 	}
@@ -133,7 +138,7 @@ func (h *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) sy
 	}
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	return openErrno(h.node.fs.fail("fallocate", h.draft.allocate(c, mode, int64(off), int64(size))))
+	return openErrno(h.node.fs.fail("fallocate", h.draft.allocate(c, &h.part, mode, int64(off), int64(size))))
 }
 
 // Values of whence for lseek(2), from linux/fs.h; the kernel answers the others.
@@ -176,8 +181,8 @@ func seek(img image.Image, d *draft, off int64, whence uint32) (int64, bool, err
 }
 
 // Flush is a close(2), of this descriptor or of a duplicate. It commits when bytes
-// were written since the last commit and the process that opened the file closes
-// it. A process that a signal is ending does not choose to close: its draft is
+// were written through the handle since the last commit and the process that opened
+// the file closes it. A process that a signal is ending does not choose to close: its draft is
 // kept, not published.
 func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	if !h.write {
@@ -186,14 +191,14 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	c, cctx := h.node.fs.change(ctx)
 	defer c.end()
 	if killed, sure := killedBySignal(c.tid); killed {
-		h.draft.writerKilled(sure)
+		h.draft.writerKilled(&h.part, sure)
 		return 0
 	}
 	closer := processGroup(c.tid)
 	if closer != h.opener {
 		return 0 // left to a later flush or to release
 	}
-	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, closer != 0), "draft", h.draft.bytes.Path()))
+	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, &h.part, closer != 0), "draft", h.draft.bytes.Path()))
 }
 
 // Fsync puts the draft and its journal on the local disk, and sends attributes that

@@ -24,6 +24,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if path := os.Getenv(twiceEnv); path != "" {
+		if err := mapAndOpenAgain(path); err != nil {
+			panic(err)
+		}
+		return
+	}
 	if path := os.Getenv(toucherEnv); path != "" {
 		if err := touchMapping(path); err != nil {
 			panic(err)

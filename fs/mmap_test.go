@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +35,32 @@ func mapAndWrite(path string) error {
 	}
 	copy(p[2:], "CD") // a mapping outlives close
 	return unix.Munmap(p)
+}
+
+// twiceEnv makes this binary the child that writes the named file through a mapping,
+// opens it once more, closes the file of the mapping, and ends when its input does.
+const twiceEnv = "IMAGEFS_TEST_TWICE"
+
+func mapAndOpenAgain(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	p, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	other, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	copy(p, "AB")
+	if err := f.Close(); err != nil {
+		return err
+	}
+	fmt.Println("closed")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, unix.Munmap(p), other.Close())
 }
 
 // toucherEnv makes this binary the child that touches one byte in the middle of the
@@ -73,5 +101,31 @@ func TestMapping(t *testing.T) {
 	m.want("disk", "ABCD456789")
 	if got := m.content("disk"); got != "ABCD456789" {
 		t.Errorf("the image has %q", got)
+	}
+}
+
+// The kernel sends the pages of a mapping through any handle: the close of the mapped
+// file answers for them all the same.
+func TestMappingBesideAnotherHandle(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouse(t, h)
+	m.want("disk", "0123456789")
+	child := exec.Command(must(os.Executable()))
+	child.Env = append(os.Environ(), twiceEnv+"="+m.path("disk"))
+	in, out := must(child.StdinPipe()), must(child.StdoutPipe())
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if got := m.content("disk"); err != nil || got != "AB23456789" {
+		t.Errorf("after %q, %v the image has %q", line, err, got)
+	}
+	if err := errors.Join(in.Close(), child.Wait()); err != nil {
+		t.Error(err)
+	}
+	m.settled()
+	if n := m.did("commit", "disk"); n != 1 {
+		t.Errorf("%d commits, want 1", n)
 	}
 }

@@ -206,7 +206,8 @@ func (s *Server) Passthrough() Passthrough {
 	return Passthrough{Off: p.off, Handles: p.handles}
 }
 
-// bridge is go-fuse's filesystem with the registrations of passthrough.
+// bridge is go-fuse's filesystem with the registrations of passthrough, and with what
+// a handle is not told of a write.
 type bridge struct {
 	fuse.RawFileSystem
 	fs *FS
@@ -217,6 +218,19 @@ func (b bridge) Init(kernel *fuse.Server) {
 	b.RawFileSystem.Init(kernel)
 	b.fs.passthrough.probe(kernel)
 	b.fs.writesPast = seesPast(kernel)
+}
+
+// pageCache stands for the thread that makes a write which the kernel sends from its
+// page cache: of a mapping, through any handle that is open for writing. (It names none
+// itself, as of a caller in another pid namespace.)
+const pageCache = ^uint32(0)
+
+// Writev marks such a write. Every write comes here first.
+func (b bridge) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (written uint32, code fuse.Status) {
+	if in.WriteFlags&fuse.WRITE_CACHE != 0 {
+		in.Pid = pageCache
+	}
+	return b.RawFileSystem.Writev(cancel, in, data)
 }
 
 // Open adds what a node cannot say.

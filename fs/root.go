@@ -119,11 +119,12 @@ func (r *rootNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*g
 func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
 	c := r.fs.beginBounded(ctx)
 	defer c.end()
-	d, err := r.create(c, name, flags)
+	h := &handle{write: true, opener: processGroup(c.tid)}
+	d, err := r.create(c, name, flags, &h.part)
 	if err != nil {
 		return nil, nil, 0, errnoOf(r.fs.fail("create", err, "entry", name))
 	}
-	h := &handle{node: d.node, write: true, draft: d, opener: processGroup(c.tid)}
+	h.node, h.draft = d.node, d
 	r.fs.countHandle(1)
 	if errno := d.node.entryOut(out); errno != 0 {
 		h.release()
@@ -133,7 +134,7 @@ func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out
 	return d.node.enterTree(ctx, r.EmbeddedInode()), h, mode, 0
 }
 
-func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*draft, error) {
+func (r *rootNode) create(ctx context.Context, entry string, flags uint32, by *part) (*draft, error) {
 	if r.fs.policy.readOnly {
 		return nil, &image.Error{Op: "create", Image: entry, Kind: image.ReadOnly, Detail: "the mount is read-only"}
 	}
@@ -155,7 +156,7 @@ func (r *rootNode) create(ctx context.Context, entry string, flags uint32) (*dra
 	case !image.Is(err, image.NotFound):
 		return nil, err
 	}
-	return r.fs.create(entry, name)
+	return r.fs.create(entry, name, by)
 }
 
 // putAway lies between two looks whether an ended draft has been put away: that takes

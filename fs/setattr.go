@@ -38,7 +38,7 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 		return &image.Error{Op: "truncate", Kind: image.NotPermitted, Detail: "files under .by-id are only to be read"}
 	}
 	if h != nil && h.write {
-		if err := h.draft.truncate(ctx, size); err != nil {
+		if err := h.draft.truncate(ctx, &h.part, size); err != nil {
 			return err
 		}
 		return n.setAttributes(ctx, want)
@@ -48,24 +48,28 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 	}
 	_, before := n.now()
 	empty := before != nil && before.bytes.Size() == 0
-	d, err := n.openWrite(ctx, size == 0)
+	once := &handle{node: n, write: true, opener: processGroup(tid)}
+	d, err := n.openWrite(ctx, size == 0, &once.part)
 	if err != nil {
 		return err
 	}
-	once := &handle{node: n, write: true, draft: d, opener: processGroup(tid)}
+	once.draft = d
 	n.fs.countHandle(1)
 	defer once.release()
 	if size == 0 {
 		if !empty {
-			d.changed(true) // the open has truncated it: here that is a write
+			d.changed(&once.part, true) // the open has truncated it: here that is a write
 		}
-	} else if err := d.truncate(ctx, size); err != nil {
+	} else if err := d.truncate(ctx, &once.part, size); err != nil {
 		return err
 	}
 	if err := n.setAttributes(ctx, want); err != nil {
 		return err
 	}
-	return d.commit(ctx)
+	if once.part.wrote == 0 { // the length that it had: what others write is for them to commit
+		return nil
+	}
+	return d.commit(ctx, &once.part)
 }
 
 // setAttributes stores what differs from what is shown.
