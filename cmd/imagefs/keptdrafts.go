@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/imagefs/imagefs/catalog"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/metrics"
 	"github.com/imagefs/imagefs/staging"
@@ -173,12 +174,9 @@ func (r *rooms) noteKept(readOnly bool, log *slog.Logger) []string {
 	return notes
 }
 
-func nameOf(k staging.Record) string {
-	if k.Name == "" {
-		return k.Draft
-	}
-	return k.Name
-}
+// nameOf is a draft's name as a terminal may show it: whoever may write to a mount
+// chooses names.
+func nameOf(k staging.Record) string { return catalog.EntryName(k.Name, k.Draft) }
 
 // fateOf says what becomes of a draft that an earlier run left: the end of a sentence.
 func fateOf(k staging.Record, project string, readOnly bool) string {

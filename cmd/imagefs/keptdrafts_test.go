@@ -94,3 +94,14 @@ func TestClearAway(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may write to a mount chooses names, and must not reach the terminal of who
+// settles drafts.
+func TestNamesForTerminals(t *testing.T) {
+	const id = "3d9a9a60-c320-4b38-8cb3-58b16b5aeeb4"
+	for name, want := range map[string]string{"": id, "a b.img": "a b.img", "x\x1b]0;owned\x07\n": "x%1B]0;owned%07%0A"} {
+		if got := nameOf(staging.Record{Draft: id, Name: name}); got != want {
+			t.Errorf("%q is shown as %q, want %q", name, got, want)
+		}
+	}
+}
