@@ -198,7 +198,7 @@ func TestRefreshDoesNotUndoOwnChanges(t *testing.T) {
 			}
 			time.Sleep(5 * time.Second) // the page is read, and on its way
 			s.slow(0)
-			if _, err := c.Rename(t.Context(), one, "uno", nil); err != nil {
+			if _, err := c.Rename(t.Context(), one, "uno", nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Remove(t.Context(), two.ID); err != nil {
@@ -331,7 +331,7 @@ func TestOnChange(t *testing.T) {
 		}
 
 		c.Put(ours(30, "twin")) // an own change at another entry: the kernel asked for it
-		if _, err := c.Rename(t.Context(), ours(8, "mine"), "mine too", nil); err != nil {
+		if _, err := c.Rename(t.Context(), ours(8, "mine"), "mine too", nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := take(); len(got) != 0 {

@@ -154,7 +154,7 @@ func (m *model) run(t *testing.T, st step) {
 	case "own rename":
 		if name := st.name; there && name != "" && name != img.Name {
 			m.own(st.id, func() (string, bool, error) {
-				_, err := c.Rename(t.Context(), img, EntryName(name, ""), nil)
+				_, err := c.Rename(t.Context(), img, EntryName(name, ""), nil, nil)
 				return name, false, err
 			})
 		}

@@ -9,6 +9,23 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// RenameJournal is told of a rename over what is there, before each step that a crash
+// must not leave half done: FinishRename goes on from what it was told last. It is
+// used by one goroutine, and its owner ends it.
+type RenameJournal interface {
+	// Note returns when that is on the disk. The first one comes before anything has
+	// changed; with an error of it nothing does.
+	Note(r image.Rename) error
+	// Settled says that nothing is left to do at the service, or that nobody can.
+	Settled()
+}
+
+// unjournaled is the journal of a rename that needs none.
+type unjournaled struct{}
+
+func (unjournaled) Note(image.Rename) error { return nil }
+func (unjournaled) Settled()                {}
+
 // opRenameOver is the operation that errors of a rename over an image name.
 const opRenameOver = "rename over"
 
@@ -22,15 +39,20 @@ const opRenameOver = "rename over"
 // must not have cost an image; the error is that of the retirement. Kinds InvalidName
 // and NameTooLong speak of toEntry, Stale of an image that got another name meanwhile.
 // Further changes of img's attributes travel with the name; img shows them already.
+// j, nil for none, is told how far the rename has got. Where it is not told Settled
+// the service has not answered, and FinishRename can go on.
 // It ends within 10 s, or when ctx would by its deadline; ctx ends a rename over
 // another image only before that has changed anything.
-func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, over *image.Image, also ...image.Change) (image.Image, error) {
+func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, over *image.Image, j RenameJournal, also ...image.Change) (image.Image, error) {
 	name, err := ImageName(toEntry)
 	if err != nil {
 		return image.Image{}, err
 	}
 	ctx, cancel := context.WithDeadline(ctx, changeBefore(ctx))
 	defer cancel()
+	if j == nil {
+		j = unjournaled{}
+	}
 	if over != nil && over.ID == img.ID {
 		over = nil
 	}
@@ -40,7 +62,7 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		}
 	}
 	if over != nil {
-		t, err := c.takeOver(ctx, img, *over, name)
+		t, err := c.takeOver(ctx, img, *over, name, j)
 		if err != nil {
 			return image.Image{}, err
 		}
@@ -49,10 +71,17 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 	if img.Name != name {
 		also = append(slices.Clip(also), image.Change{Field: "name", Value: name})
 	}
-	if len(also) == 0 {
-		return img, nil
+	if err := j.Note(image.Rename{Image: img, Name: name}); err != nil {
+		j.Settled()
+		return image.Image{}, err
 	}
-	return c.update(ctx, img.ID, also, toEntry)
+	if len(also) > 0 {
+		img, err = c.update(ctx, img.ID, also, toEntry)
+	}
+	if !unanswered(err) {
+		j.Settled()
+	}
+	return img, err
 }
 
 // changeBefore is when the changes of a rename have to be through: there must be time

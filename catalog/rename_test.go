@@ -19,7 +19,7 @@ func TestRename(t *testing.T) {
 		c := newCatalog(t, s)
 		listed(t, c)
 		s.took()
-		img, err := c.Rename(t.Context(), ours(1, "a"), "b%2Fc", nil)
+		img, err := c.Rename(t.Context(), ours(1, "a"), "b%2Fc", nil, nil)
 		if err != nil || img.Name != "b/c" {
 			t.Fatalf("Rename: %+v, %v", img, err)
 		}
@@ -28,16 +28,16 @@ func TestRename(t *testing.T) {
 			t.Error(diff)
 		}
 		for entry, kind := range map[string]image.Kind{"..": image.InvalidName, "😀": image.InvalidName, strings.Repeat("x", 256): image.NameTooLong} {
-			if _, err := c.Rename(t.Context(), img, entry, nil); !image.Is(err, kind) {
+			if _, err := c.Rename(t.Context(), img, entry, nil, nil); !image.Is(err, kind) {
 				t.Errorf("to %q: %v", entry, err)
 			}
 		}
-		if _, err := c.Rename(t.Context(), img, "b%2Fc", &img); err != nil {
+		if _, err := c.Rename(t.Context(), img, "b%2Fc", &img, nil); err != nil {
 			t.Errorf("over itself: %v", err)
 		}
 		s.took()
 		s.drop(img.ID)
-		if _, err := c.Rename(t.Context(), img, "d", nil); !image.Is(err, image.NotFound) {
+		if _, err := c.Rename(t.Context(), img, "d", nil, nil); !image.Is(err, image.NotFound) {
 			t.Errorf("of a deleted one: %v", err)
 		}
 		if got := listed(t, c); len(got) != 0 {
@@ -58,13 +58,13 @@ func TestRenameWithAttributes(t *testing.T) {
 		text := image.Attributes{Mode: &mode}.Encode(img.ID)
 		also := image.Change{Field: image.PropertyAttributes, Property: true, Value: text}
 		img.Properties = map[string]string{image.PropertyAttributes: text}
-		img, err := c.Rename(t.Context(), img, "newer", nil, also)
+		img, err := c.Rename(t.Context(), img, "newer", nil, nil, also)
 		if err != nil || img.Name != "newer" || img.Properties[image.PropertyAttributes] != text {
 			t.Errorf("it is %+v, %v", img, err)
 		}
 		wantRequests(t, s, "update "+img.ID)
 		over := ours(1, "old")
-		img, err = c.Rename(t.Context(), img, "old", &over, also)
+		img, err = c.Rename(t.Context(), img, "old", &over, nil, also)
 		if a := img.Attributes(); err != nil || a.Mode == nil || *a.Mode != mode || a.Created == nil {
 			t.Errorf("over another it is %+v, %v", a, err)
 		}
@@ -80,7 +80,7 @@ func TestRenameOver(t *testing.T) {
 		listed(t, c)
 		s.took()
 		over := ours(1, "old")
-		img, err := c.Rename(t.Context(), ours(3, "new"), "old", &over)
+		img, err := c.Rename(t.Context(), ours(3, "new"), "old", &over, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestRenameOver(t *testing.T) {
 			t.Errorf("the service: %s", diff)
 		}
 		// From its own suffixed entry onto the plain one: the name is the same.
-		if _, err := c.Rename(t.Context(), ours(2, "old"), "old", &img); err != nil {
+		if _, err := c.Rename(t.Context(), ours(2, "old"), "old", &img, nil); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(map[string]string{"old": ours(2, "").ID}, listed(t, c)); diff != "" {
@@ -152,7 +152,7 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 			for request, err := range tt.fail {
 				s.failing(request, err)
 			}
-			_, err := c.Rename(t.Context(), img, "old", &over)
+			_, err := c.Rename(t.Context(), img, "old", &over, nil)
 			if (err == nil) != (tt.kind == image.Other) || err != nil && !image.Is(err, tt.kind) {
 				t.Errorf("%s: %v", title, err)
 			}
@@ -189,7 +189,7 @@ func TestRenameGoesOnAfterTheCallerLeft(t *testing.T) {
 			c := newCatalog(t, s)
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(after, cancel)
-			_, err := c.Rename(ctx, img, "old", &over)
+			_, err := c.Rename(ctx, img, "old", &over, nil)
 			done := map[string]string{"old": over.ID, "new": img.ID}
 			if want {
 				done = map[string]string{"old": img.ID}
@@ -217,7 +217,7 @@ func TestRenameOverSlowDeletion(t *testing.T) {
 			time.AfterFunc(7900*time.Millisecond, func() { s.slow(map[bool]time.Duration{true: 0, false: time.Hour}[answers]) })
 			begun := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			got, err := c.Rename(ctx, img, "old", &over)
+			got, err := c.Rename(ctx, img, "old", &over, nil)
 			if answers != (err == nil) || !answers && !image.Is(err, image.Stalled) || got.Name != "old" {
 				t.Errorf("answers %v: %+v, %v", answers, got, err)
 			}

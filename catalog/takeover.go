@@ -13,6 +13,8 @@ import (
 // puts img back as it was. It belongs to one goroutine.
 type takeover struct {
 	c             *Catalog
+	journal       RenameJournal
+	noted         image.Rename   // what the journal knows, or is about to
 	img, over     image.Image    // as they were
 	changes, undo []image.Change // of img's record
 	// share is set where img gets the members of over, which are wanted.
@@ -21,11 +23,10 @@ type takeover struct {
 	added, removed []image.Member // of img's members, so far
 }
 
-// takeOver plans how img gets the name and takes the place of over. Who may see
-// the path does not change: owner, visibility and members are over's. Of the rest
-// that over carried, img's own wins. It asks for img's record, for what others have
-// just set there is img's own, and for over's members, and changes nothing.
-func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name string) (*takeover, error) {
+// takeOver plans how img gets the name and takes the place of over. It asks for img's
+// record, for what others have just set there is img's own, and for over's members,
+// and changes nothing.
+func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name string, j RenameJournal) (*takeover, error) {
 	attributes, created := img.Attributes(), over.SortTime() // not all of them may have been sent yet
 	attributes.Created = &created
 	img, err := c.records.Get(ctx, img.ID)
@@ -35,14 +36,18 @@ func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name stri
 	if _, trashed := img.Trashed(); trashed {
 		return nil, &image.Error{Op: opRenameOver, Image: img.ID, Kind: image.Stale, Detail: "what is renamed was removed meanwhile"}
 	}
-	t := &takeover{c: c, img: img, over: over}
-	t.rename(name)
-	if over.Visibility == image.VisibilityShared { // no other image has members
-		t.share = true
-		t.wanted, err = c.sharer.Members(ctx, over.ID)
-		if err != nil && !image.Is(err, image.NotFound) { // gone meanwhile: its retirement finds out
-			return nil, wrap(opRenameOver, over.ID, err)
-		}
+	t := c.plan(image.Rename{Image: img, Name: name, Over: &over, Attributes: attributes.Encode(img.ID)}, j)
+	return t, t.wants(ctx)
+}
+
+// plan makes the plan of a rename over another image. Who may see the path does not
+// change: owner, visibility and members are over's. Of the rest that over carried,
+// img's own wins.
+func (c *Catalog) plan(r image.Rename, j RenameJournal) *takeover {
+	img, over := r.Image, *r.Over
+	t := &takeover{c: c, journal: j, noted: r, img: img, over: over, share: over.Visibility == image.VisibilityShared} // no other image has members
+	if img.Name != r.Name {
+		t.field("name", img.Name, r.Name)
 	}
 	if img.Owner != "" && over.Owner != "" && img.Owner != over.Owner {
 		t.field("owner", img.Owner, over.Owner)
@@ -68,8 +73,20 @@ func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name stri
 			t.property(property, carried[property])
 		}
 	}
-	t.property(image.PropertyAttributes, attributes.Encode(img.ID))
-	return t, nil
+	t.property(image.PropertyAttributes, r.Attributes)
+	return t
+}
+
+// wants learns which members img is to have.
+func (t *takeover) wants(ctx context.Context) (err error) {
+	if !t.share {
+		return nil
+	}
+	t.wanted, err = t.c.sharer.Members(ctx, t.over.ID)
+	if image.Is(err, image.NotFound) { // gone meanwhile: its retirement finds out
+		return nil
+	}
+	return wrap(opRenameOver, t.over.ID, err)
 }
 
 // do makes the rename: img becomes what it shall be, then over is retired. Where
@@ -82,35 +99,42 @@ func (t *takeover) do(ctx context.Context, toEntry string) (image.Image, error) 
 	bound, _ := ctx.Deadline()
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), bound)
 	defer cancel()
+	if err := t.journal.Note(t.noted); err != nil {
+		t.journal.Settled()
+		return image.Image{}, err
+	}
 	renamed, err := t.c.update(ctx, t.img.ID, t.changes, toEntry)
 	if err != nil {
+		if !unanswered(err) {
+			t.journal.Settled()
+		}
 		return image.Image{}, err
 	}
 	if err := t.shareOut(ctx); err != nil {
-		t.putBack(ctx)
+		t.giveBack(ctx)
 		return image.Image{}, err
 	}
-	err = t.c.retire(ctx, t.over, t.img.ID)
-	if unanswered(err) {
-		err = t.c.settled(ctx, t.over, err)
-	}
+	err = t.retire(ctx)
 	switch {
 	case unanswered(err):
 		t.c.log.Error("whether the replaced image is gone is not known; its successor keeps the name", slog.String("image", t.img.ID),
 			slog.String("replaced", t.over.ID), slog.String("name", renamed.Name), slog.Any("error", err))
 		return renamed, err
 	case err != nil:
-		t.putBack(ctx)
+		t.giveBack(ctx)
 		return image.Image{}, err
 	}
 	t.done()
 	return renamed, nil
 }
 
-func (t *takeover) rename(name string) {
-	if t.img.Name != name {
-		t.field("name", t.img.Name, name)
+// retire takes over away. An unanswered error: it may be there yet.
+func (t *takeover) retire(ctx context.Context) error {
+	err := t.c.retire(ctx, t.over, t.img.ID)
+	if unanswered(err) {
+		err = t.c.settled(ctx, t.over, err)
 	}
+	return err
 }
 
 func (t *takeover) field(name string, old, now any) {
@@ -148,19 +172,35 @@ func (t *takeover) shareOut(ctx context.Context) error {
 	if err != nil {
 		return wrap(opRenameOver, t.img.ID, err)
 	}
-	for _, m := range without(t.wanted, has) {
+	come, leave := without(t.wanted, has), without(has, t.wanted)
+	if !t.noted.Noted {
+		t.noted.Members, t.noted.Noted = has, true
+		if len(come)+len(leave) > 0 {
+			if err := t.journal.Note(t.noted); err != nil {
+				return err
+			}
+		}
+	}
+	t.since(has)
+	for _, m := range come {
 		t.added = append(t.added, m) // first: the answer can be lost
 		if err := t.c.sharer.AddMember(ctx, t.img.ID, m.Project); err != nil {
 			return wrap(opRenameOver, t.img.ID, err)
 		}
 	}
-	for _, m := range without(has, t.wanted) {
+	for _, m := range leave {
 		t.removed = append(t.removed, m)
 		if err := t.c.sharer.RemoveMember(ctx, t.img.ID, m.Project); err != nil {
 			return wrap(opRenameOver, t.img.ID, err)
 		}
 	}
 	return nil
+}
+
+// since notes how the members of img, which are these now, differ from those that it
+// had: an earlier run may have begun.
+func (t *takeover) since(has []image.Member) {
+	t.added, t.removed = without(has, t.noted.Members), without(t.noted.Members, has)
 }
 
 // without returns the members of a that are not in b.
@@ -181,18 +221,33 @@ func accepted(members []image.Member) []string {
 	return projects
 }
 
-// done logs what could not be taken over: an acceptance is the member's own to give.
+// done ends the rename, and logs what could not be taken over: an acceptance is the
+// member's own to give.
 func (t *takeover) done() {
+	t.journal.Settled()
 	if lost := accepted(t.added); len(lost) > 0 {
 		t.c.log.Warn("the image is shared with the projects of the one that it replaced, which have to accept it again",
 			slog.String("image", t.img.ID), slog.String("replaced", t.over.ID), slog.Any("projects", lost))
 	}
 }
 
+// giveBack ends a rename that was refused: img becomes what it was. It logs what cannot
+// be put back.
+func (t *takeover) giveBack(ctx context.Context) {
+	t.noted.Undone = true
+	if err := t.journal.Note(t.noted); err != nil {
+		t.c.log.Warn("the journal of a rename does not know that it is taken back; should the daemon end now, the next one tries the rename again",
+			slog.String("image", t.img.ID), slog.Any("error", err))
+	}
+	if err := t.putBack(ctx); !unanswered(err) {
+		t.journal.Settled()
+	}
+}
+
 // putBack makes img what it was, also after ctx has ended: what the caller is
 // told has failed must not stay half done. Its members come first: later it may
 // be shared no longer, and then they cannot be changed.
-func (t *takeover) putBack(ctx context.Context) {
+func (t *takeover) putBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBound)
 	defer cancel()
 	id := slog.String("image", t.img.ID)
@@ -211,8 +266,10 @@ func (t *takeover) putBack(ctx context.Context) {
 	if lost := accepted(t.removed); len(lost) > 0 {
 		t.c.log.Warn("after a failed rename these projects have to accept the image again", id, slog.Any("projects", lost))
 	}
-	if _, err := t.c.update(ctx, t.img.ID, t.undo, EntryName(t.img.Name, t.img.ID)); err != nil {
+	_, err := t.c.update(ctx, t.img.ID, t.undo, EntryName(t.img.Name, t.img.ID))
+	if err != nil {
 		t.c.log.Error("the old name of an image cannot be put back; it keeps the new one", id,
 			slog.String("old name", t.img.Name), slog.Any("error", err))
 	}
+	return err
 }

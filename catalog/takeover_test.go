@@ -33,7 +33,7 @@ func TestRenameOverTakesOver(t *testing.T) {
 		c := newCatalog(t, s)
 		listed(t, c)
 		s.took()
-		got, err := c.Rename(t.Context(), img, "old", &over)
+		got, err := c.Rename(t.Context(), img, "old", &over, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestRenameOverByWhatWasChangedElsewhere(t *testing.T) {
 		now.Visibility, now.MinDisk, now.Tags = image.VisibilityPublic, 7, []string{"late"}
 		now.Properties["hw_disk_bus"] = "virtio"
 		s.set(now)
-		got, err := c.Rename(t.Context(), img, "old", &over)
+		got, err := c.Rename(t.Context(), img, "old", &over, nil)
 		if err != nil || got.Visibility != image.VisibilityPrivate || got.MinDisk != 7 || got.Properties["hw_disk_bus"] != "virtio" ||
 			!cmp.Equal(got.Tags, []string{"late", "gold", "both"}) {
 			t.Errorf("%v: %+v", err, got)
@@ -74,7 +74,7 @@ func TestRenameOverByWhatWasChangedElsewhere(t *testing.T) {
 		s.set(other)
 		other.Hidden, other.Properties = true, map[string]string{image.PropertyTrash: image.Trash{At: epoch, Until: epoch}.Encode(other.ID)}
 		s.set(other)
-		if _, err := c.Rename(t.Context(), ours(4, "other"), "old", &got); !image.Is(err, image.Stale) {
+		if _, err := c.Rename(t.Context(), ours(4, "other"), "old", &got, nil); !image.Is(err, image.Stale) {
 			t.Errorf("of what was removed: %v", err)
 		}
 	})
@@ -103,7 +103,7 @@ func TestRenameOverKeepsMembers(t *testing.T) {
 			c := newCatalog(t, s, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 			listed(t, c)
 			s.took()
-			if _, err := c.Rename(t.Context(), img, "old", &over); err != nil {
+			if _, err := c.Rename(t.Context(), img, "old", &over, nil); err != nil {
 				t.Fatal(err)
 			}
 			if requests := s.took(); len(requests) != tt.requests || !strings.HasPrefix(requests[len(requests)-1], "delete ") {
@@ -140,7 +140,7 @@ func TestRenameOverIsTakenBack(t *testing.T) {
 			c := newCatalog(t, s)
 			listed(t, c)
 			s.failing(strings.NewReplacer("new", img.ID, "old", over.ID).Replace(request), failure(image.Forbidden))
-			if _, err := c.Rename(t.Context(), img, "old", &over); !image.Is(err, image.Forbidden) {
+			if _, err := c.Rename(t.Context(), img, "old", &over, nil); !image.Is(err, image.Forbidden) {
 				t.Errorf("%s: %v", request, err)
 			}
 			now := s.images[img.ID]

@@ -30,7 +30,8 @@ type house struct {
 	data    map[string][]byte
 	overlay map[string]string // draft id by entry
 	drafts  map[string]*fakeDraft
-	log     []string // what changed something: "commit NAME", "remove ID", …
+	renames []*fakeJournal // at each of their notes
+	log     []string       // what changed something: "commit NAME", "remove ID", …
 	clock   time.Time
 	readers int          // open ones
 	views   atomic.Int64 // bytes handed out in place and not released

@@ -79,19 +79,37 @@ func (h *house) Remove(ctx context.Context, id string) error {
 }
 
 // Rename names an image and deletes the other.
-func (h *house) Rename(ctx context.Context, img image.Image, entry string, over *image.Image, also ...image.Change) (image.Image, error) {
+func (h *house) Rename(ctx context.Context, img image.Image, entry string, over *image.Image, j RenameJournal, also ...image.Change) (image.Image, error) {
+	if j != nil {
+		if err := j.Note(image.Rename{Image: img, Name: entry, Over: over}); err != nil {
+			j.Settled()
+			return image.Image{}, err
+		}
+	}
 	if err := h.ask(ctx, "rename", entry); err != nil {
+		if j != nil && image.Is(err, image.Forbidden) {
+			j.Settled()
+		}
 		return image.Image{}, err
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	now, ok := h.images[img.ID]
 	if !ok {
+		h.mu.Unlock()
 		return image.Image{}, missing("rename", img.ID)
 	}
 	now = changed(now, also)
 	now.Name, now.UpdatedAt = entry, h.nowLocked()
 	h.images[img.ID] = now
+	h.mu.Unlock()
+	if err := h.ask(ctx, "retire", entry); err != nil {
+		return now, err
+	}
+	if j != nil {
+		j.Settled()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if over != nil {
 		delete(h.images, over.ID)
 		delete(h.data, over.ID)

@@ -53,6 +53,43 @@ func (h *house) Create(spec DraftSpec) (Draft, error) {
 	return d, nil
 }
 
+// BeginRename begins a journal in memory.
+func (h *house) BeginRename(spec RenameSpec) RenameJournal {
+	return &fakeJournal{h: h, spec: spec}
+}
+
+// fakeJournal is the journal of a rename.
+type fakeJournal struct {
+	h       *house
+	spec    RenameSpec
+	settled bool
+	ended   bool
+}
+
+// Note journals before the hook of what comes next, where the hook lets it.
+func (j *fakeJournal) Note(image.Rename) error {
+	if err := j.h.ask(context.Background(), "journal rename", j.spec.To); err != nil {
+		return err
+	}
+	j.h.mu.Lock()
+	defer j.h.mu.Unlock()
+	j.h.renames = append(j.h.renames, j)
+	return nil
+}
+
+func (j *fakeJournal) Settled() {
+	j.h.mu.Lock()
+	defer j.h.mu.Unlock()
+	j.settled = true
+}
+
+func (j *fakeJournal) End() error {
+	j.h.mu.Lock()
+	defer j.h.mu.Unlock()
+	j.ended = true
+	return nil
+}
+
 // ends counts the drafts by how they ended.
 func (h *house) ends() map[string]int {
 	h.mu.Lock()

@@ -124,7 +124,8 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	}
 	defer n.give()
 	if over == nil {
-		return n.renameInTurn(ctx, name, to, nil, "")
+		_, err := n.renameInTurn(ctx, name, to, replaced{})
+		return err
 	}
 	img, _ := over.now()
 	if err := r.fs.policy.rewrite("rename over", img); err != nil {
@@ -135,31 +136,51 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		return err
 	}
 	retired, d := over.retires()
-	gone := ""
+	spec := RenameSpec{From: from, To: to}
 	if d != nil {
-		gone = d.bytes.ID()
+		spec.Gone = d.bytes.ID()
 	}
+	if _, moves := n.now(); moves != nil {
+		spec.Moves = moves.bytes.ID()
+	}
+	journal := &renaming{RenameJournal: r.fs.Drafts.BeginRename(spec)}
 	over.keepSet()
-	err = n.renameInTurn(ctx, name, to, retired, gone)
-	verdict(err == nil)
+	named, err := n.renameInTurn(ctx, name, to, replaced{retired, spec.Gone, journal})
+	verdict(named)
+	if named && err != nil { // the kernel believes that nothing has moved
+		r.fs.notifier.entry(from)
+		r.fs.notifier.entry(to)
+	}
+	if endErr := journal.End(); endErr != nil {
+		r.fs.log.Warn("the journal of a rename stays, and is looked at by the next mount", "entry", to, "error", endErr)
+	}
 	return err
 }
 
-// renameInTurn gives the node's image, its draft, or both the new name; over and the
-// draft gone, where there are any, had it before.
-func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image.Image, gone string) error {
+// replaced is what has the name that something is renamed to, each nil or "" for none.
+type replaced struct {
+	img     *image.Image
+	draft   string
+	journal *renaming // of the rename over it
+}
+
+// renameInTurn gives the node's image, its draft, or both the new name, which over had
+// before. named: it has the name, also where the error says that it is not known what
+// became of the image there.
+func (n *node) renameInTurn(ctx context.Context, name, entry string, over replaced) (named bool, err error) {
 	img, d := n.now()
 	if img.ID == "" && d == nil {
-		return &image.Error{Op: "rename", Kind: image.NotFound, Detail: "its draft was not committed"}
+		return false, &image.Error{Op: "rename", Kind: image.NotFound, Detail: "its draft was not committed"}
 	}
 	if err := n.fs.policy.change("rename", img); err != nil {
-		return err
+		return false, err
 	}
 	switch {
 	case d == nil:
 		return n.renameImage(ctx, img, entry, over)
 	case img.ID == "":
-		return d.rename(ctx, name, entry, over, gone)
+		err := d.rename(ctx, name, entry, over.img, over.draft)
+		return err == nil, err
 	}
 	// A commit that began before the image took over what was at the path would
 	// publish without that.
@@ -170,33 +191,44 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over *image
 	d.mu.Lock()
 	was := d.entry
 	d.mu.Unlock()
-	if err := d.rename(ctx, name, entry, nil, ""); err != nil {
-		return err
+	moved := true
+	if move := func() error { return d.rename(ctx, name, entry, nil, "") }; over.journal != nil {
+		over.journal.move = move
+	} else if err := move(); err != nil {
+		return false, err
 	}
-	err := n.renameImage(ctx, img, entry, over)
-	if err == nil {
-		return nil
+	named, err = n.renameImage(ctx, img, entry, over)
+	if over.journal != nil {
+		moved = over.journal.moved
+	}
+	if named || !moved {
+		return named, err
 	}
 	if undo := d.rename(ctx, img.Name, was, nil, ""); undo != nil {
 		n.fs.log.Error("a rename failed, and the draft of the file keeps the new name", "image", img.ID, "name", name, "draft", d.bytes.Path(), "error", undo)
-	} else if gone != "" {
-		n.fs.Catalog.MoveDraft(gone, entry) // ours hid it
+	} else if over.draft != "" {
+		n.fs.Catalog.MoveDraft(over.draft, entry) // ours hid it
 	}
-	return err
+	return false, err
 }
 
-// renameImage gives the node's image the name and retires over.
-func (n *node) renameImage(ctx context.Context, img image.Image, entry string, over *image.Image) error {
+// renameImage gives the node's image the name and retires what had it. named: the image
+// has the name, also where what became of the other is not known.
+func (n *node) renameImage(ctx context.Context, img image.Image, entry string, over replaced) (named bool, err error) {
+	var journal RenameJournal
+	if over.journal != nil {
+		journal = over.journal
+	}
 	waits, with := n.fs.waiting(img)
-	fresh, err := n.fs.Catalog.Rename(ctx, n.fs.asSet(img), entry, over, with...)
-	if fresh.ID != "" { // also where what became of over is not known
+	fresh, err := n.fs.Catalog.Rename(ctx, n.fs.asSet(img), entry, over.img, journal, with...)
+	if fresh.ID != "" {
 		n.fs.unsent.left(img.ID, waits)
 		n.refresh(fresh)
 	}
-	if err == nil && over != nil {
-		n.fs.unsent.drop(over.ID)
+	if err == nil && over.img != nil {
+		n.fs.unsent.drop(over.img.ID)
 	}
-	return err
+	return fresh.ID != "", err
 }
 
 // rename gives the draft another name and entry, and of a new one another image to

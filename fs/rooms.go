@@ -38,8 +38,9 @@ type Changer interface {
 	Remove(ctx context.Context, id string) error
 	// Rename names img after the entry; over, where given, is retired. Further
 	// changes of attributes travel along; img shows them already. With an error and
-	// a record, img has the name, but whether over is retired is not known.
-	Rename(ctx context.Context, img image.Image, entry string, over *image.Image, also ...image.Change) (image.Image, error)
+	// a record, img has the name, but whether over is retired is not known. j, nil for
+	// none, is told of each step before it is done.
+	Rename(ctx context.Context, img image.Image, entry string, over *image.Image, j RenameJournal, also ...image.Change) (image.Image, error)
 	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
 }
 
@@ -128,6 +129,29 @@ type DraftSpec struct {
 // Drafts makes drafts in staging.
 type Drafts interface {
 	Create(spec DraftSpec) (Draft, error)
+	// BeginRename returns the journal of a rename of an image over what is there.
+	// Nothing is on the disk before its first Note.
+	BeginRename(spec RenameSpec) RenameJournal
+}
+
+// RenameSpec says what a rename means for entries and drafts.
+type RenameSpec struct {
+	From, To string
+	// Gone is the id of the draft that had the entry and is unlinked, Moves of the one
+	// that lies over what is renamed; "" for none.
+	Gone, Moves string
+}
+
+// RenameJournal is what lets the next daemon finish a rename over what is there, should
+// this one be killed in it. One goroutine uses it.
+type RenameJournal interface {
+	// Note returns when that is on the disk.
+	Note(r image.Rename) error
+	// Settled says that nothing is left to do at the service.
+	Settled()
+	// End is called once, when the drafts are as they shall be. What is not Settled is
+	// finished later.
+	End() error
 }
 
 // Draft is a file being written: local bytes, over a base when an existing image

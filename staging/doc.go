@@ -35,6 +35,13 @@
 // the journal first without a marker would leave bytes of which nobody could
 // tell whether they are precious.
 //
+// # Renames
+//
+// <id>.rename is the journal of a rename over what is there: lines of JSON, of which
+// the last whole one counts. Each is appended and fsynced before what it tells of is
+// done, so the file stays one inode and carries the lock itself. Without one whole
+// line nothing was done, and Open removes it.
+//
 // # Goroutines, locks, units
 //
 // The package starts no goroutine but that of Snapshot.Sync, which the end of its

@@ -102,20 +102,30 @@ func (s *Store) take(id string) (*os.File, error) {
 	case err != nil:
 		return nil, refuse(image.Corrupt, "its data file cannot be opened", err)
 	}
+	if err := s.claim(f, "take draft", id); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// claim takes the lock of an open file, waiting only for those who look. On an error
+// the file is closed.
+func (s *Store) claim(f *os.File, op, id string) error {
+	refuse := func(k image.Kind, why string, cause error) error {
+		closeRead(s.log, f)
+		return &image.Error{Op: op, Image: id, Kind: k, Detail: why, Err: cause}
+	}
 	for try := 1; ; try++ {
 		held, err := lock(f, syscall.LOCK_EX)
 		switch {
 		case err != nil:
-			closeRead(s.log, f)
-			return nil, refuse(kindOf(err), "", err)
+			return refuse(kindOf(err), "", err)
 		case held && !linked(f):
-			closeRead(s.log, f)
-			return nil, refuse(image.NotFound, "it has just been discarded", nil)
+			return refuse(image.NotFound, "it has just been removed", nil)
 		case held:
-			return f, nil
+			return nil
 		case try == lockTries:
-			closeRead(s.log, f)
-			return nil, refuse(image.Busy, "a mount or another command has it", nil)
+			return refuse(image.Busy, "a mount or another command has it", nil)
 		}
 		time.Sleep(lockPause)
 	}

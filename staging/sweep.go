@@ -24,6 +24,12 @@ func (s *Store) sweep() error {
 		dataSuffix:    s.sweepUnborn,
 	}
 	for _, name := range names {
+		if id, ok := draftOf(name, renameSuffix); ok {
+			if err := s.sweepRename(id); err != nil {
+				s.log.Warn("the journal of a rename that had not begun stays", "path", s.path, "file", name, "error", err)
+			}
+			continue
+		}
 		for suffix, settle := range settle {
 			id, ok := draftOf(name, suffix)
 			if !ok {

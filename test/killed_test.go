@@ -188,7 +188,7 @@ func (s service) check(t *testing.T, name string, want []byte, tagged bool) {
 	}
 }
 
-// recovered waits until no draft is left whose commit had begun.
+// recovered waits until no draft is left whose commit had begun, and no rename.
 func (m *mount) recovered() {
 	m.t.Helper()
 	defer func() {
@@ -197,7 +197,7 @@ func (m *mount) recovered() {
 		}
 	}()
 	m.until("what was being committed to be committed", func() bool {
-		return !slices.ContainsFunc(m.journals(), func(r staging.Record) bool { return r.State != staging.StateOpen && r.State != staging.StateAbandoned })
+		return len(m.renames()) == 0 && !slices.ContainsFunc(m.journals(), func(r staging.Record) bool { return r.State != staging.StateOpen && r.State != staging.StateAbandoned })
 	})
 }
 

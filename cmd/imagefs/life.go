@@ -104,6 +104,9 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	if interrupts.first.Err() != nil {
 		return fail(exitInterruptedBy, "interrupted: nothing was mounted")
 	}
+	if !l.config.ReadOnly {
+		r.finishRenames(interrupts.first) // first: they decide about drafts
+	}
 	notes := r.noteKept(l.config.ReadOnly, l.log) // the mount takes up some of them
 	server, err := r.mount(interrupts.first, l.mountpoint, l.config)
 	if err != nil {

@@ -28,6 +28,11 @@ func (r *rooms) takeOwed(ctx context.Context) []fs.Owed {
 	if err != nil {
 		return nil // noteKept says so
 	}
+	renames, err := r.staging.Renames()
+	if err != nil {
+		return nil // as well
+	}
+	waits := undecided(renames)
 	ctx, cancel := context.WithTimeout(image.Briefly(ctx), lookUpLimit)
 	defer cancel()
 	var (
@@ -37,7 +42,7 @@ func (r *rooms) takeOwed(ctx context.Context) []fs.Owed {
 	)
 	group.SetLimit(lookedUpAtOnce)
 	for _, k := range kept {
-		if whatNext(k, r.client.Project()) != goesOn || k.Unlinked || k.Uncertain {
+		if whatNext(k, r.client.Project()) != goesOn || k.Unlinked || k.Uncertain || waits[k.Draft] {
 			continue
 		}
 		group.Go(func() error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -33,6 +32,7 @@ const (
 // keptStore is the staging directory as the recovery needs it.
 type keptStore interface {
 	Kept() ([]staging.Record, error)
+	Renames() ([]staging.Rename, error)
 	ExpireAbandoned(before time.Time) ([]staging.Record, error)
 }
 
@@ -41,6 +41,8 @@ type keptStore interface {
 // time, or with errElsewhere. ctx ends the work.
 type resumer interface {
 	resume(ctx context.Context, k staging.Record) error
+	// finish does so with a rename that was interrupted; errTooYoung: it may yet happen.
+	finish(ctx context.Context, k staging.Rename) error
 }
 
 // recovery looks after what earlier runs left in staging, as long as the mount lives:
@@ -132,47 +134,97 @@ func (r *recovery) run(ctx context.Context) {
 	}
 }
 
-// round tries each draft once. err is one failure of those left.
+// round tries each rename and then each draft once. err is one failure of those left.
 func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
+	t := &tries{recovery: r}
+	renames, err := r.store.Renames()
+	if err != nil {
+		return 0, 1, err
+	}
+	var group errgroup.Group
+	group.SetLimit(recoveredAtOnce)
+	for _, k := range renames {
+		switch {
+		case k.Held || t.isRefused(k.ID) || foreignRename(k, r.project):
+		case k.Damage != "":
+			t.refuse(k.ID)
+			r.log.Error("the journal of a rename cannot be read: look whether there are two images of one name, and remove it", "path", k.Path, "error", k.Damage)
+		default:
+			group.Go(func() error {
+				if err := r.resumer.finish(ctx, k); t.ended(k.ID, err) {
+					r.log.Error("an interrupted rename cannot be finished; its journal is kept", "name", k.Name, "image", k.Image.ID, "error", err, "journal", k.Path)
+				}
+				return nil
+			})
+		}
+	}
+	_ = group.Wait() // its functions return nothing
+	if renames, err = r.store.Renames(); err != nil {
+		return 0, 1, err
+	}
 	kept, err := r.store.Kept()
 	if err != nil {
 		return 0, 1, err
 	}
-	var (
-		group     errgroup.Group
-		succeeded atomic.Int64
-		mu        sync.Mutex // guards refused and the variables below
-	)
+	waits := undecided(renames)
+	group = errgroup.Group{}
 	group.SetLimit(recoveredAtOnce)
 	for _, k := range kept {
-		mu.Lock()
-		skip := r.refused[k.Draft] || !r.due(k)
-		mu.Unlock()
-		if skip {
+		if t.isRefused(k.Draft) || !r.due(k) || waits[k.Draft] {
 			continue
 		}
 		group.Go(func() error {
-			resumeErr := r.resumer.resume(ctx, k)
-			mu.Lock()
-			defer mu.Unlock()
+			err := r.resumer.resume(ctx, k)
 			switch {
-			case resumeErr == nil && hasLeft(k):
-				r.refused[k.Draft] = true // what is not half made stays: it is not looked at again at once
-			case resumeErr == nil:
-				succeeded.Add(1)
-			case errors.Is(resumeErr, errElsewhere): // whoever has it settles it
-			case commit.Passes(resumeErr):
-				left, err = left+1, resumeErr
-			default:
-				r.refused[k.Draft] = true
+			case err == nil && hasLeft(k):
+				t.refuse(k.Draft) // what is not half made stays: it is not looked at again at once
+			case t.ended(k.Draft, err):
 				r.log.Error("a file in staging cannot be settled; it is kept: see imagefs staged", "name", k.Name, "draft", k.Draft,
-					"error", resumeErr, "data", k.Path)
+					"error", err, "data", k.Path)
 			}
 			return nil
 		})
 	}
-	_ = group.Wait() // its functions return nothing
-	return succeeded.Load(), left, err
+	_ = group.Wait()
+	return t.done, t.left, t.err
+}
+
+// tries are those of one round.
+type tries struct {
+	recovery *recovery
+
+	mu         sync.Mutex // guards recovery.refused and the fields below
+	done, left int64
+	err        error // one of those left
+}
+
+func (t *tries) isRefused(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.recovery.refused[id]
+}
+
+func (t *tries) refuse(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.recovery.refused[id] = true
+}
+
+// ended notes how one ended, and reports whether it is refused.
+func (t *tries) ended(id string, err error) (refused bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err == nil:
+		t.done++
+	case errors.Is(err, errElsewhere): // whoever has it settles it
+	case commit.Passes(err), errors.Is(err, errTooYoung):
+		t.left, t.err = t.left+1, err
+	default:
+		t.recovery.refused[id] = true
+		return true
+	}
+	return false
 }
 
 // due reports whether a kept draft is one that a mount has to do something about.

@@ -20,6 +20,7 @@ import (
 type fakeStaging struct {
 	mu      sync.Mutex // guards the fields below
 	kept    []staging.Record
+	renames []staging.Rename
 	errs    map[string][]error // of a draft's next tries; then it succeeds
 	tries   map[string][]time.Duration
 	before  []time.Time // what was asked to expire
@@ -34,6 +35,24 @@ func (f *fakeStaging) Kept() ([]staging.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]staging.Record(nil), f.kept...), nil
+}
+
+func (f *fakeStaging) Renames() ([]staging.Rename, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]staging.Rename(nil), f.renames...), nil
+}
+
+func (f *fakeStaging) finish(_ context.Context, k staging.Rename) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tries[k.ID] = append(f.tries[k.ID], time.Since(f.begun))
+	if errs := f.errs[k.ID]; len(errs) > 0 {
+		f.errs[k.ID] = errs[1:]
+		return errs[0]
+	}
+	f.renames = slices.DeleteFunc(f.renames, func(r staging.Rename) bool { return r.ID == k.ID })
+	return nil
 }
 
 func (f *fakeStaging) ExpireAbandoned(before time.Time) ([]staging.Record, error) {

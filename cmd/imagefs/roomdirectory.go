@@ -56,6 +56,11 @@ type draftID string
 // ID is the draft's id.
 func (d draftID) ID() string { return string(d) }
 
+// Rename renames an image, and journals that where it is over another one.
+func (d directory) Rename(ctx context.Context, img image.Image, entry string, over *image.Image, j fs.RenameJournal, also ...image.Change) (image.Image, error) {
+	return d.Catalog.Rename(ctx, img, entry, over, j, also...)
+}
+
 // AddDraft shows a draft.
 func (d directory) AddDraft(entry, draft string) error {
 	return d.Catalog.AddDraft(entry, draftID(draft))

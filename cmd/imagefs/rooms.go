@@ -44,7 +44,7 @@ type rooms struct {
 
 	liveDrafts atomic.Int64 // made and not ended: being written, or being committed
 
-	left chan struct{} // holds one: a removed file has left something for the recovery to settle
+	left chan struct{} // holds one: a removed file, or a rename, has left something for the recovery to settle
 }
 
 // openRooms makes the first requests and opens the staging directory. Its errors

@@ -35,6 +35,11 @@ func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
 	return s.wrap(d), nil
 }
 
+// BeginRename begins the journal of a rename over what is there.
+func (s drafts) BeginRename(spec fs.RenameSpec) fs.RenameJournal {
+	return renameJournal{s.Store.BeginRename(staging.RenameSpec(spec)), s.left}
+}
+
 // wrap counts an open draft and shows it to fs.
 func (s drafts) wrap(d *staging.Draft) *draft {
 	s.live.Add(1)
@@ -72,10 +77,7 @@ func (d *draft) Discard() error {
 	defer d.ended()
 	if rec := d.Record(); rec.Unlinked && rec.Image != "" && rec.State != staging.StateCommitted {
 		err := d.Draft.Close()
-		select {
-		case d.left <- struct{}{}:
-		default: // it has been told already
-		}
+		tell(d.left)
 		return err
 	}
 	defer d.adopt(d.Draft)()

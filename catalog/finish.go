@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// finishBound bounds one try to finish a rename: nobody waits for it under a lock.
+const finishBound = time.Minute
+
+// FinishRename goes on with a rename over what was there that ended before its journal
+// was told Settled, and reports whether the image has the name in the end. If it has,
+// what had the name is retired as the rename would have done it; if it has not, the
+// rename had not begun, or is taken back. What others have changed since is left as it
+// is: then both images stay, and the log says so. It tells j how far it got. An error
+// means that the service did not answer: call it again.
+func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJournal) (carried bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, finishBound)
+	defer cancel()
+	defer c.tellEntries(r)()
+	log := c.log.With(slog.String("image", r.Image.ID), slog.String("name", r.Name))
+	if r.Over != nil {
+		log = log.With(slog.String("replaced", r.Over.ID))
+	}
+	img, err := c.records.Get(ctx, r.Image.ID)
+	_, trashed := img.Trashed()
+	switch {
+	case image.Is(err, image.NotFound), err == nil && trashed:
+		log.Warn("what a rename was interrupted with is gone; what was to be replaced is left alone")
+		return false, nil
+	case err != nil:
+		return false, wrap(opRenameOver, r.Image.ID, err)
+	case !r.Carried(img):
+		log.Info("an interrupted rename had not begun, or was taken back", slog.String("called", img.Name))
+		return false, nil
+	case r.Over == nil:
+		return true, nil
+	}
+	t := c.plan(r, j)
+	if r.Undone {
+		return t.takeBack(ctx, img, log)
+	}
+	over, err := c.records.Get(ctx, r.Over.ID)
+	_, trashed = over.Trashed()
+	switch {
+	case image.Is(err, image.NotFound), err == nil && trashed:
+		log.Info("an interrupted rename is finished: what it replaced is gone")
+		return true, nil
+	case err != nil:
+		return true, wrap(opRenameOver, r.Over.ID, err)
+	case over.Name != r.Over.Name:
+		log.Info("an interrupted rename is finished: what it replaced has another name", slog.String("called", over.Name))
+		return true, nil
+	case !r.Untouched(over):
+		log.Warn("a rename was interrupted, and what it was to replace has been changed since: both images stay; remove one")
+		return true, nil
+	}
+	if err := over.Replaceable(opRenameOver); err != nil {
+		log.Warn("a rename was interrupted, and what it was to replace must not go by now: both images stay", slog.Any("error", err))
+		return true, nil
+	}
+	t.over = over
+	if err = t.wants(ctx); err == nil {
+		err = t.shareOut(ctx)
+	}
+	if err == nil {
+		err = t.retire(ctx)
+	}
+	switch {
+	case err == nil:
+		t.done()
+		log.Info("an interrupted rename is finished: what it replaced is retired")
+		return true, nil
+	case unsure(err):
+		return true, err
+	}
+	log.Warn("an interrupted rename is refused: it is taken back", slog.Any("error", err))
+	return t.takeBack(ctx, img, log)
+}
+
+// unsure reports a failure that says nothing about the rename: it may pass.
+func unsure(err error) bool {
+	switch image.KindOf(err) {
+	case image.Credentials, image.LocalFull, image.NoDescriptors:
+		return err != nil
+	default:
+		return unanswered(err)
+	}
+}
+
+// takeBack makes img, which is as now by now, what it was, as far as it is what the
+// rename has made it.
+func (t *takeover) takeBack(ctx context.Context, now image.Image, log *slog.Logger) (carried bool, err error) {
+	if t.noted.Noted { // its members may have been changed
+		has, err := t.c.sharer.Members(ctx, t.img.ID)
+		if err != nil && unsure(err) {
+			return true, err
+		}
+		if err == nil {
+			t.since(has)
+		}
+	}
+	for i := len(t.changes) - 1; i >= 0; i-- {
+		if !has(now, t.changes[i]) {
+			t.undo = slices.Delete(t.undo, i, i+1)
+		}
+	}
+	if !t.noted.Undone {
+		t.noted.Undone = true
+		if err := t.journal.Note(t.noted); err != nil {
+			return true, err
+		}
+	}
+	switch err := t.putBack(ctx); {
+	case err == nil:
+		log.Info("an interrupted rename that was refused is taken back", slog.String("called", t.img.Name))
+		return false, nil
+	case unsure(err):
+		return true, err
+	default: // putBack has said so
+		return true, nil
+	}
+}
+
+// has reports whether the record is as the change, one of a plan, has made it.
+func has(img image.Image, change image.Change) bool {
+	if change.Property {
+		return img.Properties[change.Field] == change.Value
+	}
+	switch change.Field {
+	case "name":
+		return img.Name == change.Value
+	case "owner":
+		return img.Owner == change.Value
+	case "visibility":
+		return string(img.Visibility) == change.Value
+	case "os_hidden":
+		return img.Hidden == change.Value
+	case "min_disk":
+		return img.MinDisk == change.Value
+	case "min_ram":
+		return img.MinRAM == change.Value
+	case "tags":
+		tags, _ := change.Value.([]string)
+		return slices.Equal(slices.Sorted(slices.Values(img.Tags)), slices.Sorted(slices.Values(tags)))
+	default:
+		return false
+	}
+}
+
+// tellEntries returns what tells of the entries of both images when the rename has
+// gone on: nobody has asked for it at these entries, so the kernel does not know.
+func (c *Catalog) tellEntries(r image.Rename) (tell func()) {
+	entries := map[string]bool{}
+	note := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, id := range []string{r.Image.ID, overID(r)} {
+			if shown := c.dir.byID[id]; shown != nil {
+				entries[shown.entry] = true
+			}
+		}
+	}
+	note()
+	return func() {
+		note()
+		c.notify.add(entries)
+	}
+}
+
+func overID(r image.Rename) string {
+	if r.Over == nil {
+		return ""
+	}
+	return r.Over.ID
+}
