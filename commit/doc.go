@@ -106,8 +106,10 @@
 // is put back as it was; where the failed upload has changed its status it cannot
 // be filled any more, so it is removed (or, where that fails, replaced by the
 // next commit), and a new record takes over its metadata.
-// A record that got data from elsewhere meanwhile is left alone, and the new
-// image is made beside it. Formats that content cannot tell (ami, ari, aki,
+// Anybody else may fill it just as well, before it is made ready and after, up to the
+// upload: what is in there counts as the draft's only once an upload has begun and was
+// not refused because of it (Record.Filling). A record that got data from elsewhere is
+// left alone, and the new image is made beside it. Formats that content cannot tell (ami, ari, aki,
 // ploop) are kept.
 //
 // # What a caller has to know

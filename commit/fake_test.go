@@ -294,6 +294,10 @@ func (f *fake) Update(ctx context.Context, id string, changes []image.Change) (i
 	}
 	img = img.Clone()
 	for _, c := range changes {
+		if c.Field == "disk_format" && img.Status != image.StatusQueued {
+			f.mu.Unlock()
+			return image.Image{}, f.err("update", id, image.Forbidden)
+		}
 		apply(&img, c)
 	}
 	f.images[id] = img

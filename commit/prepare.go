@@ -94,45 +94,6 @@ func (r *run) findOld(ctx context.Context) error {
 	return err
 }
 
-// findInto reads the queued record that gets the data. One that an earlier commit
-// of this draft has spoilt, as its mark says, is replaced like any other image; one
-// that got data from somebody else is left alone: its metadata is taken over, nothing
-// else.
-func (r *run) findInto(ctx context.Context) (*image.Image, error) {
-	into, err := r.lookup(ctx, r.rec.Into)
-	switch {
-	case err != nil:
-		return nil, err
-	case into == nil:
-		return r.remembered(r.rec.Into), nil
-	case into.Status == image.StatusQueued:
-		r.plan.into = into
-		return into, nil
-	case r.marked(*into):
-		return into, r.replaceSpoilt(ctx, into)
-	}
-	r.log.Warn("the empty image got data from elsewhere; a new image is made beside it", "image", into.ID, "status", string(into.Status))
-	return into, into.Replaceable(opReplace)
-}
-
-// replaceSpoilt makes a record that an earlier commit of this draft filled, and
-// could not put back, the image to replace. The journal says so: nothing else
-// would tell it from a record that somebody else has filled.
-func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
-	if r.plan.old != nil { // the draft was moved over yet another image
-		return r.delete(ctx, into.ID, transientOrBusy)
-	}
-	err := r.settle(func(rec *staging.Record) {
-		rec.Into, rec.Image, rec.Replaces, rec.Inherit, rec.Inherited = "", "", into.ID, into.ID, into
-	})
-	if err != nil {
-		return err
-	}
-	r.plan.old = into
-	r.plan.members, err = r.members(ctx, *into)
-	return err
-}
-
 // lookup reads one record; nil when there is none (any more).
 func (r *run) lookup(ctx context.Context, id string) (*image.Image, error) {
 	var found *image.Image

@@ -18,6 +18,11 @@ var errTaken = errors.New("the image id is taken")
 // for an empty one that replaces none: that is whole as it is created).
 func (r *run) record(ctx context.Context) (image.Image, error) {
 	if r.plan.into != nil {
+		if err := r.stillEmpty(ctx); err != nil {
+			return image.Image{}, err
+		}
+	}
+	if r.plan.into != nil {
 		return r.openQueued(ctx)
 	}
 	img, err := r.create(ctx)
@@ -85,7 +90,7 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 // announce journals the id of the record that is about to be made or changed.
 func (r *run) announce(id string) error {
 	err := r.journal(staging.StateCommitting, func(rec *staging.Record) {
-		rec.Image = id
+		rec.Image, rec.Filling = id, false
 		if r.plan.into != nil { // should it be spoilt and removed, its successor has what it had
 			rec.Inherit, rec.Inherited = id, r.plan.into
 		}
@@ -176,28 +181,4 @@ func (r *run) addMember(ctx context.Context, id, project string) error {
 		return nil
 	}
 	return err
-}
-
-// openQueued makes a queued record ready for its data: formats, hidden, marked.
-func (r *run) openQueued(ctx context.Context) (image.Image, error) {
-	into := r.plan.into
-	if err := r.announce(into.ID); err != nil {
-		return image.Image{}, err
-	}
-	if r.plan.empty {
-		return *into, nil
-	}
-	changes := []image.Change{
-		{Field: "disk_format", Value: r.plan.create.DiskFormat},
-		{Field: "container_format", Value: r.plan.create.ContainerFormat},
-		{Field: "os_hidden", Value: true},
-		{Field: image.PropertyDraft, Property: true, Value: r.d.ID()},
-	}
-	var img image.Image
-	err := again(ctx, transient, func(ctx context.Context) error {
-		var err error
-		img, err = r.c.service.Update(ctx, into.ID, changes)
-		return err
-	})
-	return img, err
 }

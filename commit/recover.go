@@ -48,6 +48,9 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 	case r.marked(*left) && rec.Image == rec.Into:
 		r.plan.into = left
 		r.putBack(ctx, left.ID)
+		if r.overtaken {
+			return left.ID, nil
+		}
 		return r.kept, nil
 	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || !mayBePublished(rec) && !rec.State.Checked()):
 		return left.ID, nil
@@ -203,6 +206,7 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase(), adopted: img}
 	if img.ID == r.rec.Into {
 		r.plan.into = img
+		r.filled = r.rec.State.Checked() || r.marked(*img) && r.rec.Filling
 	}
 	err := r.findOld(ctx)
 	source := r.plan.old

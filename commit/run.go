@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -32,6 +33,11 @@ type run struct {
 	told bool   // the journal has had a state of this run
 	used bool   // the id that the draft began with, perhaps
 	made string // id of the record that has to be taken back if this fails; "" for none
+
+	filled    bool // what the queued record has is known to be this draft's
+	refused   bool // it is not: the service has refused the last upload for what it had, or saw nothing of it
+	overtaken bool // somebody else has filled it: the commit goes on with a new record
+
 	kept string // id of a record that could not be taken back; "" for none
 	late string // id of a record whose creation was not answered; "" for none
 }
@@ -42,6 +48,7 @@ type plan struct {
 	create  image.New      // the new record, without id, marks and attributes
 	old     *image.Image   // the image that is replaced; nil for none
 	into    *image.Image   // the queued record that gets the data; nil for none
+	seen    time.Time      // when into was read
 	adopted *image.Image   // what an earlier commit has uploaded whole; nil for none
 	members []image.Member // of old
 	empty   bool           // there is no byte: no data, status queued
@@ -136,11 +143,15 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 			r.letGo()
 		}
 		r.takeBack(ctx)
+		if r.overtaken && ctx.Err() == nil {
+			r.overtaken = false
+			continue
+		}
 		if image.Is(err, image.Corrupt) {
 			corrupt++
 		}
 		safe := transient(err) || image.Is(err, image.Corrupt) && corrupt < 2
-		if !safe || try == tries || image.Brief(ctx) || r.kept != "" || ctx.Err() != nil {
+		if !safe || try >= tries || image.Brief(ctx) || r.kept != "" || ctx.Err() != nil {
 			return image.Image{}, err
 		}
 		pause := wait.NextBackOff()
@@ -176,7 +187,7 @@ func (r *run) attempt(ctx context.Context) (image.Image, error) {
 	if r.plan.empty {
 		return img, r.journal(staging.StateUploaded, nil)
 	}
-	if err := r.journal(staging.StateCreated, nil); err != nil {
+	if err := r.journal(staging.StateCreated, func(rec *staging.Record) { rec.Filling = r.plan.into != nil }); err != nil {
 		return image.Image{}, err
 	}
 	img, err = r.upload(ctx, img.ID)

@@ -37,40 +37,6 @@ func (r *run) takeBack(ctx context.Context) {
 	}
 }
 
-// putBack leaves a queued record as it was found. One that the failed upload has
-// brought into another state cannot be filled any more: it is removed, and the
-// next try makes a new one with its metadata.
-func (r *run) putBack(ctx context.Context, id string) {
-	now, err := r.lookup(ctx, id)
-	if err == nil && now != nil && now.Status == image.StatusQueued {
-		err = again(ctx, transient, func(ctx context.Context) error {
-			_, err := r.c.service.Update(ctx, id, []image.Change{
-				{Field: "os_hidden", Value: r.plan.hidden},
-				{Field: image.PropertyDraft, Property: true},
-			})
-			return err
-		})
-		if err == nil {
-			return
-		}
-	} else if err == nil && now != nil {
-		err = r.delete(ctx, id, transientOrBusy)
-	}
-	if err != nil {
-		r.kept = id
-		r.log.Error("an empty image could not be put back after a failed upload; it stays hidden, and the next commit of this draft fills or removes it",
-			"image", id, "error", err)
-		return
-	}
-	r.log.Warn("an empty image was spoilt by a failed upload and removed; a new one takes over its metadata", "image", id)
-	was := r.plan.into
-	err = r.settle(func(rec *staging.Record) { rec.Into, rec.Image, rec.Inherit, rec.Inherited = "", "", id, was })
-	if err != nil {
-		r.log.Error("the journal could not name the removed empty image", "image", id, "error", err)
-	}
-	r.plan.into = nil
-}
-
 // failed journals why the commit failed and what it left, and returns the error
 // for the caller, with the one line that the log has about it. Where the entry is
 // being removed, the draft goes or is committed again, as that ends; where the

@@ -38,6 +38,9 @@ func (r *run) upload(ctx context.Context, id string) (image.Image, error) {
 	}
 	r.prog.phase(Uploading)
 	err := r.c.service.Upload(ctx, id, r.snap.Size(), take)
+	if r.plan.into != nil {
+		r.taken(err)
+	}
 	mu.Lock()
 	final := last
 	mu.Unlock()

@@ -68,7 +68,10 @@ type Record struct {
 	// are found, the process died before the other was unlinked.
 	Supersedes string `json:"supersedes,omitempty"`
 	Into       string `json:"into,omitempty"` // id of an own queued record to upload into
-	Base       string `json:"base,omitempty"` // id of the image under a copy-on-write draft
+	// Filling: an upload into Into has begun, and the service has not refused it for what
+	// the record had by then. Without it data in that record is somebody else's.
+	Filling bool   `json:"filling,omitempty"`
+	Base    string `json:"base,omitempty"` // id of the image under a copy-on-write draft
 	// BaseVersion tells the bytes of Base from others (image.Key); "" where the
 	// journal was written before there was such a thing.
 	BaseVersion string `json:"base_version,omitempty"`

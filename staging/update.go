@@ -127,7 +127,7 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	d.mu.Unlock()
 	if err == nil {
 		err = d.rewrite(func(r *Record) bool {
-			r.Replaces, r.Inherit, r.Inherited, r.Into, r.Reason = img.ID, img.ID, &img, "", ""
+			r.Replaces, r.Inherit, r.Inherited, r.Into, r.Filling, r.Reason = img.ID, img.ID, &img, "", false, ""
 			if d.layered {
 				r.BaseVersion = versionOf(img)
 			}
