@@ -79,7 +79,8 @@ func (l *Link) direction(from, to *net.TCPConn, each, total *limiter, sent, arri
 		}
 	})
 	if deliver(line, to, arrived) != nil {
-		// Nobody takes the rest: the other end must hear of it.
+		// Nobody takes the rest: the other end must hear of it, as it does of a close
+		// that fails, too.
 		_, _ = from.Close(), to.Close()
 	}
 	for p := range line {

@@ -89,7 +89,8 @@ func (c *contents) putAs(index int64, bytes func(f *files) ([]byte, error)) (boo
 		err = s.sys.write(f.index, appendSlot(nil, v), slotAt(index))
 	}
 	if err != nil {
-		// Give back what a part of the bytes may have taken; nobody reads it.
+		// Give back what a part of the bytes may have taken: nobody reads it. Where that
+		// fails too, the next write of the block takes the same place.
 		_ = s.sys.punch(f.data, index*s.blockSize, s.blockSize)
 		slot.Store(absent)
 		return false, err
@@ -170,8 +171,8 @@ func (c *contents) erase(p *page, first, end int64) (freed int64) {
 			freed += c.charge(index)
 		}
 	}
-	// What is left on disk by an error here is a slot whose bytes are a hole: its
-	// checksum will tell.
+	// An error here may leave slots on disk that say the blocks are there. Their bytes
+	// become holes, or are written anew: the checksums will tell.
 	_ = s.sys.write(c.files.index, make([]byte, (end-first)*slotSize), slotAt(first))
 	s.room.used.Add(-freed)
 	if p.present.Load() == 0 {
@@ -229,10 +230,10 @@ func (c *contents) clear() (freed int64) {
 	c.present.Store(0)
 	s.counts.blocks.Add(-blocks)
 	if err := c.removeFiles(); err != nil {
-		s.log.Error("cached image could not be removed", "image", c.id.key.ID, "err", err)
 		if c.files != nil { // at least nobody takes it for something
-			_ = s.sys.write(c.files.index, make([]byte, headerSize), 0)
+			err = errors.Join(err, s.sys.write(c.files.index, make([]byte, headerSize), 0))
 		}
+		s.log.Error("cached image could not be removed", "image", c.id.key.ID, "err", err)
 	}
 	c.verified, c.whole = nil, false
 	c.onDisk.Store(false)

@@ -259,12 +259,11 @@ func (c *contents) writeHeader() error {
 	return c.store.sys.write(c.files.index, head, 0)
 }
 
-// close closes what is open. Everything that counts was written before, and a lost
-// write shows as a wrong checksum.
+// close closes what is open.
 func (f *files) close() {
 	for _, each := range []*os.File{f.data, f.index} {
 		if each != nil {
-			_ = each.Close()
+			_ = each.Close() // a write that it tells to be lost shows as a wrong checksum
 		}
 	}
 }

@@ -294,11 +294,11 @@ func TestCloseEndsVerification(t *testing.T) {
 	j := p.in(s)
 	defer j.Close()
 	p.write(j, 0, 100)
+	closing, cancel := make(chan struct{}), s.cancel
+	s.cancel = func() { cancel(); close(closing) }
 	done := make(chan error)
 	go func() { done <- s.Close() }()
-	for !s.closed.Load() {
-		time.Sleep(time.Millisecond)
-	}
+	<-closing
 	close(release)
 	must(t, <-done)
 	if s.Stats().Verified != 0 {

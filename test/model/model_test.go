@@ -76,9 +76,7 @@ func (w *world) closeAll() {
 	w.checkAll()
 	want := map[string][]byte{}
 	for name := range w.files {
-		p, err := os.ReadFile(w.path(local, name))
-		w.must(err)
-		want[name] = p
+		want[name] = w.content(w.path(local, name))
 	}
 	w.must(w.service.holds(w.rt.Context(), want))
 }

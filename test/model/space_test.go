@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -88,11 +89,17 @@ func (w *world) seek(rt *rapid.T) {
 
 // plain is what the file has in the local directory.
 func (w *world) plain(h *handle) []byte {
-	path := fmt.Sprintf("/proc/self/fd/%d", h.fd[local]) // the handle may be for writing only
-	p, errno := readAll(path, false)
-	if errno != 0 {
-		w.rt.Fatalf("%s: %v", path, errno)
-	}
+	return w.content(fmt.Sprintf("/proc/self/fd/%d", h.fd[local])) // the handle may be for writing only
+}
+
+// content is what a local file has, also where its mode forbids reading to all but root.
+func (w *world) content(path string) []byte {
+	info, err := os.Stat(path)
+	w.must(err)
+	w.must(os.Chmod(path, 0o600))
+	p, err := os.ReadFile(path)
+	w.must(err)
+	w.must(os.Chmod(path, info.Mode()))
 	return p
 }
 
