@@ -253,7 +253,7 @@ func TestBehindDeletedSince(t *testing.T) {
 		r.State, r.Image = staging.StateVisible, "5a1f9d3e-0000-4000-8000-000000000000"
 	}))
 	for range 2 {
-		if _, err := h.Behind(ctxb, d, anybody); !image.Is(err, image.Stale) || d.Record().Owed() || len(h.service.all()) != 0 {
+		if _, err := h.Behind(ctxb, d, anybody); !image.Is(err, image.Stale) || !errors.Is(err, image.ErrDeletedSince) || d.Record().Owed() || len(h.service.all()) != 0 {
 			t.Errorf("%v: %+v, draft %+v", err, h.service.all(), d.Record())
 		}
 	}

@@ -112,7 +112,7 @@ func (c *Committer) Behind(ctx context.Context, d *staging.Draft, turn func(cont
 	case rec.Unlinked:
 		return image.Image{}, nil
 	case rec.State == staging.StateFailed && !rec.Accepted:
-		return image.Image{}, wrap(rec.Name, &image.Error{Op: "commit behind", Image: rec.Name, Kind: image.Stale, Err: errDeletedSince})
+		return image.Image{}, wrap(rec.Name, &image.Error{Op: "commit behind", Image: rec.Name, Kind: image.Stale, Err: image.ErrDeletedSince})
 	}
 	return c.commit(image.Quietly(ctx), d, job{always: true, turn: turn})
 }

@@ -66,9 +66,6 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 // the journal goes on naming it, in the state that it has.
 var errUnsettled = errors.New("what an earlier commit left is not settled")
 
-// errDeletedSince ends a commit that is owed no more: only a user can want it again.
-var errDeletedSince = errors.New("the image was published and has been deleted since")
-
 func unsettled(err error) error {
 	if err == nil {
 		return nil
@@ -158,7 +155,7 @@ func (r *run) vanished(ctx context.Context) error {
 		if old == nil {
 			gone := r.rec.Image
 			r.rec.Image = "" // failed journals that
-			return &image.Error{Op: "recover", Image: gone, Kind: image.Stale, Err: errDeletedSince}
+			return &image.Error{Op: "recover", Image: gone, Kind: image.Stale, Err: image.ErrDeletedSince}
 		}
 	}
 	return r.settle(func(rec *staging.Record) { rec.Image = "" })

@@ -60,7 +60,7 @@ func (r *run) failed(ctx context.Context, err error) error {
 		switch {
 		case rec.State == staging.StateOpen && (r.told || r.rec.State != rec.State): // written since the commit let go of it
 			rec.Reason = ""
-		case errors.Is(err, errDeletedSince):
+		case errors.Is(err, image.ErrDeletedSince):
 			rec.State, rec.Accepted = staging.StateFailed, false
 		case owed && errors.Is(err, errUnsure):
 			rec.State = staging.StateVisible

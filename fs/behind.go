@@ -138,7 +138,7 @@ const (
 )
 
 // commitBehind commits what is owed, and tries until it succeeds or nothing is owed
-// any more.
+// any more, as where somebody has deleted what it has made (image.ErrDeletedSince).
 func (d *draft) commitBehind(b *behind) {
 	f := d.fs
 	pauses := newPauses(f.opts.waits)
@@ -224,11 +224,12 @@ func (d *draft) tryBehind(b *behind) outcome {
 		d.cut++
 	}
 	tell, entry := d.cut == toldCut && work.Err() != nil, d.entry
-	if err == nil {
-		d.settled, d.failure = max(d.settled, taken), nil
-		if img.ID != "" {
-			d.replaces = nil
-		}
+	deleted := errors.Is(err, image.ErrDeletedSince)
+	if err == nil || deleted {
+		d.settled, d.failure = max(d.settled, taken), err
+	}
+	if img.ID != "" {
+		d.replaces = nil
 	}
 	owed, ends := d.owedLocked(), f.life.Err() != nil
 	switch {
@@ -242,6 +243,9 @@ func (d *draft) tryBehind(b *behind) outcome {
 	if tell && !ends {
 		f.log.Warn("a file is changed again before its upload ends, each time; it is uploaded when it is left alone for long enough",
 			"entry", entry, "tries", toldCut, "size", d.bytes.Size(), "draft", d.bytes.Path())
+	}
+	if under, _ := n.retires(); deleted && under != nil {
+		f.Catalog.Gone(under.ID) // with what was to replace it
 	}
 	switch {
 	case ends:

@@ -2,6 +2,8 @@ package fs
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -190,6 +192,39 @@ func TestWritebackRefused(t *testing.T) {
 	m.settled()
 	if n := strings.Count(m.logged.text(), "waits for its upload"); n != 2 || m.content("new") != "data" {
 		t.Errorf("%d lines of the log, the image is %q", n, m.content("new"))
+	}
+}
+
+// Where what the commit behind has published was deleted by somebody, and what it was to
+// replace has gone, the entry is what the service has of that name, and one line tells.
+func TestWritebackDeletedSince(t *testing.T) {
+	for _, what := range []string{"new", "old"} {
+		t.Run(what, func(t *testing.T) {
+			h := newHouse()
+			old := h.add("old", "an image")
+			h.hook = func(_ context.Context, op, _ string) error {
+				if op == "behind" {
+					h.drop(old.ID)
+					return &image.Error{Op: op, Kind: image.Stale, Err: image.ErrDeletedSince}
+				}
+				return nil
+			}
+			m := mountHouse(t, h, quickly)
+			m.write(what, "written")
+			reader := must(os.Open(m.path(what)))
+			defer reader.Close()
+			m.eventually("the draft to be kept", func() bool { return m.ends()["failed"] == 1 })
+			m.eventually("the entry to go", func() bool { _, err := os.Lstat(m.path(what)); return errors.Is(err, os.ErrNotExist) })
+			_, err := io.ReadAll(reader)
+			wantErr(t, err, syscall.ESTALE)
+			h.add(what, "somebody's")
+			m.server.EntryChanged(what)
+			m.want(what, "somebody's")
+			text := m.logged.text()
+			if kept, waits := strings.Count(text, "not committed: the draft is kept"), strings.Count(text, "waits for its upload"); kept != 1 || waits != 0 {
+				t.Errorf("%d lines of the log tell of it, and %d that it waits", kept, waits)
+			}
+		})
 	}
 }
 

@@ -16,6 +16,10 @@ var (
 	ErrShutdown = errors.New("the daemon ends")
 )
 
+// ErrDeletedSince is why a commit is owed no more: the image that it made was published,
+// and somebody has deleted it since. Only a user can want it again.
+var ErrDeletedSince = errors.New("the image was published and has been deleted since")
+
 type quietKey struct{}
 
 // Quietly returns a context for work that is tried again until it succeeds. Whoever
