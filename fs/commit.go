@@ -22,27 +22,27 @@ func (d *draft) shown(img image.Image) fuse.Attr {
 func (d *draft) writerKilled(by *part, sure bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dueLocked(by) {
-		d.killed, d.unsure = true, !sure
+	if max(by.changed, d.cached) > d.takenLocked() {
+		d.killedLocked(sure)
 	}
 }
 
-// dueLocked reports whether there is a change through the handle, or from the page
-// cache, that no close has answered for.
-func (d *draft) dueLocked(by *part) bool { return max(by.changed, d.cached) > d.takenLocked() }
+func (d *draft) killedLocked(sure bool) { d.killed, d.unsure, d.killedAt = true, !sure, d.change }
 
 // flush is a close of the handle by the process that opened it; visible says whether
 // that process can be looked at.
 func (d *draft) flush(ctx context.Context, by *part, visible bool) error {
 	d.mu.Lock()
-	if d.dueLocked(by) { // else a writer that was killed before is not made good by this one
+	// What a killed writer has left is made good by who has written as well, or has
+	// emptied the file since.
+	if taken := d.takenLocked(); max(by.wrote, d.cached) > taken || by.changed > max(taken, d.killedAt) {
 		d.killed = false
 	}
 	d.mu.Unlock()
 	err := d.commit(ctx, by)
 	if image.Is(err, image.Interrupted) && d.fs.life.Err() == nil { // maybe before its turn came
 		d.mu.Lock()
-		d.killed, d.unsure = true, !visible
+		d.killedLocked(visible)
 		d.mu.Unlock()
 	}
 	return err

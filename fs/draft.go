@@ -34,6 +34,8 @@ type draft struct {
 	doomed chan struct{}
 	killed bool // the last process that closed it was told to stop
 	unsure bool // with killed: nobody could tell for sure
+	// killedAt is change when that was.
+	killedAt uint64
 	// change counts the changes of the bytes; wrote is change at the last one that
 	// was not a truncation by open(2), and cached at the last one that the kernel has
 	// sent from its page cache, where it does not say who made it; settled is change

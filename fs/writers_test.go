@@ -78,6 +78,32 @@ func TestCloseBesideAKilledWriter(t *testing.T) {
 	}
 }
 
+// Who has made the file, or emptied it before the killed one wrote, does not publish
+// what that one has left; who has emptied it since does.
+func TestCreatorBesideAKilledWriter(t *testing.T) {
+	for name, c := range map[string]struct {
+		script, want string
+		count        int
+	}{
+		"made": {"", "", 0}, "emptied": {": >f", "", 1}, "written": {"printf new >f", "new", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mountHouse(t, newHouse())
+			f := must(os.Create(m.path("f")))
+			_, ended := shell(t, m, "exec >>f; printf half; kill -KILL $$")
+			endedBy(t, result(t, ended), syscall.SIGKILL)
+			run(t, m, c.script)
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+			m.settled()
+			if got := m.content("f"); got != c.want || m.count() != c.count {
+				t.Errorf("%d images, with %q; drafts ended %v", m.count(), got, m.ends())
+			}
+		})
+	}
+}
+
 // writesLater is a script whose child writes to the file after its opener has closed
 // it, so that what it writes is left to the release, and ends when the file go is there.
 const writesLater = `exec 3>>f; (while ! test -e "$GO.closed"; do sleep 0.01; done; printf data >&3
