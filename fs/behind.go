@@ -85,7 +85,7 @@ func (d *draft) accept(ctx context.Context) error {
 	d.accepting = false
 	switch {
 	case err == nil:
-		d.accepted, d.failure, d.unnoted = taken, nil, false
+		d.accepted, d.failure, d.unnoted, d.noted = taken, nil, false, set
 	case d.fs.life.Err() != nil:
 		return err
 	case d.accepted > d.settled && image.Is(err, image.Interrupted): // see flush

@@ -5,17 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
-
 	"github.com/imagefs/imagefs/image"
 )
-
-// shown is what stat shows of the draft.
-func (d *draft) shown(img image.Image) fuse.Attr {
-	var out fuse.Attr
-	d.fs.fillAttr(&out, img, d)
-	return out
-}
 
 // writerKilled notes that a process which a signal is ending, for sure or perhaps,
 // has closed the handle. One through which nothing is due leaves nothing half done.
@@ -125,9 +116,8 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	}
 	d.mu.Unlock()
 	taken, asked := d.carried()
-	set := d.dated(asked)
 
-	img, err := image.Image{}, d.bytes.SetAttributes(set)
+	img, err := image.Image{}, d.journal(asked)
 	if err == nil {
 		img, err = commit(work, d.bytes)
 	}
@@ -288,10 +278,10 @@ func (d *draft) finish() {
 			why += "; it has written to a file whose close was answered and which was not uploaded yet"
 		}
 		log.Warn("not committed: the draft is kept in staging", "reason", why)
-		err = d.bytes.Abandon(why, !unsure && !promised)
+		err = errors.Join(d.journal(d.attributes()), d.bytes.Abandon(why, !unsure && !promised))
 	case failure != nil:
 		log.Warn("not committed: the draft is kept in staging", "error", failure)
-		err = d.bytes.KeepFailed(failure)
+		err = errors.Join(d.journal(d.attributes()), d.bytes.KeepFailed(failure))
 	default:
 		err = d.bytes.Discard()
 	}

@@ -52,6 +52,7 @@ type draft struct {
 	unnoted   bool                    // the journal does not say that the commit is owed (note)
 	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded
 	set       image.Attributes        // what the committed image will carry
+	noted     image.Attributes        // of that, what the journal has
 	cancel    context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
 
@@ -182,7 +183,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *part) (*draft, error
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{fs: f, node: n, bytes: bytes, writers: 1, entry: entry, set: spec.Attributes}
+	d := &draft{fs: f, node: n, bytes: bytes, writers: 1, entry: entry, set: spec.Attributes, noted: spec.Attributes}
 	switch {
 	case img.Size == 0: // it has no base that would tell; the first write ends it
 		at := modified(img)
@@ -336,78 +337,4 @@ func (d *draft) allocate(ctx context.Context, by *part, mode uint32, off, size i
 	}
 	d.changed(by, true)
 	return nil
-}
-
-// attributes returns what was set on the file.
-func (d *draft) attributes() image.Attributes {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.set
-}
-
-// want notes attributes for the image to come. It returns false while a commit
-// runs, which would not carry them any more, when a commit is owed, whose journal has
-// to have them (wantOwed), and when the bytes have been committed, for then the
-// image's record is the place.
-func (d *draft) want(img image.Image, want image.Attributes) bool {
-	shown := d.shown(img)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.unlinked && (d.closed || d.cancel != nil || d.accepting || d.owedLocked() || d.change == d.settled && img.ID != "") {
-		return false
-	}
-	d.set, _ = merge(d.set, want, &shown)
-	return true
-}
-
-// wantOwed is want in the node's turn for a draft whose commit is owed: what was
-// promised has to survive the daemon. false: none is owed.
-func (d *draft) wantOwed(img image.Image, want image.Attributes) (bool, error) {
-	shown := d.shown(img)
-	d.mu.Lock()
-	owed := d.owedLocked()
-	set, changed := merge(d.set, want, &shown)
-	d.mu.Unlock()
-	if !owed || !changed {
-		return owed, nil
-	}
-	if err := d.bytes.SetAttributes(d.dated(set)); err != nil {
-		return true, err
-	}
-	d.took(set)
-	return true, nil
-}
-
-// carried returns how far the draft has changed, and what was set on it.
-func (d *draft) carried() (change uint64, set image.Attributes) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.change, d.set
-}
-
-// dated adds what stat shows of the draft where no mtime was set: the image's own
-// created_at could be earlier.
-func (d *draft) dated(set image.Attributes) image.Attributes {
-	if set.ModTime == nil {
-		written := d.bytes.ModTime()
-		set.ModTime = &written
-	}
-	return set
-}
-
-// took notes what the image's record now says of the file.
-func (d *draft) took(set image.Attributes) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.set = set
-}
-
-// revert notes that the image's record did not take what was set: so it shows,
-// unless a commit to come will carry it.
-func (d *draft) revert(set image.Attributes) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.change == d.settled {
-		d.set = set
-	}
 }

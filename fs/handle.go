@@ -201,14 +201,18 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, &h.part, closer != 0), "draft", h.draft.bytes.Path()))
 }
 
-// Fsync puts the draft and its journal on the local disk, and sends attributes that
-// wait.
+// Fsync puts the draft and its journal, with what was set on the file, on the local
+// disk, and sends attributes that wait.
 func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
 	f := h.node.fs
 	c, cctx := f.change(ctx)
 	defer c.end()
 	if h.write {
-		if err := h.draft.bytes.Sync(cctx); err != nil {
+		err := h.draft.bytes.Sync(cctx)
+		if err == nil {
+			err = h.draft.noteSet(cctx)
+		}
+		if err != nil {
 			return openErrno(f.fail("fsync", err, "draft", h.draft.bytes.Path()))
 		}
 	}

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -222,7 +223,11 @@ func (f *FS) leaveDrafts() {
 			d.finish()
 			continue
 		}
-		if err := d.bytes.Close(); err != nil {
+		var err error
+		if due && !owed {
+			err = d.journal(d.attributes())
+		}
+		if err = errors.Join(err, d.bytes.Close()); err != nil {
 			f.log.Error("closing a draft failed", "draft", d.bytes.Path(), "error", err)
 		}
 	}

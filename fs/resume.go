@@ -20,7 +20,7 @@ type Owed struct {
 // resume puts a draft of an earlier run into the directory. It is committed in any
 // case; where its entry has another draft already, it does not show meanwhile.
 func (f *FS) resume(o Owed) *draft {
-	d := &draft{fs: f, bytes: o.Draft, entry: o.Entry, set: o.Attributes, change: 1, wrote: 1, accepted: 1}
+	d := &draft{fs: f, bytes: o.Draft, entry: o.Entry, set: o.Attributes, noted: o.Attributes, change: 1, wrote: 1, accepted: 1}
 	f.mu.Lock()
 	f.drafts[o.Draft.ID()] = d
 	f.mu.Unlock()
