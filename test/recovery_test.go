@@ -236,7 +236,10 @@ func TestRecoverWhenServiceIsBack(t *testing.T) {
 	// An upload that does not get on is given up at the end of the mount.
 	second := mountOn(t, s, "--staging-dir", m.staging, "--stop-timeout", "1s")
 	second.until("an upload to be under way", func() bool { return g.waiting() == 1 })
-	second.unmount()
+	if failed := fails(t, binary, "unmount", second.dir); failed.code != exitLeft || !strings.Contains(failed.stderr, `"`+name+`" was not uploaded`) {
+		t.Errorf("unmount: exit code %d, %q", failed.code, failed.stderr)
+	}
+	<-second.ended
 	if len(m.drafts()) != 1 {
 		t.Errorf("drafts %v, want one", m.drafts())
 	}
