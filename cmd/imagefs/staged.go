@@ -53,18 +53,24 @@ func survey(c config.Config) ([]staging.Record, error) {
 }
 
 // draftsOf returns the drafts that the arguments name or, where there are none (--all),
-// all that fit, and how many do not.
-func draftsOf(c config.Config, ids []string, fits func(staging.Record) bool) (chosen []staging.Record, left int, err error) {
+// all that fit, and those that do not.
+func draftsOf(c config.Config, ids []string, fits func(staging.Record) bool) (chosen, left []staging.Record, err error) {
 	found, err := survey(c)
 	switch {
 	case err != nil:
-		return nil, 0, err
+		return nil, nil, err
 	case len(ids) > 0:
 		chosen, err = pick(found, ids)
-		return chosen, 0, err
+		return chosen, nil, err
 	}
-	chosen = slices.DeleteFunc(slices.Clone(found), func(k staging.Record) bool { return !fits(k) })
-	return chosen, len(found) - len(chosen), nil
+	for _, k := range found {
+		if fits(k) {
+			chosen = append(chosen, k)
+		} else {
+			left = append(left, k)
+		}
+	}
+	return chosen, left, nil
 }
 
 // minDigits, a number of characters, is the least that stands for an id, as in git.

@@ -341,7 +341,7 @@ func TestStagedWithService(t *testing.T) {
 		return found
 	}
 	fresh := keep(staging.Spec{Name: "fresh.img", Entry: "fresh.img"}, "xyz", nil)
-	edited := keep(staging.Spec{Name: "edited.img", Replaces: old.ID, Inherit: &old, Base: noBase{}, BaseImage: old}, "xyz", nil)
+	edited := keep(staging.Spec{Name: "edited.img", Replaces: old.ID, Inherit: &old, Base: noBase{}, BaseImage: old}, "xyz", func(r *staging.Record) { r.State = staging.StateFailed })
 
 	out := filepath.Join(w.dir, "out.img")
 	w.mustRun("staged", "export", "--staging-dir", dir, edited, out)
@@ -394,6 +394,73 @@ func TestStagedWithService(t *testing.T) {
 	w.mustFail(exitUnreachable, "staged", "retry", "--staging-dir", dir, d.ID())
 	if said := w.mustRun("staged", "list", "--staging-dir", dir); !strings.Contains(said, "other.img") || strings.Contains(said, "half.img") {
 		t.Errorf("list: %s", said)
+	}
+}
+
+// retry --all uploads nothing that its writer had not finished: what it would replace stays.
+func TestStagedRetryAll(t *testing.T) {
+	w := newWorld(t)
+	url := service(t, nil)
+	dir := filepath.Join(w.dir, "staging")
+	m := w.mounted(url)
+	w.mustSh("for f in failed abandoned open lacking; do echo whole > m/$f; done")
+	w.mustRun("unmount", m)
+	api, err := client.Dial(t.Context(), client.Options{Endpoint: url, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	images := func() map[string]image.Image {
+		t.Helper()
+		found := map[string]image.Image{}
+		err := api.List(t.Context(), client.Filter{}, func(page []image.Image) error {
+			for _, img := range page {
+				found[img.Name] = img
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	was := images()
+	s := openStagingOf(t, dir, api.Service(), "")
+	for name, end := range map[string]func(*staging.Draft) error{
+		"failed":    func(d *staging.Draft) error { return d.Keep("over quota") },
+		"abandoned": func(d *staging.Draft) error { return d.Abandon("killed", true) },
+		"open":      (*staging.Draft).Close,
+		"lacking": func(d *staging.Draft) error {
+			return errors.Join(d.Update(func(r *staging.Record) { r.Uncertain = true }), d.Keep("the disk failed"))
+		},
+		"held": nil,
+	} {
+		old := was[name]
+		d, err := s.Create(staging.Spec{Name: name, Entry: name, Replaces: old.ID, Inherit: &old})
+		if err == nil {
+			_, err = d.WriteAt(t.Context(), []byte("half"), 0)
+		}
+		if err == nil && end != nil {
+			err = end(d)
+		} else {
+			defer d.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, said, code := w.run("staged", "retry", "--staging-dir", dir, "--all", "--endpoint", url)
+	if code != exitOK || !strings.Contains(said, "4 of 5 drafts are left (1 in use, 2 open or abandoned, 1 that may lack bytes)") {
+		t.Errorf("code %d: %s", code, said)
+	}
+	now := images()
+	if len(now) != len(was) || now["failed"].Size != 4 {
+		t.Errorf("images %+v", now)
+	}
+	for _, name := range []string{"abandoned", "open", "lacking"} {
+		if now[name].ID != was[name].ID {
+			t.Errorf("%s is replaced by %+v", name, now[name])
+		}
 	}
 }
 

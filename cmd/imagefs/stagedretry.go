@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +30,10 @@ No mount is needed. Beside one, the file shows there within its --list-ttl. The 
 is the one that the draft was written for; its credentials come from --cloud, $OS_CLOUD
 or the OS_* variables, else from the clouds.yaml entry that the mount was told.
 
---all leaves out what may lack bytes (list says so) and what is damaged or in use.`
+--all takes the drafts whose close had begun and those whose close failed. It leaves out
+what is open or abandoned, for its writer had not finished, and what may lack bytes (list
+says so): their images would replace whole ones, so that each needs its ID. What is
+damaged or in use is never taken.`
 
 func stagedRetryCommand(std streams) *cobra.Command {
 	var options optionFlags
@@ -42,19 +49,17 @@ func stagedRetryCommand(std streams) *cobra.Command {
 		},
 	}
 	options.add(cmd, append(whichDrafts, whatImage...)...)
-	cmd.Flags().BoolVar(&all, "all", false, "every draft that lacks nothing")
+	cmd.Flags().BoolVar(&all, "all", false, "every draft whose writer had finished and that lacks nothing")
 	return cmd
 }
 
 func retryStaged(ctx context.Context, c config.Config, ids []string, std streams) error {
-	chosen, left, err := draftsOf(c, ids, func(k staging.Record) bool { return k.Damage == "" && !k.Uncertain && !k.Held })
+	chosen, left, err := draftsOf(c, ids, func(k staging.Record) bool { return whyLeftOut(k) == "" })
 	if err != nil {
 		return err
 	}
-	if left > 0 {
-		if _, err := fmt.Fprintf(std.Err, "imagefs: %d of %d drafts may lack bytes, are damaged or in use, and are left: see imagefs staged list\n", left, left+len(chosen)); err != nil {
-			return err
-		}
+	if err := tellLeftOut(std.Err, left, len(chosen)); err != nil {
+		return err
 	}
 	services := newStagedRooms(c, std.Err, slog.LevelWarn) // what succeeds is said below
 	failures := retryAll(ctx, services, chosen, std)
@@ -65,6 +70,43 @@ func retryStaged(ctx context.Context, c config.Config, ids []string, std streams
 		return fail(exitInterruptedBy, "interrupted: what was not uploaded is kept")
 	}
 	return tellAll(std.Err, failures)
+}
+
+// whyLeftOut says why --all does not take a draft: such as somebody else has, or that are
+// not known to be what their writer wanted a file to be; "" where it does.
+func whyLeftOut(k staging.Record) string {
+	switch {
+	case k.Held:
+		return stateHeld
+	case k.Damage != "":
+		return stateDamaged
+	case k.Unlinked: // nothing of it is published
+		return ""
+	case k.Uncertain:
+		return "that may lack bytes"
+	case k.Owed(), k.State == staging.StateFailed:
+		return ""
+	default:
+		return "open or abandoned"
+	}
+}
+
+// tellLeftOut says how many drafts --all leaves, and why.
+func tellLeftOut(stderr io.Writer, left []staging.Record, chosen int) error {
+	if len(left) == 0 {
+		return nil
+	}
+	n := map[string]int{}
+	for _, k := range left {
+		n[whyLeftOut(k)]++
+	}
+	var kinds []string
+	for _, why := range slices.Sorted(maps.Keys(n)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", n[why], why))
+	}
+	_, err := fmt.Fprintf(stderr, "imagefs: %d of %d drafts are left (%s): see imagefs staged list, and name those that are to be uploaded all the same\n",
+		len(left), len(left)+chosen, strings.Join(kinds, ", "))
+	return err
 }
 
 // drawEvery is how often the progress of uploads is drawn: as fast as one reads.
