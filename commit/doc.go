@@ -36,7 +36,8 @@
 //	Record.Image, in the state      becomes
 //	not there, or in the trash      nothing: the commit begins anew
 //	being stored (saving)           what it is when the service has settled it
-//	uploaded, visible: has data     the image: published, then what it replaces retired
+//	uploaded, visible, or whole     the image: published, then what it replaces retired
+//	    (Record.Whole): has data
 //	else: same bytes (by hash)      the image: as after the check of an upload
 //	else: marked with the draft     removed; the commit begins anew
 //	else: published by a commit     removed, or replaced where what it replaced is gone
@@ -62,10 +63,11 @@
 // A refusal to retire because the image is in use renames it to
 // <name>~replaced-<8 hex digits>; any other refusal, or a refused rename, removes
 // the new image. Where the service does not answer what became of the old image,
-// neither is touched: the journal names the new one (StateFailed, Record.Image),
-// and the next commit goes on from there: it retires the old one where that still
-// exists or, where other bytes have been written since, begins with removing the new
-// one.
+// neither is touched: the journal names the new one (StateFailed, Record.Image), and
+// that it is whole (Record.Whole): of a draft over the old one the bytes to compare may
+// have gone with that. The next commit goes on from there: it retires the old one where
+// that still exists or, where other bytes have been written since, begins with removing
+// the new one.
 //
 // # Failures
 //

@@ -273,6 +273,57 @@ func TestUnsure(t *testing.T) {
 	}
 }
 
+// An image edited in place, and the answer to its deletion lost: its bytes are not to be
+// had any more, and those of the new one, which was published, need no comparison. Once
+// the draft was written to again they do.
+func TestUnsureOfAnEdit(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			h := newHouse(t, f)
+			old := f.put(image.Image{Name: "x", DiskFormat: "raw", ContainerFormat: "bare"}, pattern(500))
+			d, err := h.store.Create(h.edit(old))
+			check(t, err)
+			h.write(d, []byte("new"), 7)
+			want := bytesOf(t, d)
+			away := false
+			f.hook = func(c call) {
+				if c.op == "delete" && !away {
+					away = true
+					f.mu.Lock()
+					delete(f.images, c.id)
+					f.mu.Unlock()
+				}
+			}
+			f.deny = func(c call) error {
+				if away && c.id == old.ID {
+					return f.err(c.op, c.id, image.Unreachable)
+				}
+				return nil
+			}
+			if _, err := h.Commit(ctxb, d); !image.Is(err, image.Unreachable) {
+				t.Fatal(err)
+			}
+			check(t, d.Keep("close has failed"))
+			f.hook, f.deny = nil, nil
+			made := h.only()
+			d, err = h.store.Reopen(d.ID(), staging.ReopenSpec{})
+			check(t, err)
+			defer func() { check(t, d.Close()) }()
+			if written {
+				h.write(d, []byte("again"), 7)
+			}
+			img, err := h.Recover(ctxb, d)
+			if (err == nil) == written || h.only().ID != made.ID || !bytes.Equal(h.stored(made.ID), want) || f.count("upload") != 1 {
+				t.Errorf("written %v: %v, %+v", written, err, f.all())
+			}
+			if err == nil && (img.ID != made.ID || d.Record().State != staging.StateCommitted) {
+				t.Errorf("image %s, draft %+v", img.ID, d.Record())
+			}
+		})
+	}
+}
+
 // TestLeftoverIsNotForgotten: what one commit left, and the next could not even
 // look at, is still named by the journal.
 func TestLeftoverIsNotForgotten(t *testing.T) {

@@ -95,7 +95,7 @@ func (r *run) resume(ctx context.Context) (*image.Image, error) {
 	if left == nil {
 		return nil, r.vanished(ctx)
 	}
-	if !state.Checked() || !r.complete(*left) {
+	if !r.checked() || !r.complete(*left) {
 		same, err := r.same(ctx, *left)
 		if err != nil {
 			return nil, unsettled(err)
@@ -106,6 +106,12 @@ func (r *run) resume(ctx context.Context) (*image.Image, error) {
 		r.log.Info("an earlier commit has uploaded this draft whole; it is adopted", "image", id)
 	}
 	return left, r.adopt(ctx, left)
+}
+
+// checked reports whether the image that the journal names has been found to have the
+// bytes of the draft, which have not changed since.
+func (r *run) checked() bool {
+	return r.rec.State.Checked() || r.rec.Whole != "" && r.rec.Whole == r.rec.Image
 }
 
 // marked reports whether the record is one that a commit of this draft is making.
@@ -203,7 +209,7 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase(), adopted: img}
 	if img.ID == r.rec.Into {
 		r.plan.into = img
-		r.filled = r.rec.State.Checked() || r.marked(*img) && r.rec.Filling
+		r.filled = r.checked() || r.marked(*img) && r.rec.Filling
 	}
 	err := r.findOld(ctx)
 	source := r.plan.old
@@ -215,7 +221,7 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 	if !r.marked(*img) {
 		r.plan.hidden = img.Hidden // it was published, and is as it shall be
 	}
-	if !r.rec.State.Checked() {
+	if !r.checked() {
 		if err == nil && r.plan.into == nil {
 			err = r.chown(ctx, *img)
 		}

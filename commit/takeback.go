@@ -68,6 +68,9 @@ func (r *run) failed(ctx context.Context, err error) error {
 			rec.State = staging.StateCommitting
 		default:
 			rec.State = staging.StateFailed
+			if errors.Is(err, errUnsure) {
+				rec.Whole = left
+			}
 		}
 	})
 	switch {

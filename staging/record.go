@@ -51,9 +51,12 @@ type Record struct {
 	Version int    `json:"version"`
 	Draft   string `json:"draft"`           // id of the draft, a UUID in lower case
 	Image   string `json:"image,omitempty"` // id that the commit under way (or the failed one) chose; "" before
-	Name    string `json:"name"`            // the image's name
-	Entry   string `json:"entry"`           // what the directory shows
-	Service string `json:"service"`         // canonical URL of the Image API
+	// Whole is the id of an image that a commit which has failed since had published, with
+	// all the bytes that the draft still has; "" once these have changed.
+	Whole   string `json:"whole,omitempty"`
+	Name    string `json:"name"`    // the image's name
+	Entry   string `json:"entry"`   // what the directory shows
+	Service string `json:"service"` // canonical URL of the Image API
 	Project string `json:"project,omitempty"`
 	Cloud   string `json:"cloud,omitempty"` // entry of clouds.yaml that the mount was told; "" for another way
 	State   State  `json:"state"`

@@ -51,7 +51,7 @@ func (d *Draft) reopen() error {
 		if r.State == StateCommitted && r.Image != "" {
 			r.Replaces, r.Image = r.Image, "" // what the next commit retires
 		}
-		r.State, r.Reason, r.Accepted, r.Unsure = StateOpen, "", false, false
+		r.State, r.Reason, r.Accepted, r.Unsure, r.Whole = StateOpen, "", false, false, ""
 		return true
 	}, nil)
 }
