@@ -32,7 +32,8 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 }
 
 // setSize truncates. Through a handle it is one more change of the draft; without
-// one it is truncate(2), which has no close and so commits before it answers.
+// one it is truncate(2), which has no close and so commits before it answers, as a
+// close would.
 func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, want image.Attributes) error {
 	if n.fixed {
 		return &image.Error{Op: "truncate", Kind: image.NotPermitted, Detail: "files under .by-id are only to be read"}
@@ -43,10 +44,15 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 		}
 		return n.setAttributes(ctx, want)
 	}
-	if img, d := n.now(); d == nil && img.ID != "" && img.Size == size {
-		return n.setAttributes(ctx, want)
+	// First, for with an error nothing may be truncated. (An mtime of the caller's
+	// choice does not come along.)
+	if err := n.setAttributes(ctx, want); err != nil {
+		return err
 	}
-	_, before := n.now()
+	img, before := n.now()
+	if before == nil && img.ID != "" && img.Size == size {
+		return nil
+	}
 	empty := before != nil && before.bytes.Size() == 0
 	once := &handle{node: n, write: true, opener: processGroup(tid)}
 	d, err := n.openWrite(ctx, size == 0, &once.part)
@@ -63,13 +69,10 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 	} else if err := d.truncate(ctx, &once.part, size); err != nil {
 		return err
 	}
-	if err := n.setAttributes(ctx, want); err != nil {
-		return err
-	}
 	if once.part.wrote == 0 { // the length that it had: what others write is for them to commit
 		return nil
 	}
-	return d.commit(ctx, &once.part)
+	return d.flush(ctx, &once.part, once.opener != 0)
 }
 
 // setAttributes stores what differs from what is shown.

@@ -135,6 +135,41 @@ func TestInterruptedBeforeItsTurn(t *testing.T) {
 	}
 }
 
+// truncatorEnv makes this binary the child that truncates the named file to two bytes,
+// by truncate(2).
+const truncatorEnv = "IMAGEFS_TEST_TRUNCATOR"
+
+// A truncation by path is told to stop as a close is.
+func TestInterruptedTruncation(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123")
+	renaming := newGate("rename", "new")
+	h.hook = renaming.hold
+	m := mountHouse(t, h)
+	f := must(os.OpenFile(m.path("disk"), os.O_RDWR, 0))
+	n := m.node("disk")
+	renamed := soon(func() error { return m.server.fs.root.rename(context.Background(), "disk", "new", false) })
+	renaming.wait(t)
+	child := exec.Command(must(os.Executable()))
+	child.Env = append(os.Environ(), truncatorEnv+"="+m.path("disk"))
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("the truncation", func() bool { _, d := n.now(); return d.bytes.Size() == 2 })
+	if err := child.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	endedBy(t, result(t, soon(child.Wait)), syscall.SIGINT)
+	close(renaming.open)
+	if err := errors.Join(result(t, renamed), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	if ends := m.ends(); ends["abandoned"] != 1 || m.content("new") != "0123" {
+		t.Errorf("drafts ended %v, the image has %q", ends, m.content("new"))
+	}
+}
+
 // A writer that a signal ends publishes nothing; its draft is kept if it has bytes.
 func TestKilledWriter(t *testing.T) {
 	for _, c := range []struct {
