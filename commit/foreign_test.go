@@ -119,14 +119,16 @@ func TestRenamedWithItsImage(t *testing.T) {
 // What a failed commit has published goes also where the file has got another name
 // since.
 func TestPublishedUnderAnotherName(t *testing.T) {
-	h := newHouse(t, newFake())
-	left := h.service.put(image.Image{Name: "x"}, pattern(900))
-	d := h.crashed(staging.Spec{Name: "x"}, pattern(900), staging.StateFailed, left)
-	check(t, d.Rename("y", "y", nil))
-	h.write(d, []byte("more"), 0)
-	img, err := h.Commit(ctxb, d)
-	if err != nil || h.only().ID != img.ID || img.Name != "y" {
-		t.Errorf("%v: %+v", err, h.service.all())
+	for _, state := range []staging.State{staging.StateFailed, staging.StateAbandoned} {
+		h := newHouse(t, newFake())
+		left := h.service.put(image.Image{Name: "x"}, pattern(900))
+		d := h.crashed(staging.Spec{Name: "x"}, pattern(900), state, left)
+		check(t, d.Rename("y", "y", nil))
+		h.write(d, []byte("more"), 0)
+		img, err := h.Commit(ctxb, d)
+		if err != nil || h.only().ID != img.ID || img.Name != "y" {
+			t.Errorf("%s: %v: %+v", state, err, h.service.all())
+		}
 	}
 }
 
@@ -134,7 +136,8 @@ func TestPublishedUnderAnotherName(t *testing.T) {
 // tried again, since that commit failed; what was only announced may be anybody's.
 func TestWithdrawPublished(t *testing.T) {
 	for state, goes := range map[staging.State]bool{
-		staging.StateOpen: true, staging.StateVisible: true, staging.StateFailed: true, staging.StateCommitting: false,
+		staging.StateOpen: true, staging.StateVisible: true, staging.StateFailed: true, staging.StateAbandoned: true,
+		staging.StateCommitting: false,
 	} {
 		h := newHouse(t, newFake())
 		d := h.crashed(staging.Spec{Name: "x"}, pattern(900), state, h.service.put(image.Image{Name: "x"}, pattern(900)))

@@ -121,7 +121,12 @@ func (r *run) marked(img image.Image) bool { return img.Properties[image.Propert
 // image that the journal names, and so have taken the mark from it. Elsewhere the
 // journal announces the record, which may be anybody's without the mark.
 func mayBePublished(rec staging.Record) bool {
-	return rec.Accepted || rec.State == staging.StateOpen || rec.State == staging.StateFailed
+	switch rec.State {
+	case staging.StateOpen, staging.StateFailed, staging.StateAbandoned:
+		return true
+	default:
+		return rec.Accepted
+	}
 }
 
 // complete reports whether a record that was checked before still has its data.

@@ -140,7 +140,7 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	d.cancel = nil
 	switch {
 	case gaveWay:
-	case err != nil && d.fs.life.Err() != nil: // ended with the daemon: the next one goes on
+	case err != nil && ctx.Err() != nil: // told to stop, as before its turn (see flush); or the daemon ends: the next one goes on
 	case err != nil && d.accepted > d.settled && !image.Is(err, image.Interrupted): // as in accept
 		d.accepted, d.failure, d.unnoted = taken, err, true
 		d.waitLocked(time.Now())

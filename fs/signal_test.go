@@ -77,10 +77,54 @@ func TestSignalsToABlockedClose(t *testing.T) {
 			}
 			m.settled()
 			m.absent("new")
-			if ends := m.ends(); m.count() != 0 || ends["failed"] != 1 {
+			if ends := m.ends(); m.count() != 0 || ends["abandoned"] != 1 {
 				t.Errorf("%d images, drafts ended %v", m.count(), ends)
 			}
 		})
+	}
+}
+
+// A program that catches the signal and closes the file once more publishes.
+func TestClosedAgainAfterASignal(t *testing.T) {
+	h := newHouse()
+	g := newGate("commit", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	// The shell closes a duplicate behind the echo.
+	cmd, ended := shell(t, m, "trap : INT; exec 3>new; echo data >&3; exec 3>&-")
+	g.wait(t)
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := result(t, ended); err != nil {
+		t.Error(err)
+	}
+	m.settled()
+	if got := m.content("new"); got != "data\n" {
+		t.Errorf("the image has %q, drafts ended %v", got, m.ends())
+	}
+}
+
+// Nor does Ctrl-C of one close end what another one has written.
+func TestInterruptedBesideAGoodWriter(t *testing.T) {
+	h := newHouse()
+	g := newGate("commit", "new")
+	h.hook = g.hold
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("new")))
+	must(f.WriteString("good "))
+	cmd, ended := shell(t, m, "exec >>new; echo data; exec >&-")
+	g.wait(t)
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	endedBy(t, result(t, ended), syscall.SIGINT)
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	m.settled()
+	if got := m.content("new"); got != "good data\n" {
+		t.Errorf("the image has %q, drafts ended %v", got, m.ends())
 	}
 }
 
