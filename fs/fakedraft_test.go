@@ -28,6 +28,7 @@ type fakeDraft struct {
 	committed      string // id of the image that it was committed to last
 	unlinked       bool
 	accepted       bool   // a close was answered, and nothing was written since
+	removing       string // id of the image that goes with its entry
 	supersedes     string // id of the draft that it was renamed over last
 	end            string // how it ended: "", "closed", "discarded", "abandoned", "failed"
 }
@@ -259,6 +260,16 @@ func (d *fakeDraft) Rename(name, entry string, over *image.Image, supersedes str
 	if over != nil {
 		d.spec.Replaces = over
 	}
+	return nil
+}
+
+func (d *fakeDraft) Removing(id string) error {
+	if err := d.h.ask(context.Background(), "removing", id); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.removing = id
 	return nil
 }
 

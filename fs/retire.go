@@ -61,7 +61,10 @@ func (n *node) remove(ctx context.Context) error {
 	old, d := n.retires()
 	switch {
 	case old != nil:
-		err = n.fs.Catalog.Remove(ctx, old.ID)
+		d.removing(old.ID)
+		if err = n.fs.Catalog.Remove(ctx, old.ID); refuses(err) {
+			d.removing("")
+		}
 		if d != nil && image.Is(err, image.NotFound) {
 			err = nil // others have deleted what lay under the draft
 		}
@@ -74,6 +77,27 @@ func (n *node) remove(ctx context.Context) error {
 	}
 	verdict(err == nil)
 	return err
+}
+
+// removing journals that the image is being deleted. That fails on a full disk, where
+// rm must work: then a crash leaves a draft for a person to look at.
+func (d *draft) removing(image string) {
+	if d == nil {
+		return
+	}
+	if err := d.bytes.Removing(image); err != nil {
+		d.fs.log.Warn("the journal of a file that is being removed does not say so", "draft", d.bytes.Path(), "error", err)
+	}
+}
+
+// refuses reports an answer of the service that an image stays.
+func refuses(err error) bool {
+	switch image.KindOf(err) {
+	case image.Protected, image.Forbidden, image.Foreign, image.NotPermitted, image.Busy, image.Stale, image.Credentials:
+		return err != nil
+	default:
+		return false
+	}
 }
 
 // Flags of renameat2(2), from linux/fs.h.

@@ -21,6 +21,51 @@ func whileCommitting(t *testing.T, m *mounted, g *gate, name, data string) (clos
 	return closed
 }
 
+// The journal of a file that is edited knows that it goes with its image before that
+// goes; where the service refuses, it does not.
+func TestRemovalOfAnEditedFileIsJournaled(t *testing.T) {
+	for _, kind := range []image.Kind{image.Other, image.Protected, image.Stalled} { // Other: it succeeds
+		h := newHouse()
+		img := h.add("a", "AAAA")
+		var atRemoval string
+		h.hook = func(_ context.Context, op, _ string) error {
+			if op != "remove" {
+				return nil
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			for _, d := range h.drafts {
+				d.mu.Lock()
+				atRemoval = d.removing
+				d.mu.Unlock()
+			}
+			if kind == image.Other {
+				return nil
+			}
+			return &image.Error{Op: op, Kind: kind}
+		}
+		m := mountHouse(t, h)
+		f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
+		must(f.WriteString("x"))
+		if err := os.Remove(m.path("a")); (err == nil) != (kind == image.Other) {
+			t.Errorf("%v: %v", kind, err)
+		}
+		h.mu.Lock()
+		for _, d := range h.drafts {
+			d.mu.Lock()
+			if atRemoval != img.ID || (d.removing == "") != (kind == image.Protected) {
+				t.Errorf("%v: before %q, after %q", kind, atRemoval, d.removing)
+			}
+			d.mu.Unlock()
+		}
+		h.mu.Unlock()
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		m.settled()
+	}
+}
+
 func TestRemoveGivesUpTheCommit(t *testing.T) {
 	h := newHouse()
 	g := newGate("commit", "new")

@@ -178,6 +178,10 @@ type Draft interface {
 	// commit retires from now on. draft, where not "", is the draft that had the entry,
 	// and is unlinked next: should the daemon end in between, the next one does it.
 	Rename(name, entry string, over *image.Image, draft string) error
+	// Removing journals that the image is about to be deleted because the entry is
+	// removed, "" that it was not: should the daemon end before Unlink, the next one
+	// unlinks what lay over it.
+	Removing(image string) error
 	Unlink() error // it will never be committed; open files go on
 	Path() string
 	Close() error   // leaves the journal as it is

@@ -34,6 +34,9 @@ func (d *Draft) rewrite(change func(*Record) bool, done *synced) error {
 	if !change(&j.Record) {
 		return nil
 	}
+	if j.State != was.State {
+		j.Removing = "" // the removal was refused; from here on a commit may delete that image itself
+	}
 	d.mu.Lock()
 	// A Sync that was overtaken must not take extents out of the journal again.
 	now := done
@@ -80,6 +83,12 @@ func (d *Draft) layerLocked() *synced {
 		s.layer = layer{limit: d.layer.limit, ext: d.layer.ext.clone()}
 	}
 	return s
+}
+
+// Removing journals that the image with the id is about to be deleted because the
+// draft's entry is removed, "" that it was not.
+func (d *Draft) Removing(id string) error {
+	return d.Update(func(r *Record) { r.Removing = id })
 }
 
 // Rename gives an open draft another name and entry and, where over is given,

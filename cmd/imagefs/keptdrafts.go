@@ -105,6 +105,12 @@ func (r *rooms) resume(ctx context.Context, k staging.Record) error {
 	if hasLeft(k) {
 		return r.clearAway(ctx, k)
 	}
+	if removed, err := r.finishRemoval(ctx, k); err != nil {
+		return err
+	} else if removed {
+		tell(r.left) // what its commit has left
+		return nil
+	}
 	d, err := r.reopen(ctx, k)
 	if err != nil {
 		return err
@@ -192,6 +198,8 @@ func fateOf(k staging.Record, project string, readOnly bool) string {
 			return "waits for a mount that is not read-only"
 		case k.Unlinked:
 			return "was removed; what its upload left is removed now"
+		case k.Removing != "":
+			return "was being removed: it goes if its image is gone, and is committed now if not"
 		default:
 			return "was being committed, and is committed now"
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -46,6 +47,9 @@ func (r *rooms) takeOwed(ctx context.Context) []fs.Owed {
 			continue
 		}
 		group.Go(func() error {
+			if removed, err := r.finishRemoval(ctx, k); removed || err != nil {
+				return nil // the recovery goes on
+			}
 			owed, err := r.takeUp(ctx, k)
 			if err != nil {
 				r.log.Info("a file of an earlier run is committed without showing before", "name", k.Name, "draft", k.Draft, "error", err)
@@ -74,6 +78,29 @@ func (r *rooms) takeUp(ctx context.Context, k staging.Record) (fs.Owed, error) {
 	return fs.Owed{
 		Draft: r.drafts().wrap(d), Entry: k.Entry, Under: under, Attributes: d.Record().Attributes, Since: k.UpdatedAt,
 	}, nil
+}
+
+// finishRemoval unlinks a draft whose file was being removed when an earlier run was
+// killed, if the image under it is gone: that went first.
+func (r *rooms) finishRemoval(ctx context.Context, k staging.Record) (removed bool, err error) {
+	if k.Removing == "" || k.Unlinked {
+		return false, nil
+	}
+	img, err := r.client.Get(ctx, k.Removing)
+	_, trashed := img.Trashed()
+	switch {
+	case image.Is(err, image.NotFound), err == nil && trashed:
+	case err != nil:
+		return false, err
+	default:
+		return false, nil
+	}
+	d, err := r.take(k, staging.ReopenSpec{}) // its bytes are not read
+	if err != nil {
+		return false, err
+	}
+	r.log.Info("removing a file of an earlier run that was being removed", "name", k.Name, "draft", k.Draft, "image", k.Removing)
+	return true, errors.Join(unlinkDraft(d), d.Close())
 }
 
 // under returns the image that a draft of an earlier run replaces or fills; nil where

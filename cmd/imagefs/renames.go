@@ -107,18 +107,22 @@ func (r *rooms) finishWith(ctx context.Context, k staging.Rename, j *staging.Ren
 		return err
 	}
 	if gone != nil && carried && gone.Record().Entry == k.To {
-		if err := gone.Unlink(); err != nil {
-			return err
-		}
 		r.log.Info("removing a file of an earlier run that another was renamed over", "name", k.Name, "draft", gone.ID())
-		if gone.Record().Image == "" { // else the recovery removes what its commit has left
-			if err := gone.Discard(); err != nil {
-				return err
-			}
+		if err := unlinkDraft(gone); err != nil {
+			return err
 		}
 	}
 	j.Settled()
 	return nil
+}
+
+// unlinkDraft does what the removal of its file would have done to a draft. What a
+// commit of it has left, the recovery removes.
+func unlinkDraft(d *staging.Draft) error {
+	if err := d.Unlink(); err != nil || d.Record().Image != "" {
+		return err
+	}
+	return d.Discard()
 }
 
 // place is what a draft's image will be called, and its entry.

@@ -232,6 +232,47 @@ func TestFinishRenameInUse(t *testing.T) {
 	}
 }
 
+// A file that was being removed goes where its image has gone, and is committed else.
+func TestFinishRemoval(t *testing.T) {
+	for title, c := range map[string]struct {
+		deleted, half bool
+		want          []string
+	}{
+		"deleted":        {deleted: true, want: []string{"a moves"}},
+		"not deleted":    {want: []string{"a moves", "b gone"}},
+		"something left": {deleted: true, half: true, want: []string{"a moves", "b gone, unlinked"}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			r := newRenameRooms(t, time.Minute)
+			err := r.gone.Update(func(rec *staging.Record) {
+				if rec.Removing = r.over.ID; c.half {
+					rec.Image = r.gone.ID()
+				}
+			})
+			if err == nil && c.deleted {
+				err = r.client.Delete(t.Context(), r.over.ID)
+			}
+			r.journal.Settled()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.killed(t)
+			owed := r.takeOwed(t.Context())
+			if len(owed) != map[bool]int{true: 1, false: 2}[c.deleted] {
+				t.Errorf("taken up: %+v", owed)
+			}
+			for _, o := range owed {
+				if err := o.Draft.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if names, _ := r.left(t); !slices.Equal(names, c.want) {
+				t.Errorf("left %q, want %q", names, c.want)
+			}
+		})
+	}
+}
+
 // A rename that is not settled when it ends is told to the recovery.
 func TestRenameLeftTells(t *testing.T) {
 	r := newRenameRooms(t, 0)
