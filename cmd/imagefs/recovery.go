@@ -24,8 +24,10 @@ const (
 	// every five minutes.
 	recoverFirst = 5 * time.Second
 	recoverMost  = 5 * time.Minute
-	// keepEvery is how often staging is looked through for what other daemons have left
-	// since, and for what is old enough to go.
+	// lookEvery is how often staging is looked through for what others had, or another
+	// daemon was about, and have let go of since: nobody tells of that.
+	lookEvery = 5 * time.Minute
+	// keepEvery is how often what was refused is tried again, and what is old enough goes.
 	keepEvery = time.Hour
 )
 
@@ -98,9 +100,11 @@ func (r *recovery) run(ctx context.Context) {
 	waits.Reset()
 	hourly := time.NewTicker(keepEvery)
 	defer hourly.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
-	set := true // a round is to come before the next hour
+	set := true // a round is to come before the next look
 	r.expire()
 	for {
 		select {
@@ -111,6 +115,11 @@ func (r *recovery) run(ctx context.Context) {
 			clear(r.refused) // what is still owed is tried again: a person may have mended something
 			again.Reset(0)
 			set = true
+		case <-look.C:
+			if !set {
+				again.Reset(0)
+				set = true
+			}
 		case <-r.left:
 			if !set { // not at once: the service was away a moment ago
 				again.Reset(waits.NextBackOff())
@@ -125,16 +134,19 @@ func (r *recovery) run(ctx context.Context) {
 				waits.Reset()
 			}
 			if set = left > 0; !set {
-				continue // until something is left, or the next hour
+				continue // until something is left, or the next look
 			}
 			pause := waits.NextBackOff()
-			r.log.Warn("files in staging could not be settled yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
+			if err != nil { // else others have them
+				r.log.Warn("files in staging could not be settled yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
+			}
 			again.Reset(pause)
 		}
 	}
 }
 
-// round tries each rename and then each draft once. err is one failure of those left.
+// round tries each rename and then each draft once. err is one failure of those left; nil
+// where others have them all.
 func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 	t := &tries{recovery: r}
 	renames, err := r.store.Renames()
@@ -195,7 +207,7 @@ type tries struct {
 
 	mu         sync.Mutex // guards recovery.refused and the fields below
 	done, left int64
-	err        error // one of those left
+	err        error // one of those left; nil where others have them all
 }
 
 func (t *tries) isRefused(id string) bool {
@@ -217,7 +229,8 @@ func (t *tries) ended(id string, err error) (refused bool) {
 	switch {
 	case err == nil:
 		t.done++
-	case errors.Is(err, errElsewhere): // whoever has it settles it
+	case errors.Is(err, errElsewhere): // who has it may only look at it, or be interrupted
+		t.left++
 	case commit.Passes(err), errors.Is(err, errTooYoung):
 		t.left, t.err = t.left+1, err
 	default:
