@@ -46,6 +46,30 @@ func (c *Catalog) ByID(ctx context.Context, id string) (image.Image, error) {
 	return c.learn(id, img, err, began)
 }
 
+// Fresh asks the service for a record, whatever is known: before something is done to
+// an image that was looked up long ago. The error is of kind NotFound where it is gone
+// or lies in the trash, or says why nobody knows.
+func (c *Catalog) Fresh(ctx context.Context, id string) (image.Image, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupBound)
+	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := c.begin()
+	defer c.end(began)
+	c.counts.lookups++
+	c.mu.Unlock()
+	img, err := c.records.Get(ctx, id)
+	c.mu.Lock()
+	if err != nil && !image.Is(err, image.NotFound) {
+		return image.Image{}, wrap("look", id, err)
+	}
+	img, err = c.learn(id, img, err, began)
+	if _, trashed := img.Trashed(); err == nil && trashed {
+		return image.Image{}, notFound("look", id)
+	}
+	return img, err
+}
+
 // singleKnown answers from memory. The caller holds mu.
 func (c *Catalog) singleKnown(id string) (img image.Image, found, ok bool) {
 	if s, in := c.single.Get(id); in && s.since.seq > c.listed.seq {

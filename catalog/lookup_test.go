@@ -366,3 +366,39 @@ func TestByIDAndOwnChanges(t *testing.T) {
 		}
 	})
 }
+
+// Fresh asks whatever is known, and what it learns is known then.
+func TestFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := ours(1, "disk")
+		s := newService(disk)
+		c := newCatalog(t, s)
+		lookup(t, c, "disk")
+		s.took()
+		renamed := ours(1, "kept")
+		renamed.UpdatedAt = disk.UpdatedAt.Add(time.Second)
+		s.set(renamed)
+		img, err := c.Fresh(t.Context(), disk.ID)
+		if err != nil || img.Name != "kept" {
+			t.Errorf("%v %+v", err, img)
+		}
+		wantRequests(t, s, "get "+disk.ID)
+		if got := lookup(t, c, "disk"); got != "" {
+			t.Errorf("the old name still shows %s", got)
+		}
+		renamed.Properties = map[string]string{image.PropertyTrash: image.Trash{At: time.Now(), Until: time.Now().Add(time.Hour)}.Encode(disk.ID)}
+		renamed.Hidden = true
+		s.set(renamed)
+		if _, err := c.Fresh(t.Context(), disk.ID); !image.Is(err, image.NotFound) {
+			t.Errorf("in the trash: %v", err)
+		}
+		s.drop(disk.ID)
+		if _, err := c.Fresh(t.Context(), disk.ID); !image.Is(err, image.NotFound) {
+			t.Errorf("gone: %v", err)
+		}
+		s.failing("", &image.Error{Op: "get", Kind: image.Unreachable})
+		if _, err := c.Fresh(t.Context(), disk.ID); !image.Is(err, image.Unreachable) {
+			t.Errorf("service away: %v", err)
+		}
+	})
+}

@@ -244,7 +244,7 @@ func (d *draft) tryBehind(b *behind) outcome {
 		f.log.Warn("a file is changed again before its upload ends, each time; it is uploaded when it is left alone for long enough",
 			"entry", entry, "tries", toldCut, "size", d.bytes.Size(), "draft", d.bytes.Path())
 	}
-	if under, _ := n.retires(); deleted && under != nil {
+	if under, _ := n.under(); deleted && under != nil {
 		f.Catalog.Gone(under.ID) // with what was to replace it
 	}
 	switch {

@@ -22,6 +22,7 @@ type draft struct {
 
 	mu    sync.Mutex // guards the fields below
 	entry string     // file name that it will have
+	name  string     // of the image that it becomes, and of the one under it unless others have renamed that
 	// replaces is the image that the draft of a new one was renamed over: its commit
 	// retires it. nil for none.
 	replaces         *image.Image
@@ -70,7 +71,7 @@ func (f *FS) create(entry, name string, by *part) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{fs: f, bytes: bytes, writers: 1, entry: entry, change: 1}
+	d := &draft{fs: f, bytes: bytes, writers: 1, entry: entry, name: name, change: 1}
 	by.changed = d.change
 	if err := f.Catalog.AddDraft(entry, bytes.ID()); err != nil {
 		return nil, errors.Join(err, bytes.Discard())
@@ -183,7 +184,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *part) (*draft, error
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{fs: f, node: n, bytes: bytes, writers: 1, entry: entry, set: spec.Attributes, noted: spec.Attributes}
+	d := &draft{fs: f, node: n, bytes: bytes, writers: 1, entry: entry, name: spec.Name, set: spec.Attributes, noted: spec.Attributes}
 	switch {
 	case img.Size == 0: // it has no base that would tell; the first write ends it
 		at := modified(img)

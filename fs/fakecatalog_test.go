@@ -46,6 +46,20 @@ func (h *house) ByID(ctx context.Context, id string) (image.Image, error) {
 	return img, nil
 }
 
+// Fresh finds an image, renamed or not.
+func (h *house) Fresh(ctx context.Context, id string) (image.Image, error) {
+	if err := h.ask(ctx, "fresh", id); err != nil {
+		return image.Image{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	img, ok := h.images[id]
+	if !ok {
+		return image.Image{}, missing("look", id)
+	}
+	return img, nil
+}
+
 // Gone has nothing to do: the house forgets nothing and remembers nothing.
 func (h *house) Gone(string) {}
 

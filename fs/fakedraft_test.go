@@ -367,6 +367,9 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 	if old := d.spec.Replaces; old != nil {
 		created := old.SortTime()
 		a.Created = &created
+		if is := h.images[old.ID].Name; is != old.Name && is != d.spec.Name { // others have renamed it to keep it
+			old = &image.Image{}
+		}
 		delete(h.images, old.ID)
 		delete(h.data, old.ID)
 	}

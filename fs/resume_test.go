@@ -17,7 +17,7 @@ func (h *house) left(t *testing.T, spec DraftSpec, data string) Owed {
 	if err := d.Accept(t.Context(), image.Attributes{}); err != nil {
 		t.Fatal(err)
 	}
-	return Owed{Draft: d, Entry: spec.Entry, Under: spec.Replaces, Since: time.Now()}
+	return Owed{Draft: d, Entry: spec.Entry, Name: spec.Name, Under: spec.Replaces, Since: time.Now()}
 }
 
 func owing(owed ...Owed) func(*Options) {

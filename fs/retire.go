@@ -58,24 +58,28 @@ func (n *node) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	old, d := n.retires()
+	goes, err := n.retires(ctx)
 	switch {
-	case old != nil:
-		d.removing(old.ID)
-		if err = n.fs.Catalog.Remove(ctx, old.ID); refuses(err) {
-			d.removing("")
+	case err != nil:
+	case goes.img != nil:
+		goes.draft.removing(goes.img.ID)
+		if err = n.fs.Catalog.Remove(ctx, goes.img.ID); refuses(err) {
+			goes.draft.removing("")
 		}
-		if d != nil && image.Is(err, image.NotFound) {
+		if goes.draft != nil && image.Is(err, image.NotFound) {
 			err = nil // others have deleted what lay under the draft
 		}
-	case d == nil:
+	case goes.draft == nil:
 		err = &image.Error{Op: "unlink", Kind: image.NotFound, Detail: "its draft was not committed"}
 	}
-	if err == nil && old != nil {
+	if err == nil && goes.img != nil {
 		n.keepSet()
-		n.fs.unsent.drop(old.ID)
+		n.fs.unsent.drop(goes.img.ID)
 	}
 	verdict(err == nil)
+	if err == nil && goes.strays {
+		n.part(goes.draft)
+	}
 	return err
 }
 
@@ -159,18 +163,25 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	if err != nil {
 		return err
 	}
-	retired, d := over.retires()
+	goes, err := over.retires(ctx)
+	if err != nil {
+		verdict(false)
+		return err
+	}
 	spec := RenameSpec{From: from, To: to}
-	if d != nil {
-		spec.Gone = d.bytes.ID()
+	if goes.draft != nil {
+		spec.Gone = goes.draft.bytes.ID()
 	}
 	if _, moves := n.now(); moves != nil {
 		spec.Moves = moves.bytes.ID()
 	}
 	journal := &renaming{RenameJournal: r.fs.Drafts.BeginRename(spec)}
 	over.keepSet()
-	named, err := n.renameInTurn(ctx, name, to, replaced{retired, spec.Gone, journal})
+	named, err := n.renameInTurn(ctx, name, to, replaced{goes.img, spec.Gone, journal})
 	verdict(named)
+	if named && goes.strays {
+		over.part(goes.draft)
+	}
 	if named && err != nil { // the kernel believes that nothing has moved
 		r.fs.notifier.entry(from)
 		r.fs.notifier.entry(to)
@@ -206,15 +217,18 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 		err := d.rename(ctx, name, entry, over.img, over.draft)
 		return err == nil, err
 	}
+	d.mu.Lock()
+	was, wasNamed := d.entry, d.name
+	d.mu.Unlock()
+	if img.Name = wasNamed; image.Is(n.fs.still(ctx, img), image.Stale) {
+		return false, &image.Error{Op: "rename", Image: img.ID, Kind: image.Stale, Detail: "others have renamed the image under the draft"}
+	}
 	// A commit that began before the image took over what was at the path would
 	// publish without that.
 	defer d.touch()()
 	// The draft first: a disk that is full must not leave it with another name than
 	// its image. (Of a crash in between the draft that had the entry is not to be the
 	// victim, so its id is not told.) The predecessor of the draft stays what it is: the image.
-	d.mu.Lock()
-	was := d.entry
-	d.mu.Unlock()
 	moved := true
 	if move := func() error { return d.rename(ctx, name, entry, nil, "") }; over.journal != nil {
 		over.journal.move = move
@@ -228,7 +242,7 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 	if named || !moved {
 		return named, err
 	}
-	if undo := d.rename(ctx, img.Name, was, nil, ""); undo != nil {
+	if undo := d.rename(ctx, wasNamed, was, nil, ""); undo != nil {
 		n.fs.log.Error("a rename failed, and the draft of the file keeps the new name", "image", img.ID, "name", name, "draft", d.bytes.Path(), "error", undo)
 	} else if over.draft != "" {
 		n.fs.Catalog.MoveDraft(over.draft, entry) // ours hid it
@@ -265,7 +279,7 @@ func (d *draft) rename(ctx context.Context, name, entry string, over *image.Imag
 		return err
 	}
 	d.mu.Lock()
-	d.entry = entry
+	d.entry, d.name = entry, name
 	if over != nil {
 		d.replaces = over
 		d.interruptLocked(errOvertaken)
@@ -275,19 +289,69 @@ func (d *draft) rename(ctx context.Context, name, entry string, over *image.Imag
 	return nil
 }
 
-// retires returns the image that goes with the entry, nil for none, and the draft:
-// the image behind the node or, of a new draft, the one that it was renamed over.
-func (n *node) retires() (*image.Image, *draft) {
+// retiring is what goes with an entry, each nil for none.
+type retiring struct {
+	img    *image.Image
+	draft  *draft
+	strays bool // the image under the draft stays: others have renamed it
+}
+
+// under returns the image that goes with the entry, nil for none, and the draft: the
+// image behind the node or, of a new draft, the one that it was renamed over.
+func (n *node) under() (*image.Image, *draft) {
 	img, d := n.now()
 	switch {
-	case img.ID != "":
-		return &img, d
-	case d == nil:
+	case d == nil && img.ID == "":
 		return nil, nil
+	case d == nil:
+		return &img, nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.replaces, d
+	if img.ID == "" {
+		return d.replaces, d
+	}
+	img.Name = d.name // what the directory has learnt since may be another
+	return &img, d
+}
+
+// retires returns what goes with the entry. A draft keeps its entry for as long as it is
+// written, without anybody looking; so what lies under it is asked for.
+func (n *node) retires(ctx context.Context) (retiring, error) {
+	old, d := n.under()
+	if old == nil || d == nil {
+		return retiring{img: old, draft: d}, nil
+	}
+	switch err := n.fs.still(ctx, *old); {
+	case image.Is(err, image.Stale):
+		return retiring{draft: d, strays: true}, nil
+	case image.Is(err, image.NotFound):
+		n.fs.unsent.drop(old.ID)
+		return retiring{draft: d}, nil
+	default:
+		return retiring{img: old, draft: d}, err
+	}
+}
+
+// part parts the node of a removed draft from the image under it, which others have
+// renamed: that has an entry, and now a node, of its own.
+func (n *node) part(d *draft) {
+	n.mu.Lock()
+	n.img = image.Image{}
+	n.mu.Unlock()
+	n.fs.moved(n, d.bytes.ID())
+}
+
+// still asks whether the image, which was looked up long ago, has the name that it had
+// then: kind Stale where others have given it another, to keep it, and NotFound where it
+// is gone.
+func (f *FS) still(ctx context.Context, img image.Image) error {
+	now, err := f.Catalog.Fresh(ctx, img.ID)
+	if err != nil || now.Name == img.Name {
+		return err
+	}
+	f.log.Info("the image under a draft was renamed by others; it is left alone", "image", img.ID, "was", img.Name, "name", now.Name)
+	return &image.Error{Op: "look", Image: img.ID, Kind: image.Stale, Detail: "others have renamed it"}
 }
 
 // leaveReplaced deletes the image that a new draft was renamed over, when the draft
@@ -299,7 +363,11 @@ func (d *draft) leaveReplaced(ctx context.Context) error {
 	if old == nil {
 		return nil
 	}
-	if err := d.fs.Catalog.Remove(ctx, old.ID); err != nil && !image.Is(err, image.NotFound) {
+	err := d.fs.still(ctx, *old)
+	if err == nil {
+		err = d.fs.Catalog.Remove(ctx, old.ID)
+	}
+	if err != nil && !image.Is(err, image.NotFound) && !image.Is(err, image.Stale) {
 		return err
 	}
 	d.mu.Lock()

@@ -15,11 +15,14 @@ type Entry struct {
 	Draft string      // id of the draft that lies over the entry, or ""
 }
 
-// Directory answers what the root directory shows. Both obey ctx and answer from
-// memory where what they know is young enough.
+// Directory answers what the root directory shows. Its methods obey ctx; Lookup and
+// List answer from memory where what they know is young enough.
 type Directory interface {
 	Lookup(ctx context.Context, entry string) (Entry, error)
 	List(ctx context.Context) ([]Entry, error)
+	// Fresh asks the service for the record of an image, whatever is remembered of it;
+	// NotFound where it is gone or in the trash.
+	Fresh(ctx context.Context, id string) (image.Image, error)
 }
 
 // Images answers what .by-id shows: any image that the credentials can see.
