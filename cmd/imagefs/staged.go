@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -115,12 +116,15 @@ func draftsOrAll(all *bool) cobra.PositionalArgs {
 	}
 }
 
-// stagedRooms opens the rooms of the services that drafts belong to, each once.
+// stagedRooms opens the rooms of the services that drafts belong to, each once. One
+// goroutine asks for them; another may show their progress.
 type stagedRooms struct {
 	config config.Config
 	log    io.Writer
-	open   map[string]*rooms // by service, cloud and project
-	failed map[string]error
+	failed map[string]error // by service, cloud and project
+
+	mu   sync.Mutex        // guards the field below
+	open map[string]*rooms // by the same
 }
 
 // newStagedRooms makes a stagedRooms that has no cache on disk, for a mount may have that,
@@ -134,7 +138,10 @@ func newStagedRooms(c config.Config, log io.Writer, least slog.Level) *stagedRoo
 // mount that wrote it did.
 func (s *stagedRooms) of(ctx context.Context, k staging.Record) (*rooms, error) {
 	key := k.Service + "\n" + k.Cloud + "\n" + k.Project
-	if r, ok := s.open[key]; ok {
+	s.mu.Lock()
+	r, ok := s.open[key]
+	s.mu.Unlock()
+	if ok {
 		return r, nil
 	}
 	if err := s.failed[key]; err != nil {
@@ -157,6 +164,8 @@ func (s *stagedRooms) of(ctx context.Context, k staging.Record) (*rooms, error) 
 		s.failed[key] = err
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.open[key] = r
 	return r, nil
 }
@@ -174,6 +183,8 @@ func whoseIs(k staging.Record, service, project string) string {
 }
 
 func (s *stagedRooms) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var err error
 	for _, r := range s.open {
 		err = errors.Join(err, r.close())

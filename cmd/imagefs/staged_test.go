@@ -464,6 +464,35 @@ func TestStagedRetryAll(t *testing.T) {
 	}
 }
 
+// A retry of more drafts than are uploaded at once shows from its beginning what it does.
+func TestStagedRetryShowsProgress(t *testing.T) {
+	t.Parallel()
+	g, url := gatedService(t)
+	w := newWorld(t)
+	dir := filepath.Join(w.dir, "staging")
+	api, err := client.Dial(t.Context(), client.Options{Endpoint: url, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	s := openStagingOf(t, dir, api.Service(), "")
+	for range recoveredAtOnce + 1 {
+		d, err := s.Create(staging.Spec{Name: "later.img"})
+		if err == nil {
+			_, err = d.WriteAt(t.Context(), []byte("data"), 0)
+		}
+		if err := errors.Join(err, d.Keep("the service was away")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := w.start("staged", "retry", "--staging-dir", dir, "--all", "--endpoint", url)
+	eventually(t, "it says what it uploads", func() bool { return strings.Contains(p.err.String(), "later.img") })
+	g.release()
+	if out, stderr, code := p.end(); code != exitOK || strings.Count(out, "later.img is image") != recoveredAtOnce+1 {
+		t.Errorf("code %d: %s%s", code, out, stderr)
+	}
+}
+
 // noBase is what lies under a draft that nobody reads.
 type noBase struct{}
 

@@ -120,35 +120,38 @@ func retryAll(ctx context.Context, services *stagedRooms, chosen []staging.Recor
 	)
 	line := newStatusLine(std.Err)
 	group.SetLimit(recoveredAtOnce)
-	for _, k := range chosen {
-		var r *rooms
-		err := usable(k)
+	one := func(k staging.Record, r *rooms) {
+		said, err := r.retry(ctx, k)
+		mu.Lock()
+		defer mu.Unlock()
+		line.clear()
 		if err == nil {
-			r, err = services.of(ctx, k)
+			_, err = fmt.Fprintln(std.Out, said)
 		}
 		if err != nil {
-			mu.Lock()
 			failures = append(failures, draftFailure(k, err))
-			mu.Unlock()
-			continue
 		}
-		group.Go(func() error {
-			said, err := r.retry(ctx, k)
-			mu.Lock()
-			defer mu.Unlock()
-			line.clear()
-			if err == nil {
-				_, err = fmt.Fprintln(std.Out, said)
-			}
-			if err != nil {
-				failures = append(failures, draftFailure(k, err))
-			}
-			return nil
-		})
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		for _, k := range chosen {
+			var r *rooms
+			err := usable(k)
+			if err == nil {
+				r, err = services.of(ctx, k)
+			}
+			if err != nil {
+				mu.Lock()
+				failures = append(failures, draftFailure(k, err))
+				mu.Unlock()
+				continue
+			}
+			group.Go(func() error { // waits for a place
+				one(k, r)
+				return nil
+			})
+		}
 		_ = group.Wait() // its functions return nothing
 	}()
 	tick := time.NewTicker(drawEvery)
@@ -170,6 +173,8 @@ func retryAll(ctx context.Context, services *stagedRooms, chosen []staging.Recor
 
 // progress is one line about the uploads under way; "" when there are none.
 func (s *stagedRooms) progress() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var active []metrics.Upload
 	for _, r := range s.open {
 		active = append(active, uploadsOf(r.committer.Active())...)
