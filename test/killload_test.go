@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	kills    = flag.Int("kills", 80, "how often TestKilledUnderLoad kills the daemon")
+	kills    = flag.Int("kills", 200, "how often TestKilledUnderLoad kills the daemon")
 	killSeed = flag.Uint64("kill-seed", 0, "what its writers do; 0: something new")
 )
 
