@@ -17,30 +17,24 @@ import (
 	"go.uber.org/goleak"
 )
 
+// children are what this binary does as a child of its tests, by the variable that names
+// the file: what must not be done by the process that serves the mount, or by one that is
+// to be ended.
+var children = map[string]func(path string) error{
+	mapperEnv: mapAndWrite, twiceEnv: mapAndOpenAgain, toucherEnv: touchMapping,
+	openMapperEnv: func(path string) error { return mapAndDie(path, false) },
+	deadMapperEnv: func(path string) error { return mapAndDie(path, true) },
+	truncatorEnv:  func(path string) error { return os.Truncate(path, 2) },
+}
+
 func TestMain(m *testing.M) {
-	if path := os.Getenv(mapperEnv); path != "" {
-		if err := mapAndWrite(path); err != nil {
-			panic(err)
+	for env, act := range children {
+		if path := os.Getenv(env); path != "" {
+			if err := act(path); err != nil {
+				panic(err)
+			}
+			return
 		}
-		return
-	}
-	if path := os.Getenv(twiceEnv); path != "" {
-		if err := mapAndOpenAgain(path); err != nil {
-			panic(err)
-		}
-		return
-	}
-	if path := os.Getenv(truncatorEnv); path != "" {
-		if err := os.Truncate(path, 2); err != nil {
-			panic(err)
-		}
-		return
-	}
-	if path := os.Getenv(toucherEnv); path != "" {
-		if err := touchMapping(path); err != nil {
-			panic(err)
-		}
-		return
 	}
 	goleak.VerifyTestMain(m)
 }

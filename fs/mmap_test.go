@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,33 @@ func mapAndOpenAgain(path string) error {
 	fmt.Println("closed")
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return errors.Join(err, unix.Munmap(p), other.Close())
+}
+
+// openMapperEnv and deadMapperEnv make this binary the child that is killed while it
+// writes the named file through a mapping, with the file open or closed before.
+const (
+	openMapperEnv = "IMAGEFS_TEST_OPEN_MAPPER"
+	deadMapperEnv = "IMAGEFS_TEST_DEAD_MAPPER"
+)
+
+func mapAndDie(path string, closes bool) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	copy(p, "AB")
+	if closes {
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	copy(p[2:], "CD")
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
 // toucherEnv makes this binary the child that touches one byte in the middle of the
@@ -127,5 +155,24 @@ func TestMappingBesideAnotherHandle(t *testing.T) {
 	m.settled()
 	if n := m.did("commit", "disk"); n != 1 {
 		t.Errorf("%d commits, want 1", n)
+	}
+}
+
+// Who is killed with the mapped file open publishes nothing. Where the file was closed
+// before, nobody tells of the end of its mapping but the release.
+func TestKilledMapping(t *testing.T) {
+	for env, want := range map[string]string{openMapperEnv: "0123456789", deadMapperEnv: "ABCD456789"} {
+		t.Run(env, func(t *testing.T) {
+			h := newHouse()
+			h.add("disk", "0123456789")
+			m := mountHouse(t, h)
+			child := exec.Command(must(os.Executable()))
+			child.Env = append(os.Environ(), env+"="+m.path("disk"))
+			endedBy(t, child.Run(), syscall.SIGKILL)
+			m.settled()
+			if got := m.content("disk"); got != want {
+				t.Errorf("the image has %q; drafts ended %v", got, m.ends())
+			}
+		})
 	}
 }
