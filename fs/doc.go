@@ -30,10 +30,11 @@
 //
 // node.turn (a channel: held while a commit, an unlink, a rename, a change of the
 // record or the beginning of a draft runs, and so across network I/O: it is what
-// the waiting is for, and is taken with a ctx; a rename takes that of the entry it
-// replaces first) → node.mu → draft.mu → FS.mu → go-fuse's locks of its tree →
-// notifier.mu. No mutex is held across network I/O, local I/O or a kernel
-// notification. passthrough.mu and unsent.mu are taken last.
+// the waiting is for, and is taken with a ctx; a rename takes first that of the entry
+// it renames, then that of the one it replaces, and nobody else takes two) → node.mu →
+// draft.mu → FS.mu → go-fuse's locks of its tree → notifier.mu. No mutex is held
+// across network I/O, local I/O or a kernel notification. passthrough.mu and unsent.mu
+// are taken last.
 //
 // # Units
 //
