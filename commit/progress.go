@@ -30,6 +30,8 @@ type Progress struct {
 	Sent  int64     // bytes handed to the transport in this try
 	Size  int64     // bytes in all
 	Since time.Time // when the commit began
+
+	Behind bool // no close waits for it
 }
 
 // progress is the live form of a Progress.

@@ -104,6 +104,7 @@ type Upload struct {
 	Sent    int64   `json:"sent_bytes"`
 	Size    int64   `json:"size_bytes"`
 	Seconds float64 `json:"seconds"`
+	Behind  bool    `json:"behind"` // no close waits for it
 }
 
 // Waiting is a file whose close was answered and whose upload has not ended. While

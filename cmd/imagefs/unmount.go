@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,7 +160,8 @@ func unmount(ctx context.Context, t target, stderr io.Writer) error {
 }
 
 // detachWhenIdle detaches the mount. A close that still uploads keeps it busy: it
-// is waited for. Anything else that keeps it busy is an error that names it.
+// is waited for; an upload behind a close that was answered does not. Anything else that
+// keeps it busy is an error that names it.
 func detachWhenIdle(ctx context.Context, t target, d daemon, alive bool, line *statusLine) error {
 	idleSince := time.Now()
 	for {
@@ -169,7 +171,9 @@ func detachWhenIdle(ctx context.Context, t target, d daemon, alive bool, line *s
 		}
 		if alive {
 			s, err := d.ask(ctx)
+			s.Uploads = slices.DeleteFunc(s.Uploads, func(u metrics.Upload) bool { return u.Behind })
 			if err == nil && len(s.Uploads) > 0 {
+				s.Waiting = nil
 				line.show(waitsFor(s))
 				idleSince = time.Now()
 			}

@@ -156,6 +156,23 @@ func TestUnmountBusy(t *testing.T) {
 	w.mustRun("unmount", m)
 }
 
+// An upload for which no close waits keeps no mount busy: what does is named soon.
+func TestUnmountBusyBesideUpload(t *testing.T) {
+	t.Parallel()
+	_, endpoint := gatedService(t)
+	w := newWorld(t)
+	m := w.mounted(endpoint, "--writeback")
+	w.mustSh("echo data > m/behind.img")
+	eventually(t, "the upload begins", func() bool { s, err := w.ask(m); return err == nil && len(s.Uploads) == 1 })
+	user := w.holder(m)
+	if said := w.mustFail(exitUnmountBusy, "unmount", m); !strings.Contains(oneLineOf(t, said), "in use by sleep (pid ") {
+		t.Errorf("it says %s", said)
+	}
+	if err := user.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A mount whose daemon was killed answers nothing; it can be looked at, is not
 // mounted over, and goes.
 func TestDeadMount(t *testing.T) {
