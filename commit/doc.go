@@ -16,8 +16,9 @@
 //	            fsynced; then the service's size, md5 and os_hash are compared. What an
 //	            fsync has not put on the disk may not be what was written: where it
 //	            fails, nothing is published
-//	uploaded    one update unhides the record, removes the mark and sets the name
-//	            and the attributes that the draft has by now
+//	uploaded    the record gets what others have changed of the replaced image during
+//	            the upload; then one update unhides it, removes the mark and sets the
+//	            name and the attributes that the draft has by now
 //	visible     the replaced image is looked at once more, and deleted (trash.go: or
 //	            hidden for a time), or renamed where it is in use. One that somebody
 //	            has renamed meanwhile is left alone

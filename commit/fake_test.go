@@ -331,6 +331,14 @@ func apply(img *image.Image, c image.Change) {
 		img.ContainerFormat = c.Value.(string)
 	case "owner":
 		img.Owner = c.Value.(string)
+	case "visibility":
+		img.Visibility = image.Visibility(c.Value.(string))
+	case "tags":
+		img.Tags = c.Value.([]string)
+	case "min_disk":
+		img.MinDisk = c.Value.(int64)
+	case "min_ram":
+		img.MinRAM = c.Value.(int64)
 	case "protected":
 		img.Protected = c.Value.(bool)
 	default:
@@ -355,6 +363,10 @@ func (f *fake) AddMember(ctx context.Context, id, project string) error {
 		return err
 	}
 	f.mu.Lock()
+	if f.images[id].Visibility != image.VisibilityShared {
+		f.mu.Unlock()
+		return f.err("addmember", id, image.Forbidden)
+	}
 	if slices.ContainsFunc(f.members[id], func(m image.Member) bool { return m.Project == project }) {
 		f.mu.Unlock()
 		return f.err("addmember", id, image.Busy)
@@ -362,6 +374,21 @@ func (f *fake) AddMember(ctx context.Context, id, project string) error {
 	f.members[id] = append(f.members[id], image.Member{Project: project, Status: "pending"})
 	f.mu.Unlock()
 	return f.end("addmember", id, x)
+}
+
+func (f *fake) RemoveMember(ctx context.Context, id, project string) error {
+	x, err := f.begin(ctx, "removemember", id)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	if f.images[id].Visibility != image.VisibilityShared {
+		f.mu.Unlock()
+		return f.err("removemember", id, image.Forbidden)
+	}
+	f.members[id] = slices.DeleteFunc(slices.Clone(f.members[id]), func(m image.Member) bool { return m.Project == project })
+	f.mu.Unlock()
+	return f.end("removemember", id, x)
 }
 
 // put makes an active image with the bytes, outside of any fault.

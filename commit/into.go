@@ -9,9 +9,8 @@ import (
 	"github.com/imagefs/imagefs/staging"
 )
 
-// believed is how long a look at a queued record is good enough to change it: most
-// commits are not made to wait, and the service refuses other formats for a record that
-// is not empty any more.
+// believed is how long a look at a record is good enough: most commits do not take long,
+// and what has changed since is seen at the next step, a little late.
 const believed = time.Second
 
 // findInto reads the queued record that gets the data. One that an earlier commit
@@ -26,7 +25,7 @@ func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 	case into == nil:
 		return r.remembered(r.rec.Into), nil
 	case into.Status == image.StatusQueued:
-		r.plan.into, r.plan.seen = into, time.Now()
+		r.plan.into = into
 		return into, nil
 	case r.fills(*into):
 		return into, r.replaceSpoilt(ctx, into)
@@ -67,7 +66,7 @@ func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
 // for a place among the uploads, or after a failed try, was long. One that has gone or got data since is
 // left, and a new one made (plan.into is nil then).
 func (r *run) stillEmpty(ctx context.Context) error {
-	if time.Since(r.plan.seen) < believed {
+	if time.Since(r.plan.read) < believed {
 		return nil
 	}
 	now, err := r.lookup(ctx, r.plan.into.ID)

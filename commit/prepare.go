@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/imagefs/imagefs/format"
 	"github.com/imagefs/imagefs/image"
@@ -24,7 +25,7 @@ var undetectable = []string{"ami", "ari", "aki", "ploop"}
 // prepare decides everything that can be decided before the service is changed,
 // and refuses what must not be.
 func (r *run) prepare(ctx context.Context) error {
-	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase()}
+	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase(), read: time.Now()}
 	source, err := r.findSource(ctx)
 	if err != nil {
 		return err
@@ -35,6 +36,9 @@ func (r *run) prepare(ctx context.Context) error {
 	default:
 		r.plan.create = successor(*source, r.rec.Name)
 		r.plan.hidden = staysHidden(*source)
+	}
+	if source != nil && r.plan.old != nil && source.ID == r.plan.old.ID {
+		r.plan.from = r.plan.old
 	}
 	return r.formats(ctx, source)
 }

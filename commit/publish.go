@@ -21,14 +21,17 @@ func (r *run) publish(ctx context.Context, img image.Image) (image.Image, error)
 	if r.d.Unlinked() {
 		return image.Image{}, errUnlinked
 	}
-	img, err := r.show(ctx, img)
+	img, err := r.follow(ctx, img)
 	if err != nil {
+		return image.Image{}, err
+	}
+	if img, err = r.show(ctx, img); err != nil {
 		return image.Image{}, err
 	}
 	if err := r.journal(staging.StateVisible, nil); err != nil {
 		return image.Image{}, err
 	}
-	return img, r.retire(ctx)
+	return r.retire(ctx, img)
 }
 
 // show brings the record to what it shall be at the end, in one request: not
@@ -80,25 +83,43 @@ func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
 	return img, err
 }
 
-// retire takes the replaced image away, or its name where the service refuses to
-// delete it because it is in use. nil: the name is the new image's alone. It looks at
-// the image first: while the upload ran, somebody may have renamed it to keep it.
-func (r *run) retire(ctx context.Context) error {
+// retire takes the replaced image away. It looks at the image first: while the upload
+// ran, somebody may have renamed it to keep it, or changed what the new one has to take
+// over, which it returns.
+func (r *run) retire(ctx context.Context, img image.Image) (image.Image, error) {
 	if r.plan.old == nil {
-		return nil
+		return img, nil
 	}
-	id := r.plan.old.ID
-	old, err := r.lookup(ctx, id)
+	old, err := r.lookup(ctx, r.plan.old.ID)
 	switch {
 	case transient(err):
-		return fmt.Errorf("%w: %w", errUnsure, err)
+		return img, fmt.Errorf("%w: %w", errUnsure, err)
 	case err != nil || old == nil:
-		return err
+		return img, err
 	case r.retired(*old):
-		r.log.Info("the image to replace has been put aside already; it is left alone", "image", r.made, "replaced", id, "name", old.Name)
-		return nil
+		r.log.Info("the image to replace has been put aside already; it is left alone", "image", r.made, "replaced", old.ID, "name", old.Name)
+		return img, nil
 	}
-	err = again(ctx, transient, func(ctx context.Context) error { return r.c.trash.Remove(ctx, id, r.made) })
+	if err := old.Replaceable(opReplace); err != nil {
+		return img, err
+	}
+	if r.plan.from != nil {
+		if img, err = r.carry(ctx, img, *old, false); err == nil {
+			img, err = r.show(ctx, img)
+		}
+		if err != nil {
+			return img, err
+		}
+	}
+	return img, r.takeAway(ctx)
+}
+
+// takeAway deletes the replaced image, or has it hidden, or takes its name where the
+// service refuses to delete it because it is in use. nil: the name is the new image's
+// alone.
+func (r *run) takeAway(ctx context.Context) error {
+	id := r.plan.old.ID
+	err := again(ctx, transient, func(ctx context.Context) error { return r.c.trash.Remove(ctx, id, r.made) })
 	switch {
 	case err == nil, image.Is(err, image.NotFound):
 		return nil

@@ -35,7 +35,7 @@ func (r *run) record(ctx context.Context) (image.Image, error) {
 	if err := r.chown(ctx, img); err != nil {
 		return image.Image{}, err
 	}
-	return img, r.share(ctx, img)
+	return img, r.share(ctx, img, r.plan.members)
 }
 
 // atOnce reports an empty image that needs no hiding: nothing follows its
@@ -130,8 +130,11 @@ func (r *run) properties(id string) map[string]string {
 // attributes is the text of PropertyAttributes as the draft has them now; "" for
 // none.
 func (r *run) attributes(id string) string {
-	// An adopted image has what it took over from one that may be gone by now.
-	a := attributesFor(r.d.Record().Attributes, r.plan.old, cmp.Or(r.plan.into, r.plan.adopted))
+	own := cmp.Or(r.plan.into, r.plan.adopted) // what was adopted took over from one that may be gone by now
+	if r.plan.from != nil {
+		own = nil
+	}
+	a := attributesFor(r.d.Record().Attributes, r.plan.old, own)
 	if a.IsZero() {
 		return ""
 	}
@@ -150,11 +153,11 @@ func (r *run) chown(ctx context.Context, img image.Image) error {
 	})
 }
 
-// share gives the new image the members of the old one. An acceptance is the
-// member's own to give: it is lost, and logged.
-func (r *run) share(ctx context.Context, img image.Image) error {
+// share gives the new image members of the old one. An acceptance is the member's own
+// to give: it is lost, and logged.
+func (r *run) share(ctx context.Context, img image.Image, members []image.Member) error {
 	var lost []string
-	for _, m := range r.plan.members {
+	for _, m := range members {
 		if err := again(ctx, transient, func(ctx context.Context) error { return r.addMember(ctx, img.ID, m.Project) }); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -211,7 +212,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 // adopt makes the plan of a commit whose image is there already, and does what may
 // be missing before it is published. Where it must not be published it is taken back.
 func (r *run) adopt(ctx context.Context, img *image.Image) error {
-	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase(), adopted: img}
+	r.plan = plan{empty: r.snap.Size() == 0, keep: r.d.ShowsBase(), adopted: img, read: time.Now()}
 	if img.ID == r.rec.Into {
 		r.plan.into = img
 		r.filled = r.checked() || r.marked(*img) && r.rec.Filling
@@ -223,15 +224,18 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		source = cmp.Or(source, r.remembered(r.rec.Inherit))
 	}
 	r.plan.hidden = source != nil && staysHidden(*source)
-	if !r.marked(*img) {
+	switch {
+	case !r.marked(*img):
 		r.plan.hidden = img.Hidden // it was published, and is as it shall be
+	case r.plan.old != nil && r.plan.into == nil && (r.rec.Inherit == "" || r.rec.Inherit == r.plan.old.ID):
+		r.plan.from = img // what it has been given of old, some time ago
 	}
 	if !r.checked() {
 		if err == nil && r.plan.into == nil {
 			err = r.chown(ctx, *img)
 		}
 		if err == nil && r.plan.into == nil {
-			err = r.share(ctx, *img)
+			err = r.share(ctx, *img, r.plan.members)
 		}
 		if err == nil {
 			err = r.journal(staging.StateUploaded, nil)

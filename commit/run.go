@@ -47,8 +47,9 @@ type run struct {
 type plan struct {
 	create  image.New      // the new record, without id, marks and attributes
 	old     *image.Image   // the image that is replaced; nil for none
+	from    *image.Image   // old as the new record takes over from it; nil where that does not
 	into    *image.Image   // the queued record that gets the data; nil for none
-	seen    time.Time      // when into was read
+	read    time.Time      // when old and into were read
 	adopted *image.Image   // what an earlier commit has uploaded whole; nil for none
 	members []image.Member // of old
 	empty   bool           // there is no byte: no data, status queued

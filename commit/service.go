@@ -33,10 +33,12 @@ type Changer interface {
 	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
 }
 
-// Sharer reads and makes the members of an image.
+// Sharer reads and changes the members of an image. RemoveMember of one that is none is
+// no error.
 type Sharer interface {
 	Members(ctx context.Context, id string) ([]image.Member, error)
 	AddMember(ctx context.Context, id, project string) error
+	RemoveMember(ctx context.Context, id, project string) error
 }
 
 // Service is the Image service as a commit needs it.
