@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -91,21 +92,37 @@ func TestBehindFails(t *testing.T) {
 // Whoever writes to a draft that is being committed behind need not wait until what
 // it made has been taken back, and its bytes are its own again.
 func TestBehindLetsWritersGo(t *testing.T) {
-	f := newFake()
-	h := newHouse(t, f)
-	d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
-	ctx, cancel := context.WithCancel(ctxb)
-	f.slow = func(int64) error { cancel(); return nil }
-	f.hook = func(c call) {
-		if c.op == "delete" && !c.done {
-			h.write(d, []byte("new"), 0)
-		}
-	}
-	if _, err := h.Behind(ctx, d, anybody); !image.Is(err, image.Interrupted) || len(f.all()) != 0 {
-		t.Errorf("%v: %+v", err, f.all())
-	}
-	if r := d.Record(); r.State != staging.StateOpen || r.Owed() {
-		t.Errorf("draft %+v", r)
+	for _, when := range []string{"while it uploads", "when its turn comes"} {
+		t.Run(when, func(t *testing.T) {
+			f := newFake()
+			h := newHouse(t, f)
+			d := h.accepted(staging.Spec{Name: "x", Entry: "x"}, pattern(5000))
+			ctx, cancel := context.WithCancel(ctxb)
+			defer cancel()
+			turn := anybody
+			if when == "while it uploads" {
+				f.slow = func(int64) error { cancel(); return nil }
+			} else {
+				turn = func(ctx context.Context) error { cancel(); return ctx.Err() }
+			}
+			wrote := false
+			f.hook = func(c call) {
+				if c.op == "delete" && !c.done && !wrote {
+					wrote = true
+					ctx, cancel := context.WithTimeout(ctxb, 10*time.Second)
+					defer cancel()
+					if _, err := d.WriteAt(ctx, []byte("new"), 0); err != nil {
+						t.Errorf("a writer waits: %v", err)
+					}
+				}
+			}
+			if _, err := h.Behind(ctx, d, turn); !image.Is(err, image.Interrupted) || len(f.all()) != 0 {
+				t.Errorf("%v: %+v", err, f.all())
+			}
+			if r := d.Record(); !wrote || r.State != staging.StateOpen || r.Owed() {
+				t.Errorf("wrote %v, draft %+v", wrote, r)
+			}
+		})
 	}
 }
 

@@ -110,6 +110,9 @@ func (r *run) goPublic(ctx context.Context, img image.Image) (image.Image, error
 				r.made = ""
 				return image.Image{}, unsettled(cause(ctx, err))
 			}
+			if ctx.Err() != nil {
+				r.letGo()
+			}
 			r.takeBack(ctx)
 			return image.Image{}, cause(ctx, err)
 		}
