@@ -89,10 +89,16 @@ func (r *rooms) reopen(ctx context.Context, k staging.Record) (*staging.Draft, e
 // take is staging.Reopen, and says what it means that somebody else has the draft.
 func (r *rooms) take(k staging.Record, spec staging.ReopenSpec) (*staging.Draft, error) {
 	d, err := r.staging.Reopen(k.Draft, spec)
+	return d, elsewhere(err)
+}
+
+// elsewhere says of an error of staging what it means that somebody else has the draft: an
+// image that is busy at the service is another thing.
+func elsewhere(err error) error {
 	if image.Is(err, image.Busy) || image.Is(err, image.NotFound) {
-		err = fmt.Errorf("%w: %w", errElsewhere, err)
+		return fmt.Errorf("%w: %w", errElsewhere, err)
 	}
-	return d, err
+	return err
 }
 
 // errElsewhere says that somebody else has a draft, or has just settled it.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/metrics"
 	"github.com/imagefs/imagefs/staging"
@@ -231,6 +232,38 @@ func TestStagedOffline(t *testing.T) {
 	w.mustRun("staged", "discard", "--all", "--yes", "--staging-dir", dir)
 	if all := list(); len(all) != 1 || all[0].Name != "held.img" {
 		t.Errorf("after discarding all: %+v", all)
+	}
+}
+
+// A draft that somebody takes after it was chosen has the exit code of one that is in use.
+func TestStagedDiscardOvertaken(t *testing.T) {
+	url := service(t, nil)
+	api, err := client.Dial(t.Context(), client.Options{Endpoint: url, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	dir := filepath.Join(t.TempDir(), "staging")
+	s := openStagingOf(t, dir, api.Service(), "")
+	for _, half := range []string{"", "an image half made"} {
+		for _, endpoint := range []string{url, "http://127.0.0.1:1"} {
+			d, err := s.Create(staging.Spec{Name: "n"})
+			if err == nil {
+				err = d.Update(func(r *staging.Record) { r.Image = half })
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said lockedBuffer
+			err = discardStaged(t.Context(), config.Config{StagingDir: dir, Endpoint: endpoint, Memory: 8 << 20, Streams: 4},
+				[]staging.Record{d.Record()}, streams{Err: &said})
+			if codeOf(err) != exitDraftBusy {
+				t.Errorf("%q at %s: %v", half, endpoint, err)
+			}
+			if err := d.Discard(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

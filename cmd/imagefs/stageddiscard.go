@@ -84,7 +84,7 @@ func (s *stagedRooms) discard(ctx context.Context, k staging.Record) error {
 	case k.Held:
 		return usable(k)
 	case k.Image == "", k.Image == k.Replaces, k.Damage != "":
-		return staging.Discard(k)
+		return elsewhere(staging.Discard(k))
 	}
 	left := func(why error) error {
 		return fail(exitDraft, "%s is removed, but image %s (os_hidden, with the property %s=%s) may be left at the service: %w",
@@ -92,9 +92,12 @@ func (s *stagedRooms) discard(ctx context.Context, k staging.Record) error {
 	}
 	r, err := s.of(ctx, k)
 	if err != nil {
-		return errors.Join(staging.Discard(k), left(err))
+		if err := staging.Discard(k); err != nil {
+			return elsewhere(err)
+		}
+		return left(err)
 	}
-	d, err := r.staging.Reopen(k.Draft, staging.ReopenSpec{})
+	d, err := r.take(k, staging.ReopenSpec{}) // its bytes are not read
 	if err != nil {
 		return err
 	}
