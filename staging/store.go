@@ -65,7 +65,7 @@ func Open(o Options) (*Store, error) {
 	dir := filepath.Clean(o.Dir)
 	path := filepath.Join(dir, serviceDir(o.Service))
 	for _, each := range []string{dir, path} { // in this order: nothing is made beneath a symlink
-		if err := makeDir(each); err != nil {
+		if err := makeDir(each, syncDir); err != nil {
 			return nil, err
 		}
 	}
@@ -184,11 +184,11 @@ func serviceDir(service string) string {
 	return hex.EncodeToString(sum[:serviceDirBytes])
 }
 
-// makeDir makes dir and its parents if need be and checks it.
-func makeDir(dir string) error {
+// makeDir makes dir and its parents if need be and checks it. sync fsyncs a directory.
+func makeDir(dir string, sync func(string) error) error {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(dir, dirMode); err == nil {
+		if err = makeAll(dir, sync); err == nil {
 			info, err = os.Lstat(dir)
 		}
 	}
@@ -202,6 +202,42 @@ func makeDir(dir string) error {
 		return unusable(dir, err)
 	}
 	return nil
+}
+
+// makeAll is os.MkdirAll, and puts on the disk what it makes: a draft that was fsynced is
+// not to be lost with the directory that it is in.
+func makeAll(dir string, sync func(string) error) error {
+	var parents []string // of what is missing
+	for missing := dir; ; {
+		if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = filepath.Dir(missing)
+		parents = append(parents, missing)
+	}
+	err := os.MkdirAll(dir, dirMode)
+	for _, parent := range parents {
+		if err == nil {
+			err = sync(parent)
+		}
+	}
+	return err
+}
+
+// syncDir fsyncs a directory, where its filesystem knows how and it may be read.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 func checkDir(dir string, info fs.FileInfo) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,30 @@ func TestOpenMakesPrivateDirectories(t *testing.T) {
 		if info.Mode() != os.ModeDir|dirMode {
 			t.Errorf("%s has mode %v", dir, info.Mode())
 		}
+	}
+}
+
+// What is made is put on the disk, each directory by an fsync of the one that it is in.
+func TestMadeDirectoriesAreSynced(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "a", "staging")
+	var synced []string
+	watch := func(of string) error {
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("%s before all is made: %v", of, err)
+		}
+		synced = append(synced, of)
+		return syncDir(of)
+	}
+	for range 2 { // the second time it is there
+		must(t, makeDir(dir, watch))
+		if want := []string{filepath.Join(top, "a"), top}; !slices.Equal(synced, want) {
+			t.Errorf("fsynced %q, want %q", synced, want)
+		}
+	}
+	broken := errors.New("broken")
+	if err := makeDir(filepath.Join(dir, "service"), func(string) error { return broken }); !errors.Is(err, broken) {
+		t.Error(err)
 	}
 }
 
