@@ -17,7 +17,8 @@
 // New starts one goroutine, which calls OnChange. A refresh of the listing and
 // each request of a lookup run in a goroutine of their own, under the catalog's
 // context and a bound of their own; callers only wait for them, each with its
-// own context. Close ends and awaits all of them.
+// own context. Close ends and awaits all of them. A rename over a shared image changes
+// its members in up to eight goroutines, and awaits them.
 //
 // # Locks
 //

@@ -27,7 +27,8 @@ type service struct {
 	latency  time.Duration // of each page and each other request, half before and half after its effect
 	page     int           // images in one page
 	fail     map[string]error
-	requests []string // "list", "name <name>", "get <id>", "update <id>", "delete <id>", "members <id>", "share <id> <project>"
+	hung     map[string]bool // requests by their first word that are not answered at all
+	requests []string        // "list", "name <name>", "get <id>", "update <id>", "delete <id>", "members <id>", "share <id> <project>"
 }
 
 func newService(images ...image.Image) *service {
@@ -50,7 +51,12 @@ func (s *service) enter(ctx context.Context, request string) error {
 			err = s.fail[key]
 		}
 	}
+	hung := s.hung[verb]
 	s.mu.Unlock()
+	if hung {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if waited := s.pause(ctx); waited != nil {
 		return waited
 	}

@@ -34,6 +34,8 @@ func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJour
 		return false, nil
 	case err != nil:
 		return false, wrap(opRenameOver, r.Image.ID, err)
+	case !r.Carried(img) && r.Undone && r.Noted && img.Visibility == image.VisibilityShared:
+		return false, c.plan(r, j).takeBackMembers(ctx, log)
 	case !r.Carried(img):
 		log.Info("an interrupted rename had not begun, or was taken back", slog.String("called", img.Name))
 		return false, nil
@@ -115,7 +117,7 @@ func (t *takeover) takeBack(ctx context.Context, now image.Image, log *slog.Logg
 			return true, err
 		}
 	}
-	switch err := t.putBack(ctx); {
+	switch err := t.putBack(ctx, false); {
 	case err == nil:
 		log.Info("an interrupted rename that was refused is taken back", slog.String("called", t.img.Name))
 		return false, nil
@@ -124,6 +126,25 @@ func (t *takeover) takeBack(ctx context.Context, now image.Image, log *slog.Logg
 	default: // putBack has said so
 		return true, nil
 	}
+}
+
+// takeBackMembers gives img, whose record is what it was, the members that it had. Of
+// those that came since, only what the rename gave it goes.
+func (t *takeover) takeBackMembers(ctx context.Context, log *slog.Logger) error {
+	has, err := t.c.sharer.Members(ctx, t.img.ID)
+	if err == nil {
+		err = t.wants(ctx)
+	}
+	if err == nil {
+		t.since(has)
+		t.added = without(t.added, without(t.added, t.wanted))
+		err = t.membersBack(ctx)
+	}
+	if unsure(err) {
+		return err
+	}
+	log.Info("an interrupted rename that was refused is taken back", slog.String("called", t.img.Name))
+	return nil
 }
 
 // has reports whether the record is as the change, one of a plan, has made it.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -22,7 +23,8 @@ import (
 // of its rename, too.
 type mortal struct {
 	*service
-	left    int // steps until it dies
+	dying   sync.Mutex // guards the field below
+	left    int        // steps until it dies
 	noted   *image.Rename
 	settled bool
 }
@@ -30,6 +32,8 @@ type mortal struct {
 var errDead = &image.Error{Op: "request", Kind: image.Interrupted, Err: errors.New("killed")}
 
 func (m *mortal) step() error {
+	m.dying.Lock()
+	defer m.dying.Unlock()
 	if m.left--; m.left < 0 {
 		return errDead
 	}

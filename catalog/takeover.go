@@ -5,9 +5,16 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/imagefs/imagefs/image"
 )
+
+// memberChanges is how many members of one image are changed at once: one by one, a
+// hundred projects do not fit into the time that a rename has.
+const memberChanges = 8
 
 // takeover is a rename over another image: what img takes over from it, and what
 // puts img back as it was. It belongs to one goroutine.
@@ -111,7 +118,7 @@ func (t *takeover) do(ctx context.Context, toEntry string) (image.Image, error) 
 		return image.Image{}, err
 	}
 	if err := t.shareOut(ctx); err != nil {
-		t.giveBack(ctx)
+		t.giveBack(ctx, err)
 		return image.Image{}, err
 	}
 	err = t.retire(ctx)
@@ -121,7 +128,7 @@ func (t *takeover) do(ctx context.Context, toEntry string) (image.Image, error) 
 			slog.String("replaced", t.over.ID), slog.String("name", renamed.Name), slog.Any("error", err))
 		return renamed, err
 	case err != nil:
-		t.giveBack(ctx)
+		t.giveBack(ctx, err)
 		return image.Image{}, err
 	}
 	t.done()
@@ -182,19 +189,47 @@ func (t *takeover) shareOut(ctx context.Context) error {
 		}
 	}
 	t.since(has)
-	for _, m := range come {
-		t.added = append(t.added, m) // first: the answer can be lost
-		if err := t.c.sharer.AddMember(ctx, t.img.ID, m.Project); err != nil {
-			return wrap(opRenameOver, t.img.ID, err)
+	// What was tried counts as done: the answer can be lost.
+	tried, _, err := t.each(ctx, come, true, t.c.sharer.AddMember)
+	t.added = append(t.added, tried...)
+	if err == nil {
+		tried, _, err = t.each(ctx, leave, true, t.c.sharer.RemoveMember)
+		t.removed = append(t.removed, tried...)
+	}
+	return wrap(opRenameOver, t.img.ID, err)
+}
+
+// each changes the members of img, some at once, and returns those that were tried, those
+// of them that failed, and a failure: with stop the first one, which ends it, else an
+// unanswered one, if there is any.
+func (t *takeover) each(ctx context.Context, members []image.Member, stop bool, change func(ctx context.Context, id, project string) error) (tried, failed []image.Member, err error) {
+	work := new(errgroup.Group)
+	if stop {
+		work, ctx = errgroup.WithContext(ctx)
+	}
+	work.SetLimit(memberChanges)
+	failures := make([]error, len(members))
+	for i, m := range members {
+		if stop && ctx.Err() != nil {
+			break
+		}
+		tried = append(tried, m)
+		work.Go(func() error {
+			failures[i] = change(ctx, t.img.ID, m.Project)
+			return failures[i]
+		})
+	}
+	err = work.Wait()
+	for i, m := range tried {
+		if failures[i] == nil {
+			continue
+		}
+		failed = append(failed, m)
+		if !stop && unanswered(failures[i]) {
+			err = failures[i]
 		}
 	}
-	for _, m := range leave {
-		t.removed = append(t.removed, m)
-		if err := t.c.sharer.RemoveMember(ctx, t.img.ID, m.Project); err != nil {
-			return wrap(opRenameOver, t.img.ID, err)
-		}
-	}
-	return nil
+	return tried, failed, err
 }
 
 // since notes how the members of img, which are these now, differ from those that it
@@ -231,45 +266,82 @@ func (t *takeover) done() {
 	}
 }
 
-// giveBack ends a rename that was refused: img becomes what it was. It logs what cannot
-// be put back.
-func (t *takeover) giveBack(ctx context.Context) {
+// giveBack ends a rename that has failed, as why says: img becomes what it was, also after
+// ctx has ended. What the service does not answer in the time that is left, the recovery
+// does, for then the journal stays.
+func (t *takeover) giveBack(ctx context.Context, why error) {
 	t.noted.Undone = true
 	if err := t.journal.Note(t.noted); err != nil {
 		t.c.log.Warn("the journal of a rename does not know that it is taken back; should the daemon end now, the next one tries the rename again",
 			slog.String("image", t.img.ID), slog.Any("error", err))
 	}
-	if err := t.putBack(ctx); !unanswered(err) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBound)
+	defer cancel()
+	if err := t.putBack(ctx, unanswered(why)); !unanswered(err) {
 		t.journal.Settled()
 	}
 }
 
-// putBack makes img what it was, also after ctx has ended: what the caller is
-// told has failed must not stay half done. Its members come first: later it may
-// be shared no longer, and then they cannot be changed.
-func (t *takeover) putBack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBound)
-	defer cancel()
-	id := slog.String("image", t.img.ID)
-	for _, m := range t.added {
-		if err := t.c.sharer.RemoveMember(ctx, t.img.ID, m.Project); err != nil {
-			t.c.log.Error("a share that a failed rename made cannot be taken back; remove the member by hand", id,
-				slog.String("project", m.Project), slog.Any("error", err))
+// putBack makes img what it was. Its record comes first, for that ends two images of one
+// name, and what projects see of img that see it by the rename only. But the members of an
+// image that is not shared cannot be changed. So where it was not, they come before, for
+// half of the time; in a hurry they are left, for then they see nothing.
+func (t *takeover) putBack(ctx context.Context, hurry bool) error {
+	shared := t.img.Visibility == image.VisibilityShared
+	if !shared && !hurry {
+		early, cancel := context.WithCancel(ctx)
+		if bound, ok := ctx.Deadline(); ok {
+			cancel()
+			early, cancel = context.WithTimeout(ctx, time.Until(bound)/2)
 		}
-	}
-	for _, m := range t.removed {
-		if err := t.c.sharer.AddMember(ctx, t.img.ID, m.Project); err != nil {
-			t.c.log.Error("a share that a failed rename ended cannot be put back; add the member by hand", id,
-				slog.String("project", m.Project), slog.Any("error", err))
-		}
-	}
-	if lost := accepted(t.removed); len(lost) > 0 {
-		t.c.log.Warn("after a failed rename these projects have to accept the image again", id, slog.Any("projects", lost))
+		_ = t.membersBack(early) // which of them are left is said below
+		cancel()
 	}
 	_, err := t.c.update(ctx, t.img.ID, t.undo, EntryName(t.img.Name, t.img.ID))
-	if err != nil {
-		t.c.log.Error("the old name of an image cannot be put back; it keeps the new one", id,
+	switch {
+	case unanswered(err):
+		t.c.log.Warn("a rename has failed, and the service does not answer whether its image has the old name again; that is tried later",
+			slog.String("image", t.img.ID), slog.String("old name", t.img.Name), slog.Any("error", err))
+	case err != nil:
+		t.c.log.Error("the old name of an image cannot be put back; it keeps the new one", slog.String("image", t.img.ID),
 			slog.String("old name", t.img.Name), slog.Any("error", err))
+	case shared:
+		err = t.membersBack(ctx)
+	case len(t.added)+len(t.removed) > 0:
+		t.c.log.Warn("a rename has failed, and the image, which is not shared, has members by it: should you ever share the image, remove them",
+			slog.String("image", t.img.ID), slog.Any("projects", projects(t.added)), slog.Any("removed", projects(t.removed)))
 	}
 	return err
+}
+
+// membersBack gives img the members that it had; added and removed are what is left of
+// the difference. An unanswered error: it can be called again.
+func (t *takeover) membersBack(ctx context.Context) error {
+	lost := accepted(t.removed)
+	var err, failure error
+	_, t.added, err = t.each(ctx, t.added, false, t.c.sharer.RemoveMember)
+	_, t.removed, failure = t.each(ctx, t.removed, false, t.c.sharer.AddMember)
+	if !unanswered(err) && failure != nil {
+		err = failure
+	}
+	id := slog.String("image", t.img.ID)
+	switch {
+	case unanswered(err):
+		t.c.log.Warn("the service does not answer whether an image has the members again that it had before a failed rename; that is tried later", id, slog.Any("error", err))
+	case err != nil:
+		t.c.log.Error("the members that an image had before a failed rename cannot be put back; see to it by hand", id,
+			slog.Any("remove", projects(t.added)), slog.Any("add", projects(t.removed)), slog.Any("error", err))
+	case len(lost) > 0:
+		t.c.log.Warn("after a failed rename these projects have to accept the image again", id, slog.Any("projects", lost))
+	}
+	return err
+}
+
+// projects are those that the members are.
+func projects(members []image.Member) []string {
+	var all []string
+	for _, m := range members {
+		all = append(all, m.Project)
+	}
+	return all
 }

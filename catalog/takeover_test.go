@@ -2,12 +2,15 @@ package catalog
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -109,7 +112,7 @@ func TestRenameOverKeepsMembers(t *testing.T) {
 			if requests := s.took(); len(requests) != tt.requests || !strings.HasPrefix(requests[len(requests)-1], "delete ") {
 				t.Errorf("%s: requests %q", title, requests)
 			}
-			if diff := cmp.Diff(shares(tt.want), s.members[img.ID]); diff != "" {
+			if diff := cmp.Diff(shares(tt.want), s.members[img.ID], anyOrder); diff != "" {
 				t.Errorf("%s: %s", title, diff)
 			}
 			if said := strings.Contains(log.String(), "accept it again"); said != (tt.lost != "") || !strings.Contains(log.String(), tt.lost) {
@@ -118,6 +121,9 @@ func TestRenameOverKeepsMembers(t *testing.T) {
 		})
 	}
 }
+
+// anyOrder compares members: some are changed at once.
+var anyOrder = cmpopts.SortSlices(func(a, b image.Member) bool { return a.Project < b.Project })
 
 // shares reads members from "accepted* pending".
 func shares(text string) []image.Member {
@@ -157,4 +163,102 @@ func TestRenameOverIsTakenBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A path that many projects see can be renamed over within the time that there is, and a
+// refusal is taken back in it.
+func TestRenameOverSharedWithMany(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		for _, visibility := range []image.Visibility{image.VisibilityPrivate, image.VisibilityShared} {
+			synctest.Test(t, func(t *testing.T) {
+				over, img := ours(1, "old"), ours(2, "new")
+				over.Visibility, img.Visibility = image.VisibilityShared, visibility
+				s := newService(over, img)
+				for n := range 120 {
+					s.members[over.ID] = append(s.members[over.ID], image.Member{Project: fmt.Sprintf("p%d", n), Status: "pending"})
+				}
+				c := newCatalog(t, s)
+				listed(t, c)
+				s.slow(80 * time.Millisecond)
+				if refused {
+					s.failing("delete", failure(image.Forbidden))
+				}
+				begun := time.Now()
+				_, err := c.Rename(t.Context(), img, "old", &over, nil)
+				now := s.images[img.ID]
+				if took := time.Since(begun); (err != nil) != refused || refused && now.Name != "new" || took > changeBound+undoBound {
+					t.Errorf("%s, refused %v: %v after %v: %+v", visibility, refused, err, took, now)
+				}
+				if n := len(s.members[img.ID]); !refused && n != 120 || refused && visibility == image.VisibilityShared && n != 0 {
+					t.Errorf("%s, refused %v: %d members", visibility, refused, n)
+				}
+			})
+		}
+	}
+}
+
+// A service that does not answer in the middle of a rename leaves no two images of the
+// name, nor an image with those who are not to see it; the rest is done later.
+func TestRenameOverThatHangs(t *testing.T) {
+	for _, visibility := range []image.Visibility{image.VisibilityPrivate, image.VisibilityShared} {
+		for _, hung := range [][]string{{"share", "unshare"}, {"share", "unshare", "update"}} {
+			synctest.Test(t, func(t *testing.T) {
+				over, img := ours(1, "old"), ours(2, "new")
+				over.Visibility, img.Visibility = image.VisibilityShared, visibility
+				m := &mortal{service: newService(over, img), left: 1 << 20}
+				m.members[over.ID] = shares("a b")
+				if visibility == image.VisibilityShared {
+					m.members[img.ID] = shares("c d")
+				}
+				before := m.state()
+				m.hung = map[string]bool{"share": true}
+				begun := time.Now()
+				time.AfterFunc(time.Second, func() {
+					m.mu.Lock()
+					defer m.mu.Unlock()
+					for _, verb := range hung {
+						m.hung[verb] = true
+					}
+				})
+				c := newCatalog(t, m.service)
+				_, err := c.Rename(t.Context(), img, "old", &over, m)
+				if took := time.Since(begun); !image.Is(err, image.Stalled) || took > changeBound+undoBound {
+					t.Errorf("%v after %v", err, took)
+				}
+				if now := m.images[img.ID]; len(hung) == 2 && (now.Name != "new" || now.Visibility != visibility) {
+					t.Errorf("%+v", now)
+				}
+				if m.noted == nil || !m.noted.Undone {
+					t.Errorf("journal %+v", m.noted)
+				}
+				if want := len(hung) == 2 && visibility == image.VisibilityPrivate; m.settled != want {
+					t.Errorf("settled %v, want %v", m.settled, want)
+				}
+				m.hung = nil
+				if !m.settled {
+					if carried, err := c.FinishRename(t.Context(), *m.noted, m); err != nil || carried {
+						t.Errorf("later: %v %v", carried, err)
+					}
+				}
+				if now := m.state(); now != before {
+					t.Errorf("%s, %v:\n%swant\n%s", visibility, hung, now, before)
+				}
+			})
+		}
+	}
+}
+
+// Only what a rename has given an image is taken back, also later.
+func TestRenameOverTakenBackAfterOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := ours(1, "old"), ours(2, "new")
+		over.Visibility, img.Visibility = image.VisibilityShared, image.VisibilityShared
+		s := newService(over, img)
+		s.members[over.ID], s.members[img.ID] = shares("a b"), shares("a theirs d")
+		r := image.Rename{Image: img, Name: "old", Over: &over, Undone: true, Noted: true, Members: shares("c d")}
+		carried, err := newCatalog(t, s).FinishRename(t.Context(), r, unjournaled{})
+		if diff := cmp.Diff(shares("c d theirs"), s.members[img.ID], anyOrder); err != nil || carried || diff != "" {
+			t.Errorf("%v %v %s", carried, err, diff)
+		}
+	})
 }
