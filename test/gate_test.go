@@ -23,6 +23,7 @@ type gate struct {
 
 	mu   sync.Mutex    // guards the fields below
 	hold chan struct{} // closed to let held uploads go on; nil: none is held
+	cut  chan struct{} // closed to break them off
 	held int           // uploads that wait
 }
 
@@ -75,7 +76,18 @@ func (g *gate) back() { g.open(g.addr) }
 func (g *gate) holdUploads() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hold = make(chan struct{})
+	g.hold, g.cut = make(chan struct{}), make(chan struct{})
+}
+
+// cutOff breaks off the uploads that are held: their client has ended, which who reads
+// nothing from it does not notice. The next ones are held.
+func (g *gate) cutOff() {
+	g.t.Helper()
+	g.mu.Lock()
+	close(g.cut)
+	g.cut = make(chan struct{})
+	g.mu.Unlock()
+	until(g.t, "the uploads to be broken off", func() bool { return g.waiting() == 0 })
 }
 
 func (g *gate) letGo() {
@@ -102,10 +114,10 @@ func (g *gate) count(by int) {
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
-	hold := g.hold
+	hold, cut := g.hold, g.cut
 	g.mu.Unlock()
 	if hold != nil && r.Method == http.MethodPut {
-		r.Body = &heldBody{ReadCloser: r.Body, gate: g, hold: hold, gone: r.Context().Done()}
+		r.Body = &heldBody{ReadCloser: r.Body, gate: g, hold: hold, cut: cut}
 	}
 	g.proxy.ServeHTTP(w, r)
 }
@@ -115,7 +127,7 @@ type heldBody struct {
 	io.ReadCloser
 	gate  *gate
 	hold  <-chan struct{}
-	gone  <-chan struct{} // the client has gone away
+	cut   <-chan struct{}
 	begun bool
 }
 
@@ -129,7 +141,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	select {
 	case <-b.hold:
 		return b.ReadCloser.Read(p)
-	case <-b.gone:
+	case <-b.cut:
 		return 0, io.ErrUnexpectedEOF
 	}
 }

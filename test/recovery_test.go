@@ -230,6 +230,7 @@ func TestRecoverWhenServiceIsBack(t *testing.T) {
 	name := s.cleanName(t, "later.img")
 	cp := uploading(t, g, m, source, name)
 	m.kill()
+	g.cutOff()
 	if err := cp.Wait(); err == nil {
 		t.Error("cp succeeded")
 	}
@@ -258,6 +259,7 @@ func TestRecoverOnce(t *testing.T) {
 	name := s.cleanName(t, "once.img")
 	cp := uploading(t, g, m, source, name)
 	m.kill()
+	g.cutOff()
 	if err := cp.Wait(); err == nil {
 		t.Error("cp succeeded")
 	}
