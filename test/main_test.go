@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,7 +44,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// atOnce is how many of the tests run at a time that say that they may: they wait for
+// pauses and time-outs, on two processors as on many.
+const atOnce = 6
+
 func runAll(m *testing.M) (code int, err error) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given && runtime.GOMAXPROCS(0) < atOnce {
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+			return 1, err
+		}
+	}
 	cloudsFile = os.Getenv("IMAGEFS_TEST_CLOUDS")
 	if cloudsFile == "" {
 		return 1, errors.New("IMAGEFS_TEST_CLOUDS is not set: run `make test`, which brings up a Keystone and a Glance")
