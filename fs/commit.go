@@ -219,7 +219,7 @@ func (d *draft) settleInTurn() {
 	for {
 		d.node.mu.Lock()
 		d.mu.Lock()
-		joined := d.writers > 0 || d.closed || d.doomed != nil || (d.unlinked && d.readers > 0)
+		joined := d.writers > 0 || d.closed || d.doomed != nil || d.unlinked && d.node.open > 0 // who has it open keeps its bytes
 		due := d.change > d.takenLocked() && !d.unlinked && !d.killed
 		owed := d.owedLocked()
 		wait := joined || !due && (owed || d.tryingLocked()) // for commitBehind, which settles again

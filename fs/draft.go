@@ -25,11 +25,11 @@ type draft struct {
 	name  string     // of the image that it becomes, and of the one under it unless others have renamed that
 	// replaces is the image that the draft of a new one was renamed over: its commit
 	// retires it. nil for none.
-	replaces         *image.Image
-	writers, readers int  // open handles that were opened while it was there
-	closed           bool // settled: nobody joins any more
-	last             bool // the commit after its last writer runs: no writer joins, lest it take half of what is written
-	unlinked         bool // its entry was removed: never committed
+	replaces *image.Image
+	writers  int  // open handles that write
+	closed   bool // settled: nobody joins any more
+	last     bool // the commit after its last writer runs: no writer joins, lest it take half of what is written
+	unlinked bool // its entry was removed: never committed
 	// doomed is there while its entry is being removed, and closed when it is known
 	// whether it was: until then nothing is committed.
 	doomed chan struct{}
@@ -101,25 +101,25 @@ func (n *node) openWrite(ctx context.Context, truncate bool, by *part) (*draft, 
 
 // begin joins the node's draft or begins it.
 func (n *node) begin(ctx context.Context, truncate bool, by *part) (*draft, error) {
-	if d := n.join(true); d != nil {
+	if d := n.join(); d != nil {
 		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
 	if err := n.take(ctx); err != nil {
 		return nil, err
 	}
 	defer n.give()
-	if d := n.join(true); d != nil { // begun while we waited
+	if d := n.join(); d != nil { // begun while we waited
 		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
 	return n.edit(ctx, truncate, by)
 }
 
-// join counts one more open handle of the node's draft and returns it, nil when
-// there is none or it has ended.
-func (n *node) join(writer bool) *draft {
+// join counts one more writer of the node's draft and returns it, nil when there is
+// none or it has ended.
+func (n *node) join() *draft {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.draft == nil || !n.draft.join(writer) {
+	if n.draft == nil || !n.draft.join() {
 		return nil
 	}
 	return n.draft
@@ -134,7 +134,7 @@ func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *part) err
 	defer d.touch()()
 	if err := d.bytes.Truncate(ctx, 0); err != nil {
 		d.unchanged(by)
-		d.leave(true)
+		d.leave()
 		return err
 	}
 	d.changed(by, false)
@@ -219,19 +219,14 @@ func (d *draft) forget() {
 	d.fs.mu.Unlock()
 }
 
-// join counts one more open handle; false when the draft has ended, or for a
-// writer when it is about to.
-func (d *draft) join(writer bool) bool {
+// join counts one more writer; false when the draft has ended, or is about to.
+func (d *draft) join() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || writer && d.last {
+	if d.closed || d.last {
 		return false
 	}
-	if writer {
-		d.writers++
-	} else {
-		d.readers++
-	}
+	d.writers++
 	return true
 }
 
@@ -242,16 +237,18 @@ func (d *draft) ended() bool {
 	return d.closed
 }
 
-// leave counts one handle less. When no writer is left, the rest is done aside:
-// the kernel waits for no answer, and a commit must not hold one of its places
-// for background requests.
-func (d *draft) leave(writer bool) {
+func (d *draft) isUnlinked() bool {
 	d.mu.Lock()
-	if writer {
-		d.writers--
-	} else {
-		d.readers--
-	}
+	defer d.mu.Unlock()
+	return d.unlinked
+}
+
+// leave counts one writer less. When none is left, the rest is done aside: the kernel
+// waits for no answer, and a commit must not hold one of its places for background
+// requests.
+func (d *draft) leave() {
+	d.mu.Lock()
+	d.writers--
 	last := d.writers == 0
 	d.mu.Unlock()
 	if last {

@@ -17,7 +17,7 @@ import (
 type handle struct {
 	node   *node
 	write  bool   // opened for writing
-	draft  *draft // what it counts in; nil when opened for reading where nobody wrote
+	draft  *draft // what it writes; nil when opened for reading
 	opener uint32 // process that opened it for writing; 0 when it cannot be known
 	passed bool   // the kernel reads it from a local copy
 	past   bool   // it writes past the kernel's page cache
@@ -246,7 +246,7 @@ func (h *handle) release() {
 	} else {
 		h.node.leave()
 	}
-	if h.draft != nil {
-		h.draft.leave(h.write)
+	if h.write {
+		h.draft.leave()
 	}
 }

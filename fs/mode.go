@@ -48,11 +48,15 @@ func (n *node) enter() error {
 	return nil
 }
 
-// leave is the end of enter.
+// leave is the end of enter, and of admit. The last handle of an entry that was removed
+// takes the draft with it.
 func (n *node) leave() {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.open--
-	n.mu.Unlock()
+	if n.open == 0 && n.draft != nil && n.draft.isUnlinked() {
+		n.fs.settling.Go(n.draft.settle)
+	}
 }
 
 // A file that is opened for writing only is written past the kernel's page cache

@@ -151,7 +151,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 	h := &handle{node: n}
 	truncate := flags&syscall.O_TRUNC != 0 // Linux lets a file opened for reading be truncated, too
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && !truncate {
-		if err := n.openRead(c, h); err != nil {
+		if err := n.openRead(c); err != nil {
 			return nil, 0, errnoOf(n.fs.fail("open", err))
 		}
 		n.fs.countHandle(1)
@@ -172,11 +172,11 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 
 // openRead checks that the entry has bytes. A record that had none when it was
 // listed is asked for again, for uploads end.
-func (n *node) openRead(ctx context.Context, h *handle) error {
-	if h.draft = n.join(false); h.draft != nil {
+func (n *node) openRead(ctx context.Context) error {
+	img, d := n.now()
+	if d != nil {
 		return nil
 	}
-	img, _ := n.now()
 	if img.ID == "" {
 		return &image.Error{Op: "open", Kind: image.Stale, Detail: "its draft was not committed"}
 	}

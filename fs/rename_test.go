@@ -165,7 +165,7 @@ func TestOpenForWritingMeetsARename(t *testing.T) {
 	if d.bytes.(*fakeDraft).spec.Name != "b" {
 		t.Errorf("the draft would be committed as %q", d.bytes.(*fakeDraft).spec.Name)
 	}
-	d.leave(true)
+	d.leave()
 	m.settled()
 }
 

@@ -373,3 +373,36 @@ func TestReplacedByNewAndRenamedByOthers(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has an entry open when it is removed keeps the bytes that it had then, also
+// those that were written after the open.
+func TestRemovedUnderReader(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "what was there")
+	m := mountHouse(t, h)
+	r := must(os.Open(m.path("disk")))
+	w := must(os.OpenFile(m.path("disk"), os.O_WRONLY|os.O_TRUNC, 0))
+	must(w.WriteString("new"))
+	if err := os.Remove(m.path("disk")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Another file's commit comes after what the release of this one has begun.
+	if err := os.WriteFile(m.path("other"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := string(must(io.ReadAll(io.NewSectionReader(r, 0, 100)))); got != "new" {
+			t.Errorf("it reads %q", got)
+		}
+		if size := must(r.Stat()).Size(); size != 3 {
+			t.Errorf("its size is %d", size)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("both drafts to be discarded", func() bool { return m.ends()["discarded"] == 2 })
+}
