@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,8 +30,11 @@ func (m *mount) kill() {
 // got its error.
 func (m *mount) killUploading(cp *exec.Cmd) {
 	m.t.Helper()
-	m.until("an upload to be under way", func() bool {
-		return strings.Contains(run(m.t, binary, "status", m.dir), "upload    ")
+	m.until("an upload to be under way, and the journal to say so", func() bool {
+		return strings.Contains(run(m.t, binary, "status", m.dir), "upload    ") && slices.ContainsFunc(m.drafts(), func(path string) bool {
+			text, err := os.ReadFile(path)
+			return err == nil && strings.Contains(string(text), `"state":"c`) // committing, created
+		})
 	})
 	m.kill()
 	if err := cp.Wait(); err == nil {
@@ -181,7 +185,7 @@ func TestKilledWhileOpen(t *testing.T) {
 	})
 }
 
-// A file whose close the service refuses is kept, and uploaded when it is told to once
+// A file whose close was interrupted is kept, and uploaded when it is told to once
 // the service takes it; a writer that was killed leaves one that goes after its time.
 func TestStagedRetryAndExpiry(t *testing.T) {
 	g, s := newGate(t, services[0])
@@ -200,7 +204,7 @@ func TestStagedRetryAndExpiry(t *testing.T) {
 	m.until("the draft to be kept", func() bool { return len(m.drafts()) == 2 })
 	m.unmount()
 	g.letGo()
-	if failed := fails(t, binary, "staged", "retry", "--staging-dir", m.staging, "--all", "--endpoint", "http://127.0.0.1:1"); failed.code != exitUnreachable {
+	if failed := fails(t, binary, "staged", "retry", "--staging-dir", m.staging, m.stagedDrafts()[name].ID, "--endpoint", "http://127.0.0.1:1"); failed.code != exitUnreachable {
 		t.Errorf("without a service: %d, %s", failed.code, failed.stderr)
 	}
 	run(t, binary, append([]string{"staged", "retry", "--staging-dir", m.staging, m.stagedDrafts()[name].ID}, s.args...)...)
