@@ -68,6 +68,7 @@ func TestGlanceFaults(t *testing.T) {
 		closesWith(t, m, "filled.img", data, syscall.EBUSY, "not allowed")
 		p.mend("filled.img")
 	})
+	t.Run("others come first", func(t *testing.T) { overtaken(t, m, p) })
 	t.Run("its worker is killed in the middle", func(t *testing.T) {
 		p.spoil("killed-worker.img", 1, inTheMiddle(func() { g.killWorkers(t) }))
 		closesWith(t, m, "killed-worker.img", noise(201, 32<<20), 0, "") // more than sockets hold
