@@ -31,9 +31,9 @@ is the one that the draft was written for; its credentials come from --cloud, $O
 or the OS_* variables, else from the clouds.yaml entry that the mount was told.
 
 --all takes the drafts whose close had begun and those whose close failed. It leaves out
-what is open or abandoned, for its writer had not finished, and what may lack bytes (list
-says so): their images would replace whole ones, so that each needs its ID. What is
-damaged or in use is never taken.`
+what is open or abandoned, for its writer had not finished or was interrupted, and what
+may lack bytes (list says so): their images would replace whole ones, so that each needs
+its ID. What is damaged or in use is never taken.`
 
 func stagedRetryCommand(std streams) *cobra.Command {
 	var options optionFlags
