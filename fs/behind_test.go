@@ -202,7 +202,11 @@ func TestWritebackDeletedSince(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			h := newHouse()
 			old := h.add("old", "an image")
-			h.hook = func(_ context.Context, op, _ string) error {
+			opened := newGate("behind", what)
+			h.hook = func(ctx context.Context, op, name string) error {
+				if err := opened.hold(ctx, op, name); err != nil {
+					return err
+				}
 				if op == "behind" {
 					h.drop(old.ID)
 					return &image.Error{Op: op, Kind: image.Stale, Err: image.ErrDeletedSince}
@@ -213,6 +217,7 @@ func TestWritebackDeletedSince(t *testing.T) {
 			m.write(what, "written")
 			reader := must(os.Open(m.path(what)))
 			defer reader.Close()
+			close(opened.open)
 			m.eventually("the draft to be kept", func() bool { return m.ends()["failed"] == 1 })
 			m.eventually("the entry to go", func() bool { _, err := os.Lstat(m.path(what)); return errors.Is(err, os.ErrNotExist) })
 			_, err := io.ReadAll(reader)
