@@ -55,6 +55,40 @@ func (d *draft) wantOwed(img image.Image, want image.Attributes) (bool, error) {
 	return true, nil
 }
 
+// keepOwn makes a new draft that is renamed over an image, in the node's turn, go on to
+// have the mode and the owner that it shows: where nothing was set on it, its commit
+// would carry over the image's.
+func (d *draft) keepOwn(over *image.Image) error {
+	if over == nil {
+		return nil
+	}
+	var own image.Attributes
+	theirs, mode := d.fs.asSet(*over).Attributes(), uint32(fileMode)
+	if theirs.Mode != nil {
+		own.Mode = &mode
+	}
+	if theirs.UID != nil {
+		own.UID = &d.fs.opts.UID
+	}
+	if theirs.GID != nil {
+		own.GID = &d.fs.opts.GID
+	}
+	d.mu.Lock()
+	set, owed := overlaid(own, d.set), d.owedLocked()
+	if !owed {
+		d.set = set
+	}
+	d.mu.Unlock()
+	if !owed {
+		return nil
+	}
+	if err := d.journal(set); err != nil { // what is owed has to survive the daemon
+		return err
+	}
+	d.took(set)
+	return nil
+}
+
 // journal puts attributes into the draft's journal, and the time of its bytes where no
 // mtime was set.
 func (d *draft) journal(set image.Attributes) error {

@@ -66,6 +66,46 @@ func TestRenameOfADraft(t *testing.T) {
 	}
 }
 
+// A new file that is renamed over an image keeps its own mode and owner, also where
+// they are the default and the image has others.
+func TestRenamedDraftKeepsItsMode(t *testing.T) {
+	for name, answered := range map[string]bool{"open": false, "owed": true} {
+		t.Run(name, func(t *testing.T) {
+			h, away := awayHouse()
+			h.add("disk", "old", func(i *image.Image) {
+				mode, gid := uint32(0o600), uint32(7)
+				i.Properties[image.PropertyAttributes] = image.Attributes{Mode: &mode, GID: &gid}.Encode(i.ID)
+			})
+			var change []func(*Options)
+			if answered {
+				change = append(change, quickly)
+			}
+			m := mountHouse(t, h, change...)
+			f := must(os.Create(m.path("tmp")))
+			must(f.WriteString("new"))
+			if answered {
+				if err := syscall.Close(must(syscall.Dup(int(f.Fd())))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Rename(m.path("tmp"), m.path("disk")); err != nil {
+				t.Fatal(err)
+			}
+			if a := m.journal(); answered && (a.Mode == nil || *a.Mode != fileMode) {
+				t.Errorf("the journal has %+v", a)
+			}
+			away.on.Store(false)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			m.settled()
+			if a := m.the("disk").Attributes(); m.content("disk") != "new" || a.Mode == nil || *a.Mode != fileMode || a.GID == nil || *a.GID != 1000 || a.UID != nil {
+				t.Errorf("the image %q has %+v", m.content("disk"), a)
+			}
+		})
+	}
+}
+
 // What a draft was renamed over is gone, also when the draft goes on from there
 // before it was committed.
 func TestDraftLeavesWhatItReplaced(t *testing.T) {

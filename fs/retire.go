@@ -214,7 +214,10 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 	case d == nil:
 		return n.renameImage(ctx, img, entry, over)
 	case img.ID == "":
-		err := d.rename(ctx, name, entry, over.img, over.draft)
+		err := d.keepOwn(over.img)
+		if err == nil {
+			err = d.rename(ctx, name, entry, over.img, over.draft)
+		}
 		return err == nil, err
 	}
 	d.mu.Lock()
