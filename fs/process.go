@@ -50,14 +50,7 @@ func toldToStop(tid uint32) bool {
 	if err != nil {
 		return true
 	}
-	mask := func(name string) uint64 {
-		v, err := strconv.ParseUint(fields[name], 16, 64)
-		if err != nil {
-			return 0
-		}
-		return v
-	}
-	return (mask("SigPnd")|mask("ShdPnd"))&^mask("SigBlk")&stopSignals != 0
+	return (mask(fields["SigPnd"])|mask(fields["ShdPnd"]))&^mask(fields["SigBlk"])&stopSignals != 0
 }
 
 // killedBySignal reports whether the thread is being ended by a signal, so that
@@ -65,8 +58,11 @@ func toldToStop(tid uint32) bool {
 // hidden from us, the flag alone decides, and sure is false: better a draft kept than
 // half an image published.
 func killedBySignal(tid uint32) (killed, sure bool) {
-	if tid == 0 || hasMemory(tid) {
-		return false, false // another pid namespace: nothing can be known; or it is not ending
+	if tid == 0 {
+		return false, false // another pid namespace: nothing can be known
+	}
+	if lives, doomed := hasMemory(tid); lives {
+		return doomed, doomed
 	}
 	text, err := os.ReadFile(procFile(tid, "stat"))
 	if err != nil {
@@ -87,9 +83,25 @@ func killedBySignal(tid uint32) (killed, sure bool) {
 // that is answered for which readers of stat, cwd, cmdline and more wait, since
 // Linux 6.18 (and so would ps): only status may be read of a thread that may be in
 // there.
-func hasMemory(tid uint32) bool {
-	fields, err := statusFields(tid, "VmSize")
-	return err == nil && fields["VmSize"] != ""
+//
+// A thread with memory is doomed where SIGKILL waits for it, as the kernel makes of most
+// signals that end a program: a fork(2) that is given up for that closes, still in the
+// name of the parent, what the child would have had.
+func hasMemory(tid uint32) (lives, doomed bool) {
+	fields, err := statusFields(tid, "VmSize", "SigPnd", "ShdPnd")
+	if err != nil {
+		return false, false
+	}
+	return fields["VmSize"] != "", (mask(fields["SigPnd"])|mask(fields["ShdPnd"]))&(1<<(syscall.SIGKILL-1)) != 0
+}
+
+// mask reads a set of signals; none where it cannot be read.
+func mask(hex string) uint64 {
+	v, err := strconv.ParseUint(hex, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return v
 }
 
 // parseStat returns flags and exit code of the text of /proc/PID/stat.

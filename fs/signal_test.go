@@ -84,6 +84,34 @@ func TestSignalsToABlockedClose(t *testing.T) {
 	}
 }
 
+// A process that waits in the kernel is being ended already when SIGKILL waits for it: so
+// looks one whose fork was given up, and that closes what its child would have had.
+func TestDoomedInTheKernel(t *testing.T) {
+	h := newHouse()
+	g, away := newGate("commit", "new"), make(chan struct{})
+	h.hook = func(ctx context.Context, op, what string) error {
+		err := g.hold(ctx, op, what)
+		if err != nil {
+			<-away
+		}
+		return err
+	}
+	m := mountHouse(t, h)
+	cmd, ended := shell(t, m, "exec >new; echo data; exec >&-")
+	g.wait(t)
+	tid := uint32(cmd.Process.Pid)
+	if killed, _ := killedBySignal(tid); killed {
+		t.Error("it counts as killed before it is")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("it to count as killed", func() bool { killed, sure := killedBySignal(tid); return killed && sure })
+	close(away)
+	endedBy(t, result(t, ended), syscall.SIGKILL)
+	m.settled()
+}
+
 // A program that catches the signal and closes the file once more publishes.
 func TestClosedAgainAfterASignal(t *testing.T) {
 	h := newHouse()
