@@ -12,10 +12,10 @@
 //	            journal names, hidden (os_hidden) and marked with the draft
 //	            (image.PropertyDraft), with everything that is carried over; owner
 //	            and members follow
-//	created     the content is uploaded, hashed on its way, while the draft's data is
-//	            fsynced; then the service's size, md5 and os_hash are compared. What an
-//	            fsync has not put on the disk may not be what was written: where it
-//	            fails, nothing is published
+//	created     the content is uploaded, hashed on its way; then the service's size, md5
+//	            and os_hash are compared. Where the local disk has failed to take what
+//	            was written, what was read may be something else, and nothing is
+//	            published. Beside an upload that takes long the draft is fsynced
 //	uploaded    the record gets what others have changed of the replaced image during
 //	            the upload; then one update unhides it, removes the mark and sets the
 //	            name and the attributes that the draft has by now

@@ -25,9 +25,6 @@ type run struct {
 	owed  bool                        // a failure that passes leaves the commit owed
 	turn  func(context.Context) error // called before publishing; nil for nobody
 	letGo func()                      // lets the draft's writers go on: its bytes are not read any more
-	// synced waits until the local disk has what is uploaded: before that, nobody knows
-	// whether what was read is what was written.
-	synced func(context.Context) error
 
 	plan plan
 	told bool   // the journal has had a state of this run
@@ -78,7 +75,6 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if err := r.begun(); err != nil {
 		return image.Image{}, err
 	}
-	r.synced = r.snap.Sync()
 	if err := r.prepare(work); err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
@@ -194,11 +190,11 @@ func (r *run) attempt(ctx context.Context) (image.Image, error) {
 	if err := r.journal(staging.StateCreated, func(rec *staging.Record) { rec.Filling = r.plan.into != nil }); err != nil {
 		return image.Image{}, err
 	}
-	img, err = r.upload(ctx, img.ID)
+	err = r.snap.During(ctx, func() (err error) {
+		img, err = r.upload(ctx, img.ID)
+		return err
+	})
 	if err != nil {
-		return image.Image{}, err
-	}
-	if err := r.synced(ctx); err != nil {
 		return image.Image{}, err
 	}
 	return img, r.journal(staging.StateUploaded, nil)

@@ -44,7 +44,7 @@
 //
 // # Goroutines, locks, units
 //
-// The package starts no goroutine but that of Snapshot.Sync, which the end of its
+// The package starts no goroutine but that of Snapshot.During, which the end of its
 // draft waits for. Lock order: a draft's gate (writers share it;
 // truncation, allocation and a commit's Snapshot hold it alone; waits obey ctx),
 // then its journal mutex (held across local disk writes only), then mu (held for

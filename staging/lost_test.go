@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -29,7 +32,7 @@ func TestFailedSyncStays(t *testing.T) {
 				t.Errorf("sync: %v", err)
 			}
 			s.sync = (*os.File).Sync // as the kernel does it: what it dropped is written
-			if err := errors.Join(d.Sync(t.Context()), d.Accept(t.Context(), image.Attributes{})); !errors.Is(err, syscall.EIO) || strings.Count(err.Error(), "an fsync has failed") != 2 {
+			if err := errors.Join(d.Sync(t.Context()), d.Accept(t.Context(), image.Attributes{})); !errors.Is(err, syscall.EIO) || strings.Count(err.Error(), "the local disk has failed") != 2 {
 				t.Errorf("sync and accept: %v", err)
 			}
 			if _, err := d.BeginCommit(t.Context()); !errors.Is(err, syscall.EIO) {
@@ -45,53 +48,99 @@ func TestFailedSyncStays(t *testing.T) {
 	}
 }
 
-// A commit's Sync runs beside its reading. What fails then is not committed later
-// either, and the draft's end waits for it.
-func TestCommitSync(t *testing.T) {
+// A commit that takes long has its draft put on the disk beside, and journaled as that.
+func TestLongCommit(t *testing.T) {
 	for _, failure := range []error{nil, syscall.ENOSPC} {
-		s := openStore(t, t.TempDir())
-		begun, goOn := make(chan struct{}), make(chan struct{})
-		s.sync = func(*os.File) error { close(begun); <-goOn; return failure }
-		d := create(t, s, Spec{Name: "n", Entry: "n"})
+		synctest.Test(t, func(t *testing.T) {
+			s := openStore(t, t.TempDir())
+			syncs := 0
+			s.sync = func(*os.File) error { syncs++; return failure }
+			s.written = func(*os.File) error { return nil }
+			d := create(t, s, Spec{Name: "n", Entry: "n"})
+			write(t, d, "bytes", 0)
+			commit := func(took time.Duration) error {
+				snap, err := d.BeginCommit(t.Context())
+				if err != nil {
+					return err
+				}
+				defer snap.End(false)
+				return snap.During(t.Context(), func() error {
+					must(t, d.Update(func(r *Record) { r.State = StateCreated }))
+					time.Sleep(took)
+					synctest.Wait()
+					return nil
+				})
+			}
+			must(t, commit(syncAfter-1))
+			if r := parsed(t, s, d.ID()); syncs != 0 || r.Synced {
+				t.Errorf("after a short one: %d fsyncs, %+v", syncs, r)
+			}
+			if err := commit(syncAfter + 1); !errors.Is(err, failure) {
+				t.Errorf("%v, want %v", err, failure)
+			}
+			if r := parsed(t, s, d.ID()); syncs != 1 || r.Synced != (failure == nil) || r.Uncertain != (failure != nil) || r.State != StateCreated {
+				t.Errorf("after a long one: %d fsyncs, %+v", syncs, r)
+			}
+			if err := commit(syncAfter + 1); !errors.Is(err, failure) || syncs != 1 {
+				t.Errorf("after another one: %v, %d fsyncs", err, syncs)
+			}
+			if err := d.Close(); !errors.Is(err, failure) {
+				t.Errorf("close: %v", err)
+			}
+		})
+	}
+}
+
+// What the disk has failed to take, found out after the reading, is not committed then
+// or later. A reading that fails says so itself, and a ctx ends the wait for an fsync,
+// which the draft's end waits for.
+func TestCommitFindsLoss(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	d := create(t, s, Spec{Name: "n", Entry: "n"})
+	write(t, d, "bytes", 0)
+	snap, err := d.BeginCommit(t.Context())
+	must(t, err)
+	must(t, snap.During(t.Context(), func() error { return nil })) // the kernel's own word
+	s.written = func(*os.File) error { return syscall.EIO }
+	if err := snap.During(t.Context(), func() error { return fs.ErrInvalid }); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("a reading that fails: %v", err)
+	}
+	if err := snap.During(t.Context(), func() error { return nil }); !errors.Is(err, syscall.EIO) {
+		t.Errorf("%v", err)
+	}
+	if r := parsed(t, s, d.ID()); !r.Uncertain {
+		t.Errorf("journaled %+v", r)
+	}
+	snap.End(false)
+	if _, err := d.BeginCommit(t.Context()); !errors.Is(err, syscall.EIO) {
+		t.Errorf("another commit: %v", err)
+	}
+	if err := d.Close(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("close: %v", err)
+	}
+	if err := snap.During(t.Context(), func() error { t.Error("read"); return nil }); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+
+	synctest.Test(t, func(t *testing.T) {
+		d := create(t, openStore(t, t.TempDir()), Spec{Name: "n", Entry: "n"})
 		write(t, d, "bytes", 0)
+		goOn := make(chan struct{})
+		d.store.sync = func(*os.File) error { <-goOn; return nil }
 		snap, err := d.BeginCommit(t.Context())
 		must(t, err)
-		wait := snap.Sync()
-		<-begun
-		impatient, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := wait(impatient); !errors.Is(err, context.Canceled) {
-			t.Errorf("while it runs: %v", err)
-		}
-		must(t, d.Update(func(r *Record) { r.State = StateCreated }))
-		if r := parsed(t, s, d.ID()); r.Synced {
-			t.Errorf("journaled before the fsync has ended: %+v", r)
-		}
-		close(goOn)
-		if err := wait(t.Context()); !errors.Is(err, failure) {
-			t.Errorf("%v, want %v", err, failure)
-		}
-		if r := parsed(t, s, d.ID()); r.Synced != (failure == nil) || r.Uncertain != (failure != nil) || r.State != StateCreated {
-			t.Errorf("journaled %+v", r)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*syncAfter)
+		defer cancel()
+		if err := snap.During(ctx, func() error { time.Sleep(syncAfter + 1); return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("during an fsync: %v", err)
 		}
 		snap.End(false)
-		if failure == nil {
-			s.sync = func(*os.File) error { t.Error("what is on the disk is put there again"); return nil }
-			again, err := d.BeginCommit(t.Context())
-			must(t, err)
-			must(t, again.Sync()(t.Context()))
-			again.End(false)
-			s.sync = (*os.File).Sync
-		} else if _, err := d.BeginCommit(t.Context()); !image.Is(err, image.LocalFull) {
-			t.Errorf("another commit: %v", err)
+		time.AfterFunc(time.Second, func() { close(goOn) })
+		must(t, d.Close())
+		if r := parsed(t, d.store, d.ID()); !r.Synced {
+			t.Errorf("journaled %+v", r)
 		}
-		if err := d.Close(); !errors.Is(err, failure) {
-			t.Errorf("close: %v", err)
-		}
-		if err := snap.Sync()(t.Context()); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("after the end: %v", err)
-		}
-	}
+	})
 }
 
 // A data file that has become shorter under a commit is not read as zeros.

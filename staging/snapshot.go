@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -50,34 +51,51 @@ func (s *Snapshot) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	return s.draft.ReadAt(ctx, p, off)
 }
 
-// Sync begins to put what is committed on the local disk, beside whoever reads it, and
-// returns the wait for the end of that, which obeys ctx; the work itself cannot be
-// interrupted, and the draft's end waits for it. Until it has succeeded, the kernel
-// may find that it cannot write what it took, and what is read may be what was there
-// before: a commit must not be published. Where an upload has begun meanwhile
-// (StateCreated), the journal is told, so that a power failure leaves a draft that is
-// known to be whole.
-func (s *Snapshot) Sync() (wait func(context.Context) error) {
+// syncAfter is how long a commit reads before its draft is put on the local disk: one
+// that is through by then has its bytes in the service, and writing them to a disk as
+// well would only hold it up.
+const syncAfter = 10 * time.Second
+
+// During runs work, which reads the snapshot to commit it, and returns its error. After
+// it, the local disk has not failed to take anything that was written: else what was
+// read may be what was there before, and an error says so; ctx ends the wait for that.
+// Beside a work that takes long the draft is fsynced, and the journal is told: so a
+// power failure leaves a draft that is known to be whole. An fsync cannot be
+// interrupted; the draft's end waits for it.
+func (s *Snapshot) During(ctx context.Context, work func() error) error {
 	d := s.draft
-	done := make(chan struct{})
-	var err error
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return func(context.Context) error { return fail("sync draft", d.name(), os.ErrClosed) }
+	name, closed := d.nameClosed()
+	if closed {
+		return fail("sync draft", name, os.ErrClosed)
 	}
+	var err error
+	over, done := make(chan struct{}), make(chan struct{})
 	d.syncs.Go(func() {
 		defer close(done)
-		err = fail("sync draft", d.name(), d.syncCommit())
-	})
-	return func(ctx context.Context) error {
+		late := time.NewTimer(syncAfter)
+		defer late.Stop()
 		select {
-		case <-done:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-late.C:
+			err = d.syncCommit()
+		case <-over:
+		}
+	})
+	failed := work()
+	close(over)
+	if failed != nil {
+		return failed
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fail("sync draft", name, ctx.Err())
+	}
+	if err == nil {
+		if err = d.store.written(d.file); err != nil {
+			err = d.lose(err, nil)
 		}
 	}
+	return fail("sync draft", name, err)
 }
 
 func (d *Draft) syncCommit() error {

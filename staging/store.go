@@ -29,8 +29,9 @@ type Options struct {
 	// Clock tells the times of journals, which ExpireAbandoned goes by: the service's, for
 	// a host that has just booted may be years off; nil: the host's.
 	Clock func() time.Time
-	// Sync puts a data file on the disk; nil: fsync(2). (A disk that fails is rare.)
-	Sync func(data *os.File) error
+	// Sync puts a data file on the disk, and Written tells whether the disk has failed to
+	// take what it was given so far; nil: by the kernel. (A disk that fails is rare.)
+	Sync, Written func(data *os.File) error
 }
 
 // Store is the staging directory of one service. Several processes may have one
@@ -44,7 +45,10 @@ type Store struct {
 	log   *slog.Logger
 	now   func() time.Time
 	clock func() time.Time          // see Options.Clock
-	sync  func(data *os.File) error // fsync(2)
+	sync  func(data *os.File) error // see Options.Sync
+	// written waits for what the kernel is writing to the disk just now, begins
+	// nothing, and returns a failure of that or of what it wrote before.
+	written func(data *os.File) error
 }
 
 // dirMode of the staging directory and the parents that Open makes.
@@ -83,10 +87,13 @@ func Open(o Options) (*Store, error) {
 func newStore(o Options, path string, d disk) *Store {
 	s := &Store{
 		service: o.Service, project: o.Project, cloud: o.Cloud, path: path, disk: d,
-		boot: bootID(), log: o.Logger, now: time.Now, clock: o.Clock, sync: o.Sync,
+		boot: bootID(), log: o.Logger, now: time.Now, clock: o.Clock, sync: o.Sync, written: o.Written,
 	}
 	if s.sync == nil {
 		s.sync = (*os.File).Sync
+	}
+	if s.written == nil {
+		s.written = writtenSoFar
 	}
 	if s.clock == nil {
 		s.clock = func() time.Time { return s.now() }

@@ -194,19 +194,8 @@ func (d *Draft) sync(change func(*Record)) error {
 	if lost == nil {
 		lost = d.store.sync(d.file)
 	}
-	if errors.Is(lost, os.ErrClosed) {
-		return lost
-	}
 	if lost != nil {
-		d.mu.Lock()
-		d.lost = lost
-		d.mu.Unlock()
-		return errors.Join(lostBytes(lost), d.rewrite(func(r *Record) bool {
-			if change != nil && d.isClosed() { // nobody is promised anything
-				change(r)
-			}
-			return true
-		}, nil))
+		return d.lose(lost, change)
 	}
 	d.mu.Lock()
 	d.fsynced = max(d.fsynced, touches)
@@ -222,9 +211,25 @@ func (d *Draft) sync(change func(*Record)) error {
 	}, now)
 }
 
-// lostBytes says that an fsync has failed.
+// lose notes that the disk has not taken what was written, once that is known.
+func (d *Draft) lose(err error, change func(*Record)) error {
+	if errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	d.mu.Lock()
+	d.lost = err
+	d.mu.Unlock()
+	return errors.Join(lostBytes(err), d.rewrite(func(r *Record) bool {
+		if change != nil && d.isClosed() { // nobody is promised anything
+			change(r)
+		}
+		return true
+	}, nil))
+}
+
+// lostBytes says that the disk has failed.
 func lostBytes(err error) error {
-	return fmt.Errorf("bytes may be lost, for an fsync has failed: %w", err)
+	return fmt.Errorf("bytes may be lost, for the local disk has failed to take them: %w", err)
 }
 
 // errIsUnsupported recognises a filesystem that cannot do a fallocate mode.
