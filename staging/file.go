@@ -66,11 +66,12 @@ func fallocate(f *os.File, mode uint32, off, size int64) error {
 	}))
 }
 
-// writtenSoFar is Store.written. (sync_file_range(2): a failure is told once for each
-// open file, by this or by fsync.) A kernel without it, gVisor's for one, is asked for
-// an fsync.
+// writtenSoFar is Store.written. sync_file_range(2) waits for a range, here for one
+// behind the end of every file, and tells a failure of any: once for each open file, as
+// fsync does. A kernel without it, gVisor's for one, is asked for an fsync.
 func writtenSoFar(f *os.File) error {
-	err := control(f, func(fd int) error { return unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE) })
+	const behind = 1 << 60 // bytes
+	err := control(f, func(fd int) error { return unix.SyncFileRange(fd, behind, 1, unix.SYNC_FILE_RANGE_WAIT_BEFORE) })
 	if errors.Is(err, unix.ENOSYS) {
 		return f.Sync()
 	}

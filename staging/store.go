@@ -46,8 +46,8 @@ type Store struct {
 	now   func() time.Time
 	clock func() time.Time          // see Options.Clock
 	sync  func(data *os.File) error // see Options.Sync
-	// written waits for what the kernel is writing to the disk just now, begins
-	// nothing, and returns a failure of that or of what it wrote before.
+	// written returns a failure of what the kernel has written to the disk by itself so
+	// far, and waits for nothing: what it has not written yet is in memory.
 	written func(data *os.File) error
 }
 
