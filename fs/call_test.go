@@ -57,7 +57,7 @@ func TestCreateOverWhatIsNeverPutAway(t *testing.T) {
 				began := time.Now()
 				c := f.beginBounded(t.Context())
 				defer c.end()
-				_, err := f.root.create(c, "a", 0, &part{})
+				_, err := f.root.create(c, "a", 0, &handleChanges{})
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("got %v", err)
 				}

@@ -10,7 +10,7 @@ import (
 
 // writerKilled notes that a process which a signal is ending, for sure or perhaps,
 // has closed the handle. One through which nothing is due leaves nothing half done.
-func (d *draft) writerKilled(by *part, sure bool) {
+func (d *draft) writerKilled(by *handleChanges, sure bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if max(by.changed, d.cached) > d.takenLocked() {
@@ -22,7 +22,7 @@ func (d *draft) killedLocked(sure bool) { d.killed, d.unsure, d.killedAt = true,
 
 // flush is a close of the handle by the process that opened it; visible says whether
 // that process can be looked at.
-func (d *draft) flush(ctx context.Context, by *part, visible bool) error {
+func (d *draft) flush(ctx context.Context, by *handleChanges, visible bool) error {
 	d.mu.Lock()
 	// What a killed writer has left is made good by who has written as well, or has
 	// emptied the file since.
@@ -41,7 +41,7 @@ func (d *draft) flush(ctx context.Context, by *part, visible bool) error {
 
 // commit commits the draft if the handle's close has something to commit, or answers
 // before (--writeback). Else it says how the last commit ended, and waits for nothing.
-func (d *draft) commit(ctx context.Context, by *part) error {
+func (d *draft) commit(ctx context.Context, by *handleChanges) error {
 	for {
 		d.mu.Lock()
 		written, unlinked, failure := d.missesLocked(by), d.unlinked, d.failure
@@ -70,7 +70,7 @@ func (d *draft) commit(ctx context.Context, by *part) error {
 
 // commitDue is commit in the node's turn. Where the entry is being removed, it
 // returns what is closed when that has ended.
-func (d *draft) commitDue(ctx context.Context, by *part) (doomed <-chan struct{}, err error) {
+func (d *draft) commitDue(ctx context.Context, by *handleChanges) (doomed <-chan struct{}, err error) {
 	for {
 		d.mu.Lock()
 		due, err := d.missesLocked(by) && !d.unlinked && d.doomed == nil, d.failure

@@ -247,11 +247,11 @@ func TestReadOnlyMount(t *testing.T) {
 	if errno := root.Rename(t.Context(), "disk", root, "x", 0); errno != syscall.EROFS {
 		t.Errorf("rename: %v", errno)
 	}
-	if _, err := root.create(t.Context(), "new", 0, &part{}); !image.Is(err, image.ReadOnly) {
+	if _, err := root.create(t.Context(), "new", 0, &handleChanges{}); !image.Is(err, image.ReadOnly) {
 		t.Errorf("create: %v", err)
 	}
 	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
-	if _, err := n.openWrite(t.Context(), false, &part{}); err == nil {
+	if _, err := n.openWrite(t.Context(), false, &handleChanges{}); err == nil {
 		t.Error("opened for writing")
 	}
 }

@@ -57,16 +57,16 @@ type draft struct {
 	cancel    context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
 
-// part is what one open handle has changed of its draft, as draft.change at the time,
+// handleChanges is what one open handle has changed of its draft, as draft.change at the time,
 // and guarded by draft.mu. A close answers for what was written through its handle: it
 // must not publish what another program has half written.
-type part struct {
+type handleChanges struct {
 	changed uint64 // at the last change, to make or to truncate the file by open(2) too
 	wrote   uint64 // at the last one that was not by open(2)
 }
 
 // create begins the draft of a new entry and its node, for one handle.
-func (f *FS) create(entry, name string, by *part) (*draft, error) {
+func (f *FS) create(entry, name string, by *handleChanges) (*draft, error) {
 	bytes, err := f.Drafts.Create(DraftSpec{Name: name, Entry: entry})
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (f *FS) create(entry, name string, by *part) (*draft, error) {
 // openWrite returns the node's draft with the caller counted as a writer, a new
 // one over the node's image when there is none. The caller's handle is counted too,
 // and its release ends both.
-func (n *node) openWrite(ctx context.Context, truncate bool, by *part) (*draft, error) {
+func (n *node) openWrite(ctx context.Context, truncate bool, by *handleChanges) (*draft, error) {
 	if err := n.enter(); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (n *node) openWrite(ctx context.Context, truncate bool, by *part) (*draft, 
 }
 
 // begin joins the node's draft or begins it.
-func (n *node) begin(ctx context.Context, truncate bool, by *part) (*draft, error) {
+func (n *node) begin(ctx context.Context, truncate bool, by *handleChanges) (*draft, error) {
 	if d := n.join(); d != nil {
 		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
@@ -127,7 +127,7 @@ func (n *node) join() *draft {
 
 // truncateAtOpen is O_TRUNC on a draft that others have open. As in truncate, a
 // length that is right changes nothing.
-func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *part) error {
+func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *handleChanges) error {
 	if !truncate || d.bytes.Size() == 0 {
 		return nil
 	}
@@ -143,7 +143,7 @@ func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *part) err
 
 // edit makes a draft over the image, in the node's turn: empty when truncated, else
 // with the image's bytes under what will be written.
-func (n *node) edit(ctx context.Context, truncate bool, by *part) (*draft, error) {
+func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*draft, error) {
 	f := n.fs
 	entry, parent := n.Parent()
 	n.mu.Lock()
@@ -259,14 +259,14 @@ func (d *draft) leave() {
 // changed counts a change of the bytes through a handle, nil for one that came from
 // the page cache. A truncation by open(2) alone makes no close commit: a shell's
 // "> file" closes before the command has run.
-func (d *draft) changed(by *part, written bool) {
+func (d *draft) changed(by *handleChanges, written bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.set.ModTime = nil // what was set before these bytes is no longer their time
 	d.countLocked(by, written)
 }
 
-func (d *draft) countLocked(by *part, written bool) {
+func (d *draft) countLocked(by *handleChanges, written bool) {
 	d.change++
 	if by == nil {
 		d.cached = d.change
@@ -284,7 +284,7 @@ func (d *draft) countLocked(by *part, written bool) {
 // missesLocked reports whether a close of the handle has something to commit: what was
 // written through it, perhaps from the page cache, or when it is the last what closes
 // that were not the opener's have left, unless their writer was killed.
-func (d *draft) missesLocked(by *part) bool {
+func (d *draft) missesLocked(by *handleChanges) bool {
 	taken := d.takenLocked()
 	return max(by.wrote, d.cached) > taken || d.wrote > taken && d.writers == 1 && !d.killed
 }
@@ -292,7 +292,7 @@ func (d *draft) missesLocked(by *part) bool {
 // unchanged counts a change that has failed where a commit is owed: what was to come
 // has taken back what the journal promised (Draft.Accept), and the next close has to
 // promise it anew.
-func (d *draft) unchanged(by *part) {
+func (d *draft) unchanged(by *handleChanges) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.accepted > d.settled {
@@ -300,7 +300,7 @@ func (d *draft) unchanged(by *part) {
 	}
 }
 
-func (d *draft) write(ctx context.Context, by *part, p []byte, off int64) (int, error) {
+func (d *draft) write(ctx context.Context, by *handleChanges, p []byte, off int64) (int, error) {
 	defer d.touch()()
 	n, err := d.bytes.WriteAt(ctx, p, off)
 	switch {
@@ -314,7 +314,7 @@ func (d *draft) write(ctx context.Context, by *part, p []byte, off int64) (int, 
 
 // truncate sets the length. One that is right already changes nothing, and so is
 // no reason for a commit.
-func (d *draft) truncate(ctx context.Context, by *part, size int64) error {
+func (d *draft) truncate(ctx context.Context, by *handleChanges, size int64) error {
 	if d.bytes.Size() == size {
 		return nil
 	}
@@ -327,7 +327,7 @@ func (d *draft) truncate(ctx context.Context, by *part, size int64) error {
 	return nil
 }
 
-func (d *draft) allocate(ctx context.Context, by *part, mode uint32, off, size int64) error {
+func (d *draft) allocate(ctx context.Context, by *handleChanges, mode uint32, off, size int64) error {
 	defer d.touch()()
 	if err := d.bytes.Allocate(ctx, mode, off, size); err != nil {
 		d.unchanged(by)

@@ -15,13 +15,13 @@ import (
 
 // handle is one open file of the root directory.
 type handle struct {
-	node   *node
-	write  bool   // opened for writing
-	draft  *draft // what it writes; nil when opened for reading
-	opener uint32 // process that opened it for writing; 0 when it cannot be known
-	passed bool   // the kernel reads it from a local copy
-	past   bool   // it writes past the kernel's page cache
-	part   part   // what it has changed of the draft
+	node    *node
+	write   bool          // opened for writing
+	draft   *draft        // what it writes; nil when opened for reading
+	opener  uint32        // process that opened it for writing; 0 when it cannot be known
+	passed  bool          // the kernel reads it from a local copy
+	past    bool          // it writes past the kernel's page cache
+	changes handleChanges // what it has changed of the draft
 
 	mu     sync.Mutex // guards the fields below
 	reader Reader     // of the image behind the node, opened at the first read
@@ -117,7 +117,7 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	}
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	by := &h.part
+	by := &h.changes
 	if c.tid == pageCache {
 		by = nil
 	}
@@ -138,7 +138,7 @@ func (h *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) sy
 	}
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	return openErrno(h.node.fs.fail("fallocate", h.draft.allocate(c, &h.part, mode, int64(off), int64(size))))
+	return openErrno(h.node.fs.fail("fallocate", h.draft.allocate(c, &h.changes, mode, int64(off), int64(size))))
 }
 
 // Values of whence for lseek(2), from linux/fs.h; the kernel answers the others.
@@ -191,14 +191,14 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	c, cctx := h.node.fs.change(ctx)
 	defer c.end()
 	if killed, sure := killedBySignal(c.tid); killed {
-		h.draft.writerKilled(&h.part, sure)
+		h.draft.writerKilled(&h.changes, sure)
 		return 0
 	}
 	closer := processGroup(c.tid)
 	if closer != h.opener {
 		return 0 // left to a later flush or to release
 	}
-	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, &h.part, closer != 0), "draft", h.draft.bytes.Path()))
+	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, &h.changes, closer != 0), "draft", h.draft.bytes.Path()))
 }
 
 // Fsync puts the draft and its journal, with what was set on the file, on the local

@@ -60,7 +60,7 @@ func (n *node) leave() {
 }
 
 // A file that is opened for writing only is written past the kernel's page cache
-// (FOPEN_DIRECT_IO), which takes a third of the time: no page is allocated and filled
+// (FOPEN_DIRECT_IO), which takes half of the time: no page is allocated and filled
 // for bytes that nobody is about to read. Such a handle can be neither read nor mapped,
 // so the page cache stays the only way in which this node is read.
 //

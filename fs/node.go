@@ -161,7 +161,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 		return nil, 0, syscall.EPERM
 	}
 	h.write, h.opener = true, processGroup(c.tid)
-	d, err := n.openWrite(c, truncate, &h.part)
+	d, err := n.openWrite(c, truncate, &h.changes)
 	if err != nil {
 		return nil, 0, errnoOf(n.fs.fail("open for writing", err))
 	}

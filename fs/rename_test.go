@@ -190,7 +190,7 @@ func TestOpenForWritingMeetsARename(t *testing.T) {
 	renamed := soon(func() error { return os.Rename(m.path("a"), m.path("b")) })
 	g.wait(t)
 	var d *draft
-	opened := soon(func() (err error) { d, err = n.openWrite(t.Context(), false, &part{}); return err })
+	opened := soon(func() (err error) { d, err = n.openWrite(t.Context(), false, &handleChanges{}); return err })
 	select {
 	case err := <-opened:
 		t.Fatalf("a draft began in the middle of a rename (%v)", err)

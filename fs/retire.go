@@ -78,7 +78,7 @@ func (n *node) remove(ctx context.Context) error {
 	}
 	verdict(err == nil)
 	if err == nil && goes.strays {
-		n.part(goes.draft)
+		n.leaveImage(goes.draft)
 	}
 	return err
 }
@@ -180,7 +180,7 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	named, err := n.renameInTurn(ctx, name, to, replaced{goes.img, spec.Gone, journal})
 	verdict(named)
 	if named && goes.strays {
-		over.part(goes.draft)
+		over.leaveImage(goes.draft)
 	}
 	if named && err != nil { // the kernel believes that nothing has moved
 		r.fs.notifier.entry(from)
@@ -336,9 +336,9 @@ func (n *node) retires(ctx context.Context) (retiring, error) {
 	}
 }
 
-// part parts the node of a removed draft from the image under it, which others have
+// leaveImage parts the node of a removed draft from the image under it, which others have
 // renamed: that has an entry, and now a node, of its own.
-func (n *node) part(d *draft) {
+func (n *node) leaveImage(d *draft) {
 	n.mu.Lock()
 	n.img = image.Image{}
 	n.mu.Unlock()

@@ -120,7 +120,7 @@ func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out
 	c := r.fs.beginBounded(ctx)
 	defer c.end()
 	h := &handle{write: true, opener: processGroup(c.tid)}
-	d, err := r.create(c, name, flags, &h.part)
+	d, err := r.create(c, name, flags, &h.changes)
 	if err != nil {
 		return nil, nil, 0, errnoOf(r.fs.fail("create", err, "entry", name))
 	}
@@ -134,7 +134,7 @@ func (r *rootNode) Create(ctx context.Context, name string, flags, _ uint32, out
 	return d.node.enterTree(ctx, r.EmbeddedInode()), h, mode, 0
 }
 
-func (r *rootNode) create(ctx context.Context, entry string, flags uint32, by *part) (*draft, error) {
+func (r *rootNode) create(ctx context.Context, entry string, flags uint32, by *handleChanges) (*draft, error) {
 	if r.fs.policy.readOnly {
 		return nil, &image.Error{Op: "create", Image: entry, Kind: image.ReadOnly, Detail: "the mount is read-only"}
 	}

@@ -39,7 +39,7 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 		return &image.Error{Op: "truncate", Kind: image.NotPermitted, Detail: "files under .by-id are only to be read"}
 	}
 	if h != nil && h.write {
-		if err := h.draft.truncate(ctx, &h.part, size); err != nil {
+		if err := h.draft.truncate(ctx, &h.changes, size); err != nil {
 			return err
 		}
 		return n.setAttributes(ctx, want)
@@ -55,7 +55,7 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 	}
 	empty := before != nil && before.bytes.Size() == 0
 	once := &handle{node: n, write: true, opener: processGroup(tid)}
-	d, err := n.openWrite(ctx, size == 0, &once.part)
+	d, err := n.openWrite(ctx, size == 0, &once.changes)
 	if err != nil {
 		return err
 	}
@@ -64,15 +64,15 @@ func (n *node) setSize(ctx context.Context, tid uint32, h *handle, size int64, w
 	defer once.release()
 	if size == 0 {
 		if !empty {
-			d.changed(&once.part, true) // the open has truncated it: here that is a write
+			d.changed(&once.changes, true) // the open has truncated it: here that is a write
 		}
-	} else if err := d.truncate(ctx, &once.part, size); err != nil {
+	} else if err := d.truncate(ctx, &once.changes, size); err != nil {
 		return err
 	}
-	if once.part.wrote == 0 { // the length that it had: what others write is for them to commit
+	if once.changes.wrote == 0 { // the length that it had: what others write is for them to commit
 		return nil
 	}
-	return d.flush(ctx, &once.part, once.opener != 0)
+	return d.flush(ctx, &once.changes, once.opener != 0)
 }
 
 // setAttributes stores what differs from what is shown.
