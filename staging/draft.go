@@ -34,7 +34,7 @@ type Draft struct {
 	layered bool // over a base
 
 	gate  *semaphore.Weighted // see enter
-	syncs sync.WaitGroup      // the work of Snapshot.During; release waits for it
+	syncs sync.WaitGroup      // the work of Snapshot.During, begun under mu while not closed; release waits for it
 
 	journal sync.Mutex // one journal write at a time, guards the fields below; taken before mu
 	removed bool       // there is no journal any more: nothing may write one

@@ -63,14 +63,10 @@ const syncAfter = 10 * time.Second
 // power failure leaves a draft that is known to be whole. An fsync cannot be
 // interrupted; the draft's end waits for it.
 func (s *Snapshot) During(ctx context.Context, work func() error) error {
-	d := s.draft
-	name, closed := d.nameClosed()
-	if closed {
-		return fail("sync draft", name, os.ErrClosed)
-	}
+	d, name := s.draft, s.draft.name()
 	var err error
 	over, done := make(chan struct{}), make(chan struct{})
-	d.syncs.Go(func() {
+	begun := d.beside(func() {
 		defer close(done)
 		late := time.NewTimer(syncAfter)
 		defer late.Stop()
@@ -80,6 +76,9 @@ func (s *Snapshot) During(ctx context.Context, work func() error) error {
 		case <-over:
 		}
 	})
+	if !begun {
+		return fail("sync draft", name, os.ErrClosed)
+	}
 	failed := work()
 	close(over)
 	if failed != nil {
@@ -96,6 +95,17 @@ func (s *Snapshot) During(ctx context.Context, work func() error) error {
 		}
 	}
 	return fail("sync draft", name, err)
+}
+
+// beside runs work in a goroutine that the draft's end waits for; false where it has
+// ended.
+func (d *Draft) beside(work func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.syncs.Go(work)
+	}
+	return !d.closed
 }
 
 func (d *Draft) syncCommit() error {
