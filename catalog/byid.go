@@ -30,9 +30,9 @@ func (c *Catalog) ByID(ctx context.Context, id string) (image.Image, error) {
 		}
 		return img, nil
 	}
-	if r := c.dir.byID[id]; r != nil && c.believed() {
+	if r := c.dir.get(id); r != nil && c.believed() {
 		c.probe()
-		return r.img, nil
+		return r.image(), nil
 	}
 	began := c.begin()
 	c.counts.lookups++
@@ -82,8 +82,8 @@ func (c *Catalog) singleKnown(id string) (img image.Image, found, ok bool) {
 			return image.Image{}, false, false
 		}
 	}
-	if r := c.dir.byID[id]; r != nil && c.fresh(r.base) {
-		return r.img, true, true
+	if r := c.dir.get(id); r != nil && c.fresh(r.base) {
+		return r.image(), true, true
 	}
 	return image.Image{}, false, false
 }
@@ -93,8 +93,8 @@ func (c *Catalog) singleKnown(id string) (img image.Image, found, ok bool) {
 func (c *Catalog) learn(id string, img image.Image, err error, began since) (image.Image, error) {
 	gone := image.Is(err, image.NotFound) || err == nil && (img.Status == image.StatusDeleted || img.ID != id)
 	if err != nil && !gone {
-		if r := c.dir.byID[id]; r != nil && c.believed() {
-			return r.img, nil
+		if r := c.dir.get(id); r != nil && c.believed() {
+			return r.image(), nil
 		}
 		return image.Image{}, wrap("lookup by id", id, err)
 	}
@@ -110,7 +110,7 @@ func (c *Catalog) learn(id string, img image.Image, err error, began since) (ima
 		known.img = &img
 	}
 	c.single.Add(id, known)
-	if c.dir.byID[id] != nil { // whether the root lists it only a listing tells
+	if c.dir.get(id) != nil { // whether the root lists it only a listing tells
 		touched := map[string]bool{}
 		if gone {
 			c.dir.remove(id, touched)

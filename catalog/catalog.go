@@ -77,7 +77,7 @@ type Entry struct {
 	Name string
 	// Image is what the entry stands for. With a Draft it is the image that is
 	// known to lie under it; its ID is "" where none is.
-	Image image.Image
+	Image image.Packed
 	Draft Draft // nil, or what lies over the image
 }
 
@@ -98,8 +98,8 @@ type Catalog struct {
 
 	mu      sync.Mutex // guards the fields below
 	dir     *directory
-	shown   []Entry       // what List returns of dir and drafts; nil after a change
-	ids     []image.Image // what IDs returns; nil after a change
+	shown   []Entry       // what List shows of dir and drafts; nil after a change
+	ids     []Entry       // what IDs shows; nil after a change
 	listed  since         // when the complete listing that dir holds began; zero before the first
 	took    time.Duration // how long it took
 	known   *simplelru.LRU[string, since]

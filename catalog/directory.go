@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/imagefs/imagefs/image"
@@ -26,10 +28,26 @@ type directory struct {
 // record is one image in a directory.
 type record struct {
 	img   image.Image
-	base  string
+	base  string // its entry if no other image were there
 	entry string
 	order order
 }
+
+func (r *record) id() string           { return r.img.ID }
+func (r *record) image() image.Image   { return r.img }
+func (r *record) packed() image.Packed { return image.Pack(r.img) }
+
+// get returns the record of an image, at the one that has an entry; nil for none.
+func (d *directory) get(id string) *record   { return d.byID[id] }
+func (d *directory) at(entry string) *record { return d.entries[entry] }
+
+// group returns the images of one base entry, in order.
+func (d *directory) group(base string) []*record { return d.groups[base] }
+
+func (d *directory) len() int { return len(d.byID) }
+
+// all yields every record, in no order.
+func (d *directory) all() iter.Seq[*record] { return maps.Values(d.byID) }
 
 func newDirectory(project string) *directory {
 	return &directory{

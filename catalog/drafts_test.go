@@ -28,7 +28,7 @@ func TestDrafts(t *testing.T) {
 	if err := c.AddDraft("a", draft("d2")); err != nil {
 		t.Fatal(err)
 	}
-	if e, err := c.Lookup(t.Context(), "a"); err != nil || e.Draft == nil || e.Image.ID != ours(1, "").ID {
+	if e, err := c.Lookup(t.Context(), "a"); err != nil || e.Draft == nil || e.Image.ID() != ours(1, "").ID {
 		t.Errorf("over an image: %+v, %v", e, err)
 	}
 	want := map[string]string{"a": "draft d2", "new": "draft d1"}
@@ -45,7 +45,7 @@ func TestDrafts(t *testing.T) {
 		t.Errorf("removing what no longer shows: %q", got)
 	}
 	c.Committed("d2", ours(2, "new"), "")
-	if e, err := c.Lookup(t.Context(), "new"); err != nil || e.Draft == nil || e.Image.ID != ours(2, "").ID {
+	if e, err := c.Lookup(t.Context(), "new"); err != nil || e.Draft == nil || e.Image.ID() != ours(2, "").ID {
 		t.Errorf("after the commit, while it is open: %+v, %v", e, err)
 	}
 	c.RemoveDraft(draft("d2"))

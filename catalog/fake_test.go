@@ -320,16 +320,32 @@ func newCatalog(t *testing.T, s *service, change ...func(*Options)) *Catalog {
 	return c
 }
 
+// readAll reads a listing from its first entry to its last.
+func readAll(ctx context.Context, list func(context.Context) (*Listing, error)) ([]Entry, error) {
+	l, err := list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for {
+		e, ok, err := l.At(ctx, len(entries))
+		if err != nil || !ok {
+			return entries, err
+		}
+		entries = append(entries, e)
+	}
+}
+
 // listed returns what List shows: entry → image id, or "draft <id>".
 func listed(t *testing.T, c *Catalog) map[string]string {
 	t.Helper()
-	entries, err := c.List(t.Context())
+	entries, err := readAll(t.Context(), c.List)
 	if err != nil {
 		t.Fatalf("List: %v", err)
 	}
 	got := map[string]string{}
 	for _, e := range entries {
-		got[e.Name] = e.Image.ID
+		got[e.Name] = e.Image.ID()
 		if e.Draft != nil {
 			got[e.Name] = "draft " + e.Draft.ID()
 		}
@@ -356,5 +372,5 @@ func lookup(t *testing.T, c *Catalog, entry string) string {
 	if e.Draft != nil {
 		return "draft " + e.Draft.ID()
 	}
-	return e.Image.ID
+	return e.Image.ID()
 }

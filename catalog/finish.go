@@ -181,7 +181,7 @@ func (c *Catalog) tellEntries(r image.Rename) (tell func()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, id := range []string{r.Image.ID, overID(r)} {
-			if shown := c.dir.byID[id]; shown != nil {
+			if shown := c.dir.get(id); shown != nil {
 				entries[shown.entry] = true
 			}
 		}

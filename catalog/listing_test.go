@@ -25,13 +25,13 @@ func TestListIsSharedAndRemembered(t *testing.T) {
 		defer cancel()
 		var group sync.WaitGroup
 		group.Go(func() {
-			if _, err := c.List(impatient); !image.Is(err, image.Stalled) {
+			if _, err := readAll(impatient, c.List); !image.Is(err, image.Stalled) {
 				t.Errorf("the impatient one: %v", err)
 			}
 		})
 		for range 5 {
 			group.Go(func() {
-				if list, err := c.List(t.Context()); err != nil || len(list) != 3 {
+				if list, err := readAll(t.Context(), c.List); err != nil || len(list) != 3 {
 					t.Errorf("List: %v, %v", list, err)
 				}
 			})
@@ -92,7 +92,7 @@ func TestOutage(t *testing.T) {
 		s := newService(ours(1, "a"))
 		c := newCatalog(t, s, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		s.failing("", failure(image.Unreachable))
-		if _, err := c.List(t.Context()); !image.Is(err, image.Unreachable) {
+		if _, err := readAll(t.Context(), c.List); !image.Is(err, image.Unreachable) {
 			t.Errorf("the first listing: %v", err)
 		}
 		if _, err := c.Lookup(t.Context(), "a"); !image.Is(err, image.Unreachable) {
@@ -152,7 +152,7 @@ func TestRefusedListingIsNoOutage(t *testing.T) {
 		time.Sleep(DefaultTTL)
 		listed(t, c) // nobody knows yet
 		synctest.Wait()
-		if _, err := c.List(t.Context()); !image.Is(err, image.Credentials) {
+		if _, err := readAll(t.Context(), c.List); !image.Is(err, image.Credentials) {
 			t.Errorf("List: %v", err)
 		}
 		if _, err := c.Lookup(t.Context(), "a"); !image.Is(err, image.Credentials) {

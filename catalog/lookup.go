@@ -99,7 +99,7 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 			return Entry{}, wrap("lookup", entry, err)
 		}
 	}
-	if e := c.remembered(entry); e.Image.ID != "" {
+	if e := c.remembered(entry); e.Image.ID() != "" {
 		return e, nil
 	}
 	return Entry{}, notFound("lookup", entry)
@@ -108,8 +108,8 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 // remembered returns what is known for the entry without asking.
 func (c *Catalog) remembered(entry string) Entry {
 	e := Entry{Name: entry}
-	if r := c.dir.entries[entry]; r != nil {
-		e.Image = r.img
+	if r := c.dir.at(entry); r != nil {
+		e.Image = r.packed()
 	}
 	return e
 }
@@ -117,7 +117,7 @@ func (c *Catalog) remembered(entry string) Entry {
 // lastKnown answers from the last listing while the service is away. What is
 // not in it may exist by now: that is an error, not an absence.
 func (c *Catalog) lastKnown(entry string) (Entry, error) {
-	if e := c.remembered(entry); e.Image.ID != "" {
+	if e := c.remembered(entry); e.Image.ID() != "" {
 		return e, nil
 	}
 	return Entry{}, wrap("lookup", entry, c.outage.err)
@@ -133,7 +133,7 @@ func (c *Catalog) missing(p plan, asked map[string]bool) (string, bool) {
 		if !asked[base] && !c.fresh(base) {
 			return base, true
 		}
-		if i == 0 && p.own && len(c.dir.groups[base]) > 0 {
+		if i == 0 && p.own && len(c.dir.group(base)) > 0 {
 			return "", false
 		}
 	}
@@ -143,7 +143,7 @@ func (c *Catalog) missing(p plan, asked map[string]bool) (string, bool) {
 // fresh reports whether a group is known well enough. The caller holds mu.
 func (c *Catalog) fresh(base string) bool {
 	if s, ok := c.known.Get(base); ok && s.seq > c.listed.seq {
-		if len(c.dir.groups[base]) == 0 {
+		if len(c.dir.group(base)) == 0 {
 			return c.young(s, min(c.ttl, negativeTTL))
 		}
 		return c.young(s, c.ttl)
@@ -246,9 +246,9 @@ func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
 }
 
 func (c *Catalog) groupIDs(base string) []string {
-	ids := make([]string, 0, len(c.dir.groups[base]))
-	for _, r := range c.dir.groups[base] {
-		ids = append(ids, r.img.ID)
+	ids := make([]string, 0, len(c.dir.group(base)))
+	for _, r := range c.dir.group(base) {
+		ids = append(ids, r.id())
 	}
 	return ids
 }

@@ -184,19 +184,19 @@ func TestLookupAgreesWithListing(t *testing.T) {
 			cold := New(Options{Lister: s, Records: s, Project: project})
 			for title, c := range map[string]*Catalog{"cold": cold, "warm": warm} {
 				e, err := c.Lookup(t.Context(), entry)
-				if err != nil && !image.Is(err, image.NotFound) || e.Image.ID != want[entry] {
-					rt.Errorf("%s: Lookup(%q) = %q, %v; the listing says %q", title, entry, e.Image.ID, err, want[entry])
+				if err != nil && !image.Is(err, image.NotFound) || e.Image.ID() != want[entry] {
+					rt.Errorf("%s: Lookup(%q) = %q, %v; the listing says %q", title, entry, e.Image.ID(), err, want[entry])
 				}
 			}
 			cold.Close()
 		}
-		list, err := warm.List(t.Context())
+		list, err := readAll(t.Context(), warm.List)
 		if err != nil {
 			rt.Fatal(err)
 		}
 		got := map[string]string{}
 		for _, e := range list {
-			got[e.Name] = e.Image.ID
+			got[e.Name] = e.Image.ID()
 		}
 		if !maps.Equal(got, want) {
 			rt.Errorf("the listing: %s", cmp.Diff(want, got))
@@ -219,7 +219,7 @@ func TestLookupsShareARequest(t *testing.T) {
 		synctest.Wait()
 		for range 5 {
 			group.Go(func() {
-				if e, err := c.Lookup(t.Context(), "a"); err != nil || e.Image.ID == "" {
+				if e, err := c.Lookup(t.Context(), "a"); err != nil || e.Image.ID() == "" {
 					t.Errorf("another's cancellation failed a lookup: %v", err)
 				}
 			})
@@ -305,7 +305,7 @@ func TestByID(t *testing.T) {
 			}
 		}
 		wantRequests(t, s, "get "+id)
-		ids, err := c.IDs(t.Context())
+		ids, err := readAll(t.Context(), c.IDs)
 		if err != nil || len(ids) != 0 {
 			t.Errorf("IDs: %v %v", ids, err)
 		}
@@ -350,8 +350,8 @@ func TestByIDAndOwnChanges(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"uno dos": one.ID}, remembered(c)); diff != "" {
 			t.Error(diff)
 		}
-		ids, err := c.IDs(t.Context())
-		if err != nil || len(ids) != 1 || ids[0].ID != one.ID {
+		ids, err := readAll(t.Context(), c.IDs)
+		if err != nil || len(ids) != 1 || ids[0].Name != one.ID {
 			t.Errorf("IDs: %v, %v", ids, err)
 		}
 		s.failing("get", failure(image.Unreachable))

@@ -70,10 +70,10 @@ func (m *model) check(list []Entry, gone map[string]bool, named map[string]strin
 	defer m.mu.Unlock()
 	for _, e := range list {
 		switch {
-		case gone[e.Image.ID]:
-			m.failed = append(m.failed, fmt.Sprintf("%s was removed and shows at %q", e.Image.ID, e.Name))
-		case named[e.Image.ID] != "" && m.named[e.Image.ID] == named[e.Image.ID] && !m.busy[e.Image.ID] && e.Image.Name != named[e.Image.ID]:
-			m.failed = append(m.failed, fmt.Sprintf("%s was renamed to %q and shows at %q", e.Image.ID, named[e.Image.ID], e.Name))
+		case gone[e.Image.ID()]:
+			m.failed = append(m.failed, fmt.Sprintf("%s was removed and shows at %q", e.Image.ID(), e.Name))
+		case named[e.Image.ID()] != "" && m.named[e.Image.ID()] == named[e.Image.ID()] && !m.busy[e.Image.ID()] && e.Image.Unpack().Name != named[e.Image.ID()]:
+			m.failed = append(m.failed, fmt.Sprintf("%s was renamed to %q and shows at %q", e.Image.ID(), named[e.Image.ID()], e.Name))
 		}
 	}
 }
@@ -82,7 +82,7 @@ func (m *model) list(t *testing.T) {
 	m.mu.Lock()
 	gone, named := maps.Clone(m.gone), maps.Clone(m.named)
 	m.mu.Unlock()
-	list, err := m.c.List(t.Context())
+	list, err := readAll(t.Context(), m.c.List)
 	if err != nil && !image.Is(err, image.Unavailable) {
 		m.errorf("List: %v", err)
 	}
@@ -229,21 +229,21 @@ func TestModel(t *testing.T) {
 			want := s.want()
 			for entry, id := range want {
 				e, err := m.c.Lookup(t.Context(), entry)
-				if err != nil || e.Image.ID != id {
-					m.errorf("after the TTL Lookup(%q) = %q, %v, want %q", entry, e.Image.ID, err, id)
+				if err != nil || e.Image.ID() != id {
+					m.errorf("after the TTL Lookup(%q) = %q, %v, want %q", entry, e.Image.ID(), err, id)
 				}
 			}
 			for range 2 { // the first may show what is known and refresh
-				if _, err := m.c.List(t.Context()); err != nil {
+				if _, err := readAll(t.Context(), m.c.List); err != nil {
 					m.errorf("List: %v", err)
 				}
 				synctest.Wait()
 				time.Sleep(retryAfter)
 			}
-			list, err := m.c.List(t.Context())
+			list, err := readAll(t.Context(), m.c.List)
 			got := map[string]string{}
 			for _, e := range list {
-				got[e.Name] = e.Image.ID
+				got[e.Name] = e.Image.ID()
 			}
 			if diff := cmp.Diff(want, got); diff != "" || err != nil {
 				m.errorf("after the TTL: %v %s", err, diff)

@@ -65,7 +65,7 @@ func (c *Catalog) Gone(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.doubt(id)
-	if r := c.dir.byID[id]; r != nil {
+	if r := c.dir.get(id); r != nil {
 		c.notify.add(map[string]bool{r.entry: true})
 	}
 	c.forgetLocked(id)
@@ -95,7 +95,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 	}
 	c.single.Add(id, lookedUp{img: img, since: since{at: time.Now(), seq: c.seq}})
 	touched := map[string]bool{}
-	before := c.dir.byID[id]
+	before := c.dir.get(id)
 	var direct [2]string
 	if before != nil {
 		direct[0] = before.entry
@@ -105,7 +105,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 	} else {
 		c.dir.remove(id, touched)
 	}
-	if after := c.dir.byID[id]; after != nil {
+	if after := c.dir.get(id); after != nil {
 		direct[1] = after.entry
 	}
 	c.stale()
@@ -118,7 +118,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 // was tried and nobody knows whether it happened. The caller holds mu.
 func (c *Catalog) doubt(id string, bases ...string) {
 	c.seq++
-	if r := c.dir.byID[id]; r != nil {
+	if r := c.dir.get(id); r != nil {
 		bases = append(bases, r.base)
 	}
 	for _, base := range bases {

@@ -29,7 +29,7 @@ func (c *Catalog) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Stats{
-		Images: len(c.dir.byID), Drafts: len(c.drafts), Listed: c.listed.at, Took: c.took,
+		Images: c.dir.len(), Drafts: len(c.drafts), Listed: c.listed.at, Took: c.took,
 		Refreshes: c.counts.refreshes, Lookups: c.counts.lookups, Failures: c.counts.failures,
 	}
 	if c.outage != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/google/uuid"
 
@@ -19,39 +18,6 @@ const (
 	// of a service where something else is wrong.
 	listRestarts = 8
 )
-
-// Filter chooses which images to list. The zero value lists what the service
-// lists by default: own, public and accepted shared images that are not hidden.
-type Filter struct {
-	// Name lists only images of exactly this name. The service's comparison
-	// is only a hint (some databases ignore case), so it is made again here.
-	Name       *string
-	Hidden     bool // hidden images, instead of the others
-	Visibility image.Visibility
-	Status     image.Status
-	Owner      string
-	Tags       []string // all of them
-}
-
-func (f Filter) query() url.Values {
-	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	if f.Name != nil {
-		// Without an operator Glance takes a colon in the name for one.
-		q.Set("name", "eq:"+*f.Name)
-	}
-	if f.Hidden {
-		q.Set("os_hidden", "true")
-	}
-	for key, value := range map[string]string{"visibility": string(f.Visibility), "status": string(f.Status), "owner": f.Owner} {
-		if value != "" {
-			q.Set(key, value)
-		}
-	}
-	for _, t := range f.Tags {
-		q.Add("tag", t)
-	}
-	return q
-}
 
 // List hands all images that pass the filter to yield, page by page, each id
 // once. An error of yield ends the listing and is returned as it is. A record

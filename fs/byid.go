@@ -71,11 +71,11 @@ func (b *byIDNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 	if err != nil {
 		return nil, lookupErrno(b.fs.fail("lookup by id", err, "entry", name))
 	}
-	return b.entered(ctx, Entry{Name: name, Image: img}, out)
+	return b.entered(ctx, Entry{Name: name, Image: image.Pack(img)}, out)
 }
 
 func (b *byIDNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	n := b.fs.fixedNodeOf(e.Image, b.EmbeddedInode())
+	n := b.fs.fixedNodeOf(e.Image.Unpack(), b.EmbeddedInode())
 	if errno := n.entryOut(out); errno != 0 {
 		return nil, errno
 	}
@@ -85,25 +85,11 @@ func (b *byIDNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*g
 // OpendirHandle lists the ids of the images that the root lists.
 func (b *byIDNode) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint32, syscall.Errno) {
 	return &directory{
-		fs: b.fs,
-		list: func(ctx context.Context) ([]Entry, error) {
-			images, err := b.fs.Catalog.IDs(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return entriesByID(images), nil
-		},
+		fs:     b.fs,
+		list:   b.fs.Catalog.IDs,
 		lookup: b.entered,
-		inode:  func(e Entry) uint64 { return inodeNumber(byIDName + e.Image.ID) },
+		inode:  func(e Entry) uint64 { return inodeNumber(byIDName + e.Image.ID()) },
 	}, 0, 0
-}
-
-func entriesByID(images []image.Image) []Entry {
-	entries := make([]Entry, len(images))
-	for i, img := range images {
-		entries[i] = Entry{Name: img.ID, Image: img}
-	}
-	return entries
 }
 
 // Create refuses: an id is chosen at the service, not by a name.

@@ -3,8 +3,6 @@ package fs
 import (
 	"context"
 	"math"
-	"slices"
-	"strings"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -15,14 +13,14 @@ import (
 // rewound, so that a reader who pauses neither misses an entry nor sees one twice.
 type directory struct {
 	fs     *FS
-	list   func(context.Context) ([]Entry, error)
+	list   func(context.Context) (Listing, error)
 	lookup func(context.Context, Entry, *fuse.EntryOut) (*gofs.Inode, syscall.Errno)
 	inode  func(Entry) uint64
 
 	// go-fuse serialises the calls on one open directory.
-	listed  bool
-	asOf    uint64  // FS.changes when entries were listed
-	entries []Entry // sorted by name
+	listing Listing // nil before the first read
+	asOf    uint64  // FS.changes when it was asked for
+	last    Entry   // what was read last
 	next    int     // index of the entry that is read next, counting "." and ".."
 }
 
@@ -50,34 +48,37 @@ func (r *rootNode) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint
 // Readdirent returns the next entry, nil at the end. The offset of an entry is the
 // index of the one after it.
 func (d *directory) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
-	if !d.listed {
-		c := d.fs.begin(ctx)
-		defer c.end()
+	c := d.fs.begin(ctx)
+	defer c.end()
+	if d.listing == nil {
 		d.asOf = d.fs.changes.Load()
-		list, err := d.list(c)
+		l, err := d.list(c)
 		if err != nil {
 			return nil, errnoOf(d.fs.fail("list", err))
 		}
-		d.listed, d.entries = true, slices.Clone(list)
-		slices.SortFunc(d.entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+		d.listing = l
 	}
 	i := d.next
-	switch {
-	case i < len(dots):
+	if i < len(dots) {
 		d.next++
 		return &fuse.DirEntry{Name: dots[i], Mode: modeDirectory, Off: uint64(d.next)}, 0
-	case i-len(dots) < len(d.entries):
-		d.next++
-		e := d.entries[i-len(dots)]
-		return &fuse.DirEntry{Name: e.Name, Mode: modeRegular, Ino: d.inode(e), Off: uint64(d.next)}, 0
 	}
-	return nil, 0
+	e, ok, err := d.listing.At(c, i-len(dots))
+	switch {
+	case err != nil:
+		return nil, errnoOf(d.fs.fail("list", err))
+	case !ok:
+		return nil, 0
+	}
+	d.next++
+	d.last = e
+	return &fuse.DirEntry{Name: e.Name, Mode: modeRegular, Ino: d.inode(e), Off: uint64(d.next)}, 0
 }
 
 // Seekdir goes on from an offset; 0 rewinds and lists anew.
 func (d *directory) Seekdir(_ context.Context, off uint64) syscall.Errno {
 	if off == 0 {
-		d.listed, d.entries = false, nil
+		d.listing, d.last = nil, Entry{}
 	}
 	d.next = int(min(off, math.MaxInt32))
 	return 0
@@ -87,11 +88,10 @@ func (d *directory) Seekdir(_ context.Context, off uint64) syscall.Errno {
 // After a change of ours since the listing, it leaves the entry to a lookup of its
 // own: else a name that was just given up would be back for a moment.
 func (d *directory) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	i, ok := slices.BinarySearchFunc(d.entries, name, func(e Entry, name string) int { return strings.Compare(e.Name, name) })
-	if !ok || d.asOf != d.fs.changes.Load() {
+	if d.last.Name != name || d.asOf != d.fs.changes.Load() {
 		return nil, syscall.ENOENT
 	}
-	return d.lookup(ctx, d.entries[i], out)
+	return d.lookup(ctx, d.last, out)
 }
 
 // Fsyncdir succeeds: what the directory shows is in the service or in a synced

@@ -120,7 +120,7 @@ func (h *house) content(name string) string {
 	defer h.mu.Unlock()
 	for _, e := range h.entriesLocked() {
 		if e.Name == name {
-			return string(h.data[e.Image.ID])
+			return string(h.data[e.Image.ID()])
 		}
 	}
 	return ""
@@ -132,7 +132,7 @@ func (h *house) the(entry string) image.Image {
 	defer h.mu.Unlock()
 	for _, e := range h.entriesLocked() {
 		if e.Name == entry {
-			return e.Image
+			return e.Image.Unpack()
 		}
 	}
 	return image.Image{}
@@ -158,7 +158,7 @@ func (h *house) entriesLocked() []Entry {
 			name += "~" + img.ID[:8]
 		}
 		at[name] = len(list)
-		list = append(list, Entry{Name: name, Image: img})
+		list = append(list, Entry{Name: name, Image: image.Pack(img)})
 	}
 	for entry, draft := range h.overlay {
 		if i, ok := at[entry]; ok {

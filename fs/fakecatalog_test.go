@@ -23,14 +23,28 @@ func (h *house) Lookup(ctx context.Context, entry string) (Entry, error) {
 }
 
 // List lists the entries.
-func (h *house) List(ctx context.Context) ([]Entry, error) {
+func (h *house) List(ctx context.Context) (Listing, error) {
 	if err := h.ask(ctx, "list", ""); err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.entriesLocked(), nil
+	return entries(h.entriesLocked()), nil
 }
+
+// entries is a listing that is complete.
+type entries []Entry
+
+// At returns one entry.
+func (l entries) At(_ context.Context, i int) (Entry, bool, error) {
+	if i >= len(l) {
+		return Entry{}, false, nil
+	}
+	return l[i], true, nil
+}
+
+// Ready says that nobody waits.
+func (l entries) Ready(int) bool { return true }
 
 // ByID finds an image.
 func (h *house) ByID(ctx context.Context, id string) (image.Image, error) {
@@ -64,13 +78,13 @@ func (h *house) Fresh(ctx context.Context, id string) (image.Image, error) {
 func (h *house) Gone(string) {}
 
 // IDs lists the images.
-func (h *house) IDs(context.Context) ([]image.Image, error) {
+func (h *house) IDs(context.Context) (Listing, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var all []image.Image
+	var all entries
 	for _, e := range h.entriesLocked() {
-		if e.Image.ID != "" {
-			all = append(all, e.Image)
+		if id := e.Image.ID(); id != "" {
+			all = append(all, Entry{Name: id, Image: e.Image})
 		}
 	}
 	return all, nil

@@ -117,17 +117,17 @@ func (f *FS) knownLocked(e Entry) *node {
 	if d := f.drafts[e.Draft]; d != nil {
 		return d.node // its image's id may be changing just now
 	}
-	if e.Image.ID == "" {
+	if e.Image.ID() == "" {
 		return nil // its draft has just ended
 	}
 	if child := f.root.GetChild(e.Name); child != nil {
 		// go-fuse can revive a node that it has just told us to forget, when a lookup
 		// of it is under way. Two nodes of one image would part.
-		if n, ok := child.Operations().(*node); ok && n.key == e.Image.ID && !n.parted {
+		if n, ok := child.Operations().(*node); ok && n.key == e.Image.ID() && !n.parted {
 			return n
 		}
 	}
-	return f.nodes[e.Image.ID]
+	return f.nodes[e.Image.ID()]
 }
 
 // nodeOf returns the node of an entry, and makes it when the kernel knows none; nil
@@ -137,16 +137,16 @@ func (f *FS) nodeOf(e Entry) *node {
 	f.mu.Lock()
 	n := f.knownLocked(e)
 	switch {
-	case n == nil && e.Image.ID == "":
+	case n == nil && e.Image.ID() == "":
 		f.mu.Unlock()
 		return nil
 	case n == nil:
-		n = f.newNodeLocked(e.Image.ID, "")
+		n = f.newNodeLocked(e.Image.ID(), "")
 	default:
 		f.keepLocked(n)
 	}
 	f.mu.Unlock()
-	n.found(e.Image)
+	n.found(e.Image.Unpack())
 	return n
 }
 
@@ -189,10 +189,10 @@ func (f *FS) inodeOf(e Entry) uint64 {
 	if n := f.known(e); n != nil {
 		return n.ino
 	}
-	if e.Image.ID == "" {
+	if e.Image.ID() == "" {
 		return inodeNumber(e.Draft)
 	}
-	return inodeNumber(e.Image.ID)
+	return inodeNumber(e.Image.ID())
 }
 
 // freeInodeLocked returns the inode number of a new node: the hash of its key,

@@ -31,7 +31,7 @@ func (f *FS) resume(o Owed) *draft {
 		o.Under = nil
 	}
 	if o.Under != nil {
-		d.node = f.nodeOf(Entry{Name: o.Entry, Image: *o.Under})
+		d.node = f.nodeOf(Entry{Name: o.Entry, Image: image.Pack(*o.Under)})
 	} else {
 		f.mu.Lock()
 		d.node = f.newNodeLocked(o.Draft.ID(), "")

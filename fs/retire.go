@@ -21,13 +21,13 @@ func (r *rootNode) target(ctx context.Context, name string) (*node, error) {
 	child := r.GetChild(name)
 	if child == nil { // the kernel has forgotten it: nothing to compare with
 		if known == nil {
-			known = &node{fs: r.fs, img: e.Image}
+			known = &node{fs: r.fs, img: e.Image.Unpack()}
 		}
 		return known, nil
 	}
 	n, ok := child.Operations().(*node)
 	if !ok || n != known {
-		return nil, &image.Error{Op: "lookup", Image: e.Image.ID, Kind: image.Stale, Detail: "entry " + name + " has become another image"}
+		return nil, &image.Error{Op: "lookup", Image: e.Image.ID(), Kind: image.Stale, Detail: "entry " + name + " has become another image"}
 	}
 	return n, nil
 }

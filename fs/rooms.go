@@ -10,16 +10,26 @@ import (
 
 // Entry is what the directory shows under one file name.
 type Entry struct {
-	Name  string      // the file name
-	Image image.Image // ID is "" for a new draft
-	Draft string      // id of the draft that lies over the entry, or ""
+	Name  string       // the file name
+	Image image.Packed // ID is "" for a new draft
+	Draft string       // id of the draft that lies over the entry, or ""
+}
+
+// Listing is what a directory shows to one reader, from the first entry to the last.
+// What an index stands for never changes, so that a reader may pause and go back.
+type Listing interface {
+	// At returns the entry with index i; ok is false at the end. It waits, with ctx,
+	// while the service has not come to it yet.
+	At(ctx context.Context, i int) (e Entry, ok bool, err error)
+	// Ready reports whether At would not wait.
+	Ready(i int) bool
 }
 
 // Directory answers what the root directory shows. Its methods obey ctx; Lookup and
 // List answer from memory where what they know is young enough.
 type Directory interface {
 	Lookup(ctx context.Context, entry string) (Entry, error)
-	List(ctx context.Context) ([]Entry, error)
+	List(ctx context.Context) (Listing, error)
 	// Fresh asks the service for the record of an image, whatever is remembered of it;
 	// NotFound where it is gone or in the trash.
 	Fresh(ctx context.Context, id string) (image.Image, error)
@@ -28,7 +38,8 @@ type Directory interface {
 // Images answers what .by-id shows: any image that the credentials can see.
 type Images interface {
 	ByID(ctx context.Context, id string) (image.Image, error)
-	IDs(ctx context.Context) ([]image.Image, error)
+	// IDs lists what List lists, each image under its id.
+	IDs(ctx context.Context) (Listing, error)
 	// Gone says that the service has just called an image gone, so that its entry is
 	// looked up anew. It never waits.
 	Gone(id string)

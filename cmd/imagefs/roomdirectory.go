@@ -30,16 +30,29 @@ func (d directory) Lookup(ctx context.Context, entry string) (fs.Entry, error) {
 }
 
 // List lists all entries.
-func (d directory) List(ctx context.Context) ([]fs.Entry, error) {
-	all, err := d.Catalog.List(ctx)
+func (d directory) List(ctx context.Context) (fs.Listing, error) {
+	return toListing(d.Catalog.List(ctx))
+}
+
+// IDs lists all images by their id.
+func (d directory) IDs(ctx context.Context) (fs.Listing, error) {
+	return toListing(d.Catalog.IDs(ctx))
+}
+
+// listing is a listing of the catalog as fs sees it.
+type listing struct{ *catalog.Listing }
+
+func toListing(l *catalog.Listing, err error) (fs.Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]fs.Entry, len(all))
-	for i, e := range all {
-		entries[i] = toEntry(e)
-	}
-	return entries, nil
+	return listing{l}, nil
+}
+
+// At returns one entry.
+func (l listing) At(ctx context.Context, i int) (fs.Entry, bool, error) {
+	e, ok, err := l.Listing.At(ctx, i)
+	return toEntry(e), ok, err
 }
 
 func toEntry(e catalog.Entry) fs.Entry {

@@ -1,9 +1,7 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -16,60 +14,6 @@ const tooOld = 10
 // refreshBound ends a refresh that no longer makes sense: 100,000 images take a
 // real service about 45 s, and who makes no progress is ended by the client.
 const refreshBound = 10 * time.Minute
-
-// List returns everything the root shows, by name. It makes no request while the
-// listing is younger than the TTL; then the known one is returned and a refresh
-// begins, unless it is older than ten times the TTL: then List waits for the
-// refresh, with ctx. While the service does not answer the last listing is
-// returned, whatever its age. The slice is shared: callers must not change it.
-func (c *Catalog) List(ctx context.Context) ([]Entry, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.listLocked(ctx, "list", false); err != nil {
-		return nil, err
-	}
-	if c.shown == nil {
-		c.shown = c.entries()
-	}
-	return c.shown, nil
-}
-
-// IDs returns all images of the listing by id, for the directory of ids. It is
-// as old as what List returns. The slice is shared: callers must not change it.
-func (c *Catalog) IDs(ctx context.Context) ([]image.Image, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.listLocked(ctx, "list ids", false); err != nil {
-		return nil, err
-	}
-	if c.ids == nil {
-		c.ids = make([]image.Image, 0, len(c.dir.byID))
-		for _, r := range c.dir.byID {
-			c.ids = append(c.ids, r.img)
-		}
-		slices.SortFunc(c.ids, func(a, b image.Image) int { return cmp.Compare(a.ID, b.ID) })
-	}
-	return c.ids, nil
-}
-
-// entries lays the drafts over the images. The caller holds mu.
-func (c *Catalog) entries() []Entry {
-	list := make([]Entry, 0, len(c.dir.entries)+len(c.drafts))
-	for name, r := range c.dir.entries {
-		e := Entry{Name: name, Image: r.img}
-		if o := c.drafts[name]; o != nil {
-			e.Draft = o.draft
-		}
-		list = append(list, e)
-	}
-	for name, o := range c.drafts {
-		if c.dir.entries[name] == nil {
-			list = append(list, Entry{Name: name, Draft: o.draft})
-		}
-	}
-	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
-	return list
-}
 
 // listLocked makes dir a listing that may be shown; fresh asks for one younger
 // than the TTL. The caller holds mu, which is let go while waiting.
@@ -170,12 +114,12 @@ func (c *Catalog) newerGroups(dir *directory, began since) map[string]since {
 			continue
 		}
 		newer[base] = s
-		for _, r := range c.dir.groups[base] {
-			other := dir.byID[r.img.ID]
-			if c.changedSince(r.img.ID, began) || other != nil && !r.img.UpdatedAt.After(other.img.UpdatedAt) {
+		for _, r := range c.dir.group(base) {
+			other := dir.get(r.id())
+			if c.changedSince(r.id(), began) || other != nil && !r.image().UpdatedAt.After(other.image().UpdatedAt) {
 				continue
 			}
-			dir.put(r.img, nil)
+			dir.put(r.image(), nil)
 		}
 	}
 	return newer
@@ -185,9 +129,9 @@ func (c *Catalog) newerGroups(dir *directory, began since) map[string]since {
 // state of it, or nothing in now.
 func differences(old, now *directory) map[string]bool {
 	changed := map[string]bool{}
-	for entry, was := range old.entries {
-		if is := now.entries[entry]; is == nil || !sameState(&was.img, &is.img) {
-			changed[entry] = true
+	for was := range old.all() {
+		if is := now.at(was.entry); is == nil || !sameState(was.image(), is.image()) {
+			changed[was.entry] = true
 		}
 	}
 	return changed
@@ -196,7 +140,7 @@ func differences(old, now *directory) map[string]bool {
 // sameState reports whether two records are of one image and nothing that the
 // kernel remembers of it moved. The service moves updated_at at every edit; the
 // rest is for two edits in one second.
-func sameState(a, b *image.Image) bool {
+func sameState(a, b image.Image) bool {
 	return a.ID == b.ID && a.UpdatedAt.Equal(b.UpdatedAt) && a.Status == b.Status && a.Size == b.Size &&
 		a.Protected == b.Protected && a.Visibility == b.Visibility && a.Owner == b.Owner &&
 		a.Properties[image.PropertyAttributes] == b.Properties[image.PropertyAttributes]
