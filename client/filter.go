@@ -3,6 +3,7 @@ package client
 import (
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -18,7 +19,16 @@ type Filter struct {
 	Status     image.Status
 	Owner      string
 	Tags       []string // all of them
+	// UpdatedSince lists only images that were changed at this time or later, by
+	// the service's clock; the zero time lists all. Deletions do not show, an
+	// image that was hidden shows in the hidden listing only, and a share that
+	// was accepted does not move an image's time.
+	UpdatedSince time.Time
 }
+
+// filterTime is a time as the service's filters take it. They have whole seconds,
+// as its records do.
+const filterTime = "2006-01-02T15:04:05Z"
 
 func (f Filter) query() url.Values {
 	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
@@ -33,6 +43,10 @@ func (f Filter) query() url.Values {
 		if value != "" {
 			q.Set(key, value)
 		}
+	}
+	if !f.UpdatedSince.IsZero() {
+		// gt: and lte: of a second that has fractions differ between databases.
+		q.Set("updated_at", "gte:"+f.UpdatedSince.UTC().Format(filterTime))
 	}
 	for _, t := range f.Tags {
 		q.Add("tag", t)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -150,8 +151,9 @@ func TestListYieldError(t *testing.T) {
 
 func TestFilterQuery(t *testing.T) {
 	name := "in:a,b"
-	got := Filter{Name: &name, Hidden: true, Visibility: "public", Status: "active", Owner: "o", Tags: []string{"x y", "z"}}.query().Encode()
-	if want := "limit=1000&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&status=active&tag=x+y&tag=z&visibility=public"; got != want {
+	got := Filter{Name: &name, Hidden: true, Visibility: "public", Status: "active", Owner: "o", Tags: []string{"x y", "z"},
+		UpdatedSince: time.Date(2026, 11, 22, 1, 38, 57, 999, time.FixedZone("", 3600))}.query().Encode()
+	if want := "limit=1000&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&status=active&tag=x+y&tag=z&updated_at=gte%3A2026-11-22T00%3A38%3A57Z&visibility=public"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { // a database that ignores case

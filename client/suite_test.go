@@ -98,6 +98,7 @@ func suite(t *testing.T, s service) {
 		{"Queued", testQueued},
 		{"Listing", testListing},
 		{"NameFilter", testNameFilter},
+		{"UpdatedSince", testUpdatedSince},
 		{"Properties", testProperties},
 		{"Fields", testFields},
 		{"Hidden", testHidden},
