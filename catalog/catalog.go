@@ -60,6 +60,8 @@ type Options struct {
 	Sharer  Sharer
 	// Project is whose images are ours; "" when it is not known: all are.
 	Project string
+	// Filter says which images the root shows; what Lister lists is only a hint of it.
+	Filter image.Filter
 	// TTL is how old knowledge of the service may be; 0 is DefaultTTL.
 	TTL time.Duration
 	// Logger may be nil.
@@ -88,6 +90,7 @@ type Catalog struct {
 	remover Remover
 	sharer  Sharer
 	project string
+	filter  image.Filter
 	ttl     time.Duration
 	log     *slog.Logger
 	serial  serial
@@ -140,9 +143,9 @@ const (
 func New(opts Options) *Catalog {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Catalog{
-		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, ttl: opts.TTL, log: opts.Logger,
+		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
-		dir:    newDirectory(opts.Project),
+		dir:    newDirectory(opts.Project, opts.Filter),
 		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{},
 		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
 	}

@@ -19,6 +19,7 @@ import (
 // set of images alone, and a change of one image touches few others.
 type directory struct {
 	project string
+	filter  image.Filter
 	byID    map[string]*record
 	groups  map[string][]*record // by base entry, in order, never empty
 	claims  map[string][]*record // by short form, in order, never empty: all but the first of each group
@@ -49,9 +50,10 @@ func (d *directory) len() int { return len(d.byID) }
 // all yields every record, in no order.
 func (d *directory) all() iter.Seq[*record] { return maps.Values(d.byID) }
 
-func newDirectory(project string) *directory {
+func newDirectory(project string, filter image.Filter) *directory {
 	return &directory{
 		project: project,
+		filter:  filter,
 		byID:    map[string]*record{},
 		groups:  map[string][]*record{},
 		claims:  map[string][]*record{},
@@ -61,12 +63,12 @@ func newDirectory(project string) *directory {
 
 // build returns a directory of the images; of those with equal ids the last
 // counts. Images that are not shown are left out.
-func build(project string, images []image.Image) *directory {
-	d := newDirectory(project)
+func build(project string, filter image.Filter, images []image.Image) *directory {
+	d := newDirectory(project, filter)
 	records := make([]*record, 0, len(images))
 	at := make(map[string]int, len(images))
 	for _, img := range images {
-		if !shown(&img) {
+		if !d.shows(&img) {
 			continue
 		}
 		r := d.record(img)
@@ -85,10 +87,10 @@ func build(project string, images []image.Image) *directory {
 	return d
 }
 
-// shown reports whether the root may show an image. Records under upload are
-// hidden; an id that is no UUID is not the Image API v2.
-func shown(img *image.Image) bool {
-	return !img.Hidden && img.Status != image.StatusDeleted && img.Status != image.StatusPendingDelete && isUUID(img.ID)
+// shows reports whether the root shows an image. An id that is no UUID is not the
+// Image API v2.
+func (d *directory) shows(img *image.Image) bool {
+	return isUUID(img.ID) && d.filter.Shows(img, d.project)
 }
 
 func (d *directory) record(img image.Image) *record {
@@ -98,7 +100,7 @@ func (d *directory) record(img image.Image) *record {
 // put makes img the known record of its id. It adds the entries whose image
 // became another to touched, which may be nil.
 func (d *directory) put(img image.Image, touched map[string]bool) {
-	if !shown(&img) {
+	if !d.shows(&img) {
 		d.remove(img.ID, touched)
 		return
 	}

@@ -209,7 +209,7 @@ func (c *Catalog) fetchGroup(ctx context.Context, base string) (images []image.I
 	switch {
 	case image.Is(err, image.NotFound):
 		return images, false, nil
-	case err != nil || img.Name != "" || !shown(&img):
+	case err != nil || img.Name != "" || !c.filter.Shows(&img, c.project):
 		return images, false, err
 	case img.Visibility == image.VisibilityPublic, img.Visibility == image.VisibilityPrivate,
 		c.project != "" && img.Owner == c.project:

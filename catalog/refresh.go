@@ -63,7 +63,7 @@ func (c *Catalog) refresh() *request {
 		})
 		var dir *directory
 		if err == nil {
-			dir = build(c.project, images)
+			dir = build(c.project, c.filter, images)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
