@@ -14,6 +14,9 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// defaultProject is the project of a server that was given none.
+const defaultProject = "imagefs"
+
 // Options say where a server keeps its images and how it behaves.
 type Options struct {
 	// Dir holds everything; it is made if missing. One server at a time.
@@ -67,7 +70,7 @@ type Server struct {
 // record. The caller must Close the server after its last request has ended.
 func New(opt Options) (*Server, error) {
 	if opt.Project == "" {
-		opt.Project = "imagefs"
+		opt.Project = defaultProject
 	}
 	if opt.Clock == nil {
 		opt.Clock = time.Now

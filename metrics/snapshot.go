@@ -15,6 +15,7 @@ type Snapshot struct {
 
 	Service     Service     `json:"service"`
 	Options     Options     `json:"options"`
+	Memory      Memory      `json:"memory"`
 	Listing     Listing     `json:"listing"`
 	Cache       Cache       `json:"cache"`
 	Passthrough Passthrough `json:"passthrough"`
@@ -52,6 +53,12 @@ type Options struct {
 	StagingDir       string  `json:"staging_dir"`
 	Writeback        bool    `json:"writeback"`
 	StopTimeout      float64 `json:"stop_timeout_seconds"`
+}
+
+// Memory is what the daemon has of it, in bytes. The kernel's memory for entries is not in it.
+type Memory struct {
+	Resident int64 `json:"resident_bytes"`  // of it all, the cache's blocks included
+	HeapLive int64 `json:"heap_live_bytes"` // what the last garbage collection left of Go's heap
 }
 
 // Listing is the state of the directory.

@@ -22,6 +22,7 @@ func busy() Snapshot {
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
 		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging"},
+		Memory:  Memory{Resident: 412 << 20, HeapLive: 96 << 20},
 		Listing: Listing{Images: 1234, Age: ptr(12.0), Warning: "list: unavailable:\n503"},
 		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
 			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,

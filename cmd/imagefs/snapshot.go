@@ -34,6 +34,7 @@ func (a *about) snapshot() metrics.Snapshot {
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
 			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir, Writeback: c.Writeback, StopTimeout: c.StopTimeout.Seconds(),
 		},
+		Memory:  memoryUse(),
 		Listing: a.listing(),
 		Cache:   a.cache(),
 		Uploads: a.uploads(),
