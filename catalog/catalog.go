@@ -11,13 +11,21 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// Query chooses images of the listing; the zero value is all of it.
+type Query struct {
+	Name *string // only images of this name, byte for byte
+	// UpdatedSince, unless it is zero, chooses the images whose updated_at is this or
+	// later, by the service's clock: those of the listing, and those that have been
+	// hidden, for they have left it.
+	UpdatedSince time.Time
+}
+
 // Lister lists images as the service lists them with the mount's filters.
 type Lister interface {
-	// ListImages yields every image page by page, or, with a name, at least
-	// every image of exactly that name (it may yield others: a filter is a
-	// hint). An image may come twice. The pages belong to yield. It ends early
-	// with yield's error, and when ctx does.
-	ListImages(ctx context.Context, name *string, yield func([]image.Image) error) error
+	// ListImages yields at least every image that the query chooses, page by page
+	// (it may yield others: a filter is a hint). An image may come twice. The pages
+	// belong to yield. It ends early with yield's error, and when ctx does.
+	ListImages(ctx context.Context, q Query, yield func([]image.Image) error) error
 }
 
 // Records reads and changes single records. Each method returns when the service

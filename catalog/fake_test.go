@@ -85,12 +85,25 @@ func (s *service) lists(img image.Image) bool {
 			img.Visibility == image.VisibilityShared && s.accepted[img.ID])
 }
 
+// chooses reports whether the service's answer to the query holds an image.
+func (s *service) chooses(q Query, img image.Image) bool {
+	if q.Name != nil && !strings.EqualFold(img.Name, *q.Name) || img.UpdatedAt.Before(q.UpdatedSince) {
+		return false
+	}
+	unhidden := img
+	unhidden.Hidden = false
+	return s.lists(img) || !q.UpdatedSince.IsZero() && s.lists(unhidden)
+}
+
 // ListImages pages by id, as markers do: each page is read when it is asked for.
 // A filter matches without case, as on MariaDB.
-func (s *service) ListImages(ctx context.Context, name *string, yield func([]image.Image) error) error {
+func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Image) error) error {
 	request := "list"
-	if name != nil {
-		request = "name " + *name
+	switch {
+	case q.Name != nil:
+		request = "name " + *q.Name
+	case !q.UpdatedSince.IsZero():
+		request = "since"
 	}
 	marker := ""
 	for first := true; ; first = false {
@@ -107,7 +120,7 @@ func (s *service) ListImages(ctx context.Context, name *string, yield func([]ima
 		var page []image.Image
 		for _, id := range slices.Sorted(maps.Keys(s.images)) {
 			img := s.images[id]
-			if id > marker && s.lists(img) && (name == nil || strings.EqualFold(img.Name, *name)) && len(page) < s.page {
+			if id > marker && s.chooses(q, img) && len(page) < s.page {
 				page = append(page, img)
 			}
 		}

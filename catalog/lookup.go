@@ -194,7 +194,7 @@ func (c *Catalog) fetchGroup(ctx context.Context, base string) (images []image.I
 	if err != nil { // plans hold only entries that have a name
 		return nil, false, err
 	}
-	err = c.lister.ListImages(ctx, &name, func(page []image.Image) error {
+	err = c.lister.ListImages(ctx, Query{Name: &name}, func(page []image.Image) error {
 		for _, img := range page {
 			if img.Name == name {
 				images = append(images, img)

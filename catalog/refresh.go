@@ -57,7 +57,7 @@ func (c *Catalog) refresh() *request {
 		ctx, cancel := context.WithTimeout(c.ctx, refreshBound)
 		defer cancel()
 		var images []image.Image
-		err := c.lister.ListImages(ctx, nil, func(page []image.Image) error {
+		err := c.lister.ListImages(ctx, Query{}, func(page []image.Image) error {
 			images = append(images, page...)
 			return ctx.Err()
 		})

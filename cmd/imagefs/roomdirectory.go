@@ -12,9 +12,14 @@ import (
 // lister lists the service's images for the catalog.
 type lister struct{ client *client.Client }
 
-// ListImages yields every image, or those of one name.
-func (l lister) ListImages(ctx context.Context, name *string, yield func([]image.Image) error) error {
-	return l.client.List(ctx, client.Filter{Name: name}, yield)
+// ListImages yields the images that the query chooses.
+func (l lister) ListImages(ctx context.Context, q catalog.Query, yield func([]image.Image) error) error {
+	f := client.Filter{Name: q.Name, UpdatedSince: q.UpdatedSince}
+	if err := l.client.List(ctx, f, yield); err != nil || q.UpdatedSince.IsZero() {
+		return err
+	}
+	f.Hidden = true // the service lists what is hidden apart
+	return l.client.List(ctx, f, yield)
 }
 
 // directory is the catalog as fs sees it.
