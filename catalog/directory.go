@@ -32,6 +32,7 @@ type record struct {
 	base  string // its entry if no other image were there
 	entry string
 	order order
+	seen  uint64 // sequence number of the last request or change that brought it; the catalog's, kept by put
 }
 
 func (r *record) id() string           { return r.img.ID }
@@ -98,7 +99,8 @@ func (d *directory) record(img image.Image) *record {
 }
 
 // put makes img the known record of its id. It adds the entries whose image
-// became another to touched, which may be nil.
+// became another to touched, which may be nil: true for one that stood for an
+// image before, false for one that is new.
 func (d *directory) put(img image.Image, touched map[string]bool) {
 	if !d.shows(&img) {
 		d.remove(img.ID, touched)
@@ -110,6 +112,7 @@ func (d *directory) put(img image.Image, touched map[string]bool) {
 			old.img = img
 			return
 		}
+		r.seen = old.seen
 		d.remove(img.ID, touched)
 	}
 	d.insert(r, touched)
@@ -210,7 +213,7 @@ func (d *directory) settle(affected []*record, touched map[string]bool) {
 		r.entry = d.entryOf(r)
 		d.entries[r.entry] = r
 		if touched != nil && r.entry != old[i] {
-			touched[r.entry] = true
+			touched[r.entry] = touched[r.entry] // true where it had an image
 			if old[i] != "" {
 				touched[old[i]] = true
 			}

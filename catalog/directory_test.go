@@ -171,8 +171,10 @@ func TestDirectoryProperties(t *testing.T) {
 				t.Fatalf("%d entries for %d images", len(want), count)
 			}
 			for entry := range maps.Keys(union(before, want)) {
-				if before[entry] != want[entry] && !touched[entry] {
+				if had, told := touched[entry]; before[entry] != want[entry] && !told {
 					t.Fatalf("%q went from %q to %q and was not told", entry, before[entry], want[entry])
+				} else if had && before[entry] == "" || told && !had && before[entry] != "" {
+					t.Fatalf("%q went from %q to %q and was told as one that had an image: %v", entry, before[entry], want[entry], had)
 				}
 			}
 		}

@@ -20,14 +20,17 @@ func newNotifier(call func(string)) *notifier {
 	return &notifier{call: call, wake: make(chan struct{}, 1), pending: map[string]bool{}}
 }
 
-// add queues entries. It never blocks and takes no lock that a handler holds.
+// add queues the entries that are true: the others had no image before. It never
+// blocks and takes no lock that a handler holds.
 func (n *notifier) add(entries map[string]bool) {
 	if n.call == nil || len(entries) == 0 {
 		return
 	}
 	n.mu.Lock()
-	for entry := range entries {
-		n.pending[entry] = true
+	for entry, had := range entries {
+		if had {
+			n.pending[entry] = true
+		}
 	}
 	n.mu.Unlock()
 	select {
