@@ -68,10 +68,13 @@ func (i Image) Clone() Image {
 	return i
 }
 
+// propVolumes is the custom property in which Nova describes the volumes of a snapshot.
+const propVolumes = "block_device_mapping"
+
 // VolumeBacked reports a snapshot whose bytes live in Cinder volumes: Nova makes
-// it active with size 0 and describes the volumes in block_device_mapping.
+// it active with size 0 and describes the volumes in a property.
 func (i Image) VolumeBacked() bool {
-	return i.Size == 0 && i.Properties["block_device_mapping"] != ""
+	return i.Size == 0 && i.Properties[propVolumes] != ""
 }
 
 // HasData reports whether the service can hand out bytes of this image, as far
