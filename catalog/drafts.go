@@ -1,11 +1,16 @@
 package catalog
 
-import "github.com/imagefs/imagefs/image"
+import (
+	"log/slog"
+
+	"github.com/imagefs/imagefs/image"
+)
 
 // overlay is one draft at its entry.
 type overlay struct {
-	entry string
-	draft Draft
+	entry   string
+	draft   Draft
+	unshown bool // it became an image that the filter does not show
 }
 
 // AddDraft shows the draft at the entry, over the image there if there is one.
@@ -44,13 +49,22 @@ func (c *Catalog) RemoveDraft(d Draft) {
 // goes on lying there, now over img, until RemoveDraft: it may be written on, and
 // whoever looks its entry up in between must find the one that is open. Where
 // img shows after that, its name decides, as for every image.
-func (c *Catalog) Committed(_ string, img image.Image, retired string) {
+// One that the filter does not show goes with the draft.
+func (c *Catalog) Committed(id string, img image.Image, retired string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if retired != "" && retired != img.ID {
 		c.retiredLocked(retired)
 	}
 	c.putLocked(img)
+	shown := c.dir.get(img.ID) != nil
+	if o := c.placed[id]; o != nil {
+		o.unshown = !shown
+	}
+	c.mu.Unlock()
+	if !shown {
+		c.log.Warn("the new image does not show: the mount's options choose others; it is in "+ByIDEntry,
+			slog.String("image", img.ID), slog.String("name", img.Name))
+	}
 }
 
 func (c *Catalog) place(entry string, d Draft) {
@@ -67,5 +81,8 @@ func (c *Catalog) lift(id string) {
 	}
 	delete(c.placed, id)
 	delete(c.drafts, o.entry)
+	if o.unshown && c.dir.at(o.entry) == nil { // the kernel knows the file that was open there
+		c.notify.add(map[string]bool{o.entry: true})
+	}
 	c.stale()
 }

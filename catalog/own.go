@@ -111,6 +111,14 @@ func (c *Catalog) change(id string, img *image.Image) {
 	c.stale()
 	delete(touched, direct[0])
 	delete(touched, direct[1])
+	if img != nil && c.dir.get(id) == nil {
+		// It is there, and the root does not show it any more. The kernel may have it at
+		// the entry that it had, and at the one that it was renamed to.
+		touched[EntryName(img.Name, id)] = true
+		if before != nil {
+			touched[direct[0]] = true
+		}
+	}
 	c.notify.add(touched)
 }
 

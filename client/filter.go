@@ -3,6 +3,7 @@ package client
 import (
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -16,9 +17,12 @@ type Filter struct {
 	Name       *string
 	Hidden     bool // hidden images, instead of the others
 	Visibility image.Visibility
-	Status     image.Status
+	Statuses   []image.Status // one of them; none for any
+	Formats    []string       // disk formats, one of them; none for any
 	Owner      string
 	Tags       []string // all of them
+	// MemberStatus chooses among the images that others share; "" for accepted ones.
+	MemberStatus string
 	// UpdatedSince lists only images that were changed at this time or later, by
 	// the service's clock; the zero time lists all. Deletions do not show, an
 	// image that was hidden shows in the hidden listing only, and a share that
@@ -39,7 +43,10 @@ func (f Filter) query() url.Values {
 	if f.Hidden {
 		q.Set("os_hidden", "true")
 	}
-	for key, value := range map[string]string{"visibility": string(f.Visibility), "status": string(f.Status), "owner": f.Owner} {
+	for key, value := range map[string]string{
+		"visibility": string(f.Visibility), "owner": f.Owner, "member_status": f.MemberStatus,
+		"status": anyOf(f.Statuses), "disk_format": anyOf(f.Formats),
+	} {
 		if value != "" {
 			q.Set(key, value)
 		}
@@ -49,7 +56,21 @@ func (f Filter) query() url.Values {
 		q.Set("updated_at", "gte:"+f.UpdatedSince.UTC().Format(filterTime))
 	}
 	for _, t := range f.Tags {
-		q.Add("tag", t)
+		if t == strings.TrimSpace(t) { // the service trims what it is asked for
+			q.Add("tag", t)
+		}
 	}
 	return q
+}
+
+// anyOf asks for one of several words; "" where there are none.
+func anyOf[T ~string](words []T) string {
+	if len(words) == 0 {
+		return ""
+	}
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	return "in:" + strings.Join(list, ",")
 }

@@ -151,9 +151,10 @@ func TestListYieldError(t *testing.T) {
 
 func TestFilterQuery(t *testing.T) {
 	name := "in:a,b"
-	got := Filter{Name: &name, Hidden: true, Visibility: "public", Status: "active", Owner: "o", Tags: []string{"x y", "z"},
+	got := Filter{Name: &name, Hidden: true, Visibility: "public", Owner: "o", Tags: []string{"x y", "z", " w"},
+		Statuses: []image.Status{"active", "queued"}, Formats: []string{"raw"}, MemberStatus: "all",
 		UpdatedSince: time.Date(2026, 11, 22, 1, 38, 57, 999, time.FixedZone("", 3600))}.query().Encode()
-	if want := "limit=1000&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&status=active&tag=x+y&tag=z&updated_at=gte%3A2026-11-22T00%3A38%3A57Z&visibility=public"; got != want {
+	if want := "disk_format=in%3Araw&limit=1000&member_status=all&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&status=in%3Aactive%2Cqueued&tag=x+y&tag=z&updated_at=gte%3A2026-11-22T00%3A38%3A57Z&visibility=public"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { // a database that ignores case

@@ -95,7 +95,7 @@ func testListing(t *testing.T, s service) {
 	if err := s.List(t.Context(), Filter{}, func([]image.Image) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v instead of the error of yield", err)
 	}
-	if got := s.list(t, Filter{Tags: []string{tag}, Status: image.StatusActive}); len(got) != 0 {
+	if got := s.list(t, Filter{Tags: []string{tag}, Statuses: []image.Status{image.StatusActive}}); len(got) != 0 {
 		t.Errorf("queued images pass for active: %v", ids(got))
 	}
 }

@@ -18,6 +18,8 @@ type Config struct {
 	// Token goes with Endpoint; "" sends none.
 	Token Secret
 
+	Filter image.Filter // which images are shown
+
 	Foreground       bool // stay attached, log to stderr
 	ReadOnly         bool
 	AllowOther       bool

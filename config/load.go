@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 // Sources are where values come from; each overrides the one before it.
@@ -111,6 +113,9 @@ func validate(c Config, origins Origins) error {
 	case c.Token != "" && c.Endpoint == "":
 		return &Problem{Origin: origins["token"], Reason: errors.New(
 			"a token needs --endpoint URL: name the Image API, or put the token into clouds.yaml")}
+	case c.Filter.Community && c.Filter.Visibility != "" && c.Filter.Visibility != image.VisibilityCommunity:
+		return &Problem{Origin: origins["community"], Reason: fmt.Errorf(
+			"community images are not %s (from %s): give one of them", c.Filter.Visibility, origins["visibility"])}
 	case c.ReadOnly && c.WriteAllProjects:
 		return &Problem{Origin: origins["write-all-projects"], Reason: fmt.Errorf(
 			"a read-only mount (from %s) changes no project's images: give one of them", origins["read-only"])}

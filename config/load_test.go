@@ -83,6 +83,8 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},
 		"write-all-projects": {"true", "true"}, "trash": {"168h", "7d"}, "writeback": {"true", "true"}, "stop-timeout": {"2h", "2h0m0s"},
+		"visibility": {"public", "public"}, "owner": {"p1", "p1"}, "tag": {"x", "x"}, "name": {"a*", "a*"}, "status": {"queued", "queued"},
+		"format": {"raw", "raw"}, "hidden": {"true", "true"}, "community": {"true", "true"}, "member-status": {"pending", "pending"},
 	}
 	for _, o := range Options() {
 		value, ok := values[o.Name]
@@ -188,6 +190,16 @@ func TestRefusedFlags(t *testing.T) {
 		{"log-level=loud", `--log-level: "loud" is unknown: use debug, info, warn or error`},
 		{"log-format=xml", `--log-format: "xml" is unknown: use text or json`},
 		{"new-visibility=secret", `--new-visibility: "secret" is unknown: use private, shared, community or public`},
+		{"visibility=all", `--visibility: "all" is unknown: use private, shared, community or public`},
+		{"owner=a\nb", `--owner: "a\nb" has a control character`},
+		{"tag=", `--tag: "" is not a tag: use 1 to 255 characters`},
+		{"name=a[", `--name: "a[" is not a pattern: close every [`},
+		{"status=deleted", `--status: "deleted" is unknown: use queued, saving, uploading, importing, active or deactivated`},
+		{"status=", `--status: "" is unknown`},
+		{"format=qcow", `--format: "qcow" is unknown: use ami, ari, aki, vhd, vhdx, vmdk, raw, qcow2, vdi, iso or ploop`},
+		{"hidden=maybe", `--hidden: "maybe" is neither true nor false`},
+		{"community=2", `--community: "2" is neither true nor false`},
+		{"member-status=open", `--member-status: "open" is unknown: use pending, accepted, rejected or all`},
 		{"new-property=k", `--new-property: "k" is not KEY=VALUE`},
 		{"new-property==v", `--new-property: "=v" is not KEY=VALUE`},
 		{"new-property=os_glance_x=1", `is reserved`},
@@ -219,6 +231,7 @@ func TestContradictions(t *testing.T) {
 		want  string
 	}{
 		{[]string{"cloud=a", "endpoint=http://h"}, "--endpoint: an endpoint and a cloud (from --cloud) are both given: give one of them"},
+		{[]string{"community=true", "visibility=public"}, "--community: community images are not public (from --visibility): give one of them"},
 		{[]string{"read-only=true", "write-all-projects=true"}, "--write-all-projects: a read-only mount (from --read-only)"},
 	} {
 		_, _, err := Load(Sources{Host: testHost, Flags: flagsOf(t, tc.flags...)})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ func (o Option) Env() string {
 
 // Options returns every option, in the order of the help.
 func Options() []Option {
-	return append(serviceOptions(), append(mountOptions(), writeOptions()...)...)
+	return slices.Concat(serviceOptions(), mountOptions(), filterOptions(), writeOptions())
 }
 
 func serviceOptions() []Option {
@@ -95,7 +96,7 @@ func writeOptions() []Option {
 	}
 }
 
-// visibilities are the values of --new-visibility.
+// visibilities are the values of --visibility and --new-visibility.
 func visibilities() []string {
 	return []string{
 		string(image.VisibilityPrivate), string(image.VisibilityShared),

@@ -203,11 +203,14 @@ func setLogLevel(c *Config, v []string) error {
 	return nil
 }
 
-func setVisibility(c *Config, v []string) error {
-	if v[0] != "" && !slices.Contains(visibilities(), v[0]) {
-		return fmt.Errorf("%q is unknown: use %s", v[0], oneOf(visibilities()))
+func setVisibility(c *Config, v []string) error { return oneVisibility(&c.NewVisibility, v[0]) }
+
+// oneVisibility sets a visibility, or takes back what an earlier source said.
+func oneVisibility(field *image.Visibility, word string) error {
+	if word != "" && !slices.Contains(visibilities(), word) {
+		return fmt.Errorf("%q is unknown: use %s", word, oneOf(visibilities()))
 	}
-	c.NewVisibility = image.Visibility(v[0])
+	*field = image.Visibility(word)
 	return nil
 }
 
@@ -244,16 +247,21 @@ func joinProperties(properties map[string]string) string {
 	return strings.Join(pairs, ",")
 }
 
-func setTags(c *Config, v []string) error {
+func setTags(c *Config, v []string) (err error) {
+	c.NewTags, err = tagsOf(v)
+	return err
+}
+
+// tagsOf checks tags and returns each once.
+func tagsOf(v []string) ([]string, error) {
 	tags := make([]string, 0, len(v))
 	for _, tag := range v {
 		if tag == "" || len([]rune(tag)) > maxWord {
-			return fmt.Errorf("%.20q is not a tag: use 1 to %d characters", tag, maxWord)
+			return nil, fmt.Errorf("%.20q is not a tag: use 1 to %d characters", tag, maxWord)
 		}
 		if !slices.Contains(tags, tag) {
 			tags = append(tags, tag)
 		}
 	}
-	c.NewTags = tags
-	return nil
+	return tags, nil
 }

@@ -9,17 +9,32 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
-// lister lists the service's images for the catalog.
-type lister struct{ client *client.Client }
+// lister lists the service's images for the catalog: those that the filter shows, and
+// perhaps others.
+type lister struct {
+	client *client.Client
+	filter image.Filter
+}
 
-// ListImages yields the images that the query chooses.
+// ListImages yields the images that the query chooses. What the service cannot list at
+// once is listed one after the other.
 func (l lister) ListImages(ctx context.Context, q catalog.Query, yield func([]image.Image) error) error {
-	f := client.Filter{Name: q.Name, UpdatedSince: q.UpdatedSince}
-	if err := l.client.List(ctx, f, yield); err != nil || q.UpdatedSince.IsZero() {
-		return err
+	if q.Name != nil && !l.filter.ShowsName(*q.Name) {
+		return nil
 	}
-	f.Hidden = true // the service lists what is hidden apart
-	return l.client.List(ctx, f, yield)
+	listings := client.Shown(l.filter)
+	if !q.UpdatedSince.IsZero() {
+		listings = client.Changed(l.filter, l.client.Project(), q.UpdatedSince)
+	}
+	for _, f := range listings {
+		if q.Name != nil {
+			f.Name = q.Name
+		}
+		if err := l.client.List(ctx, f, yield); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // directory is the catalog as fs sees it.
