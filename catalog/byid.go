@@ -82,7 +82,7 @@ func (c *Catalog) singleKnown(id string) (img image.Image, found, ok bool) {
 			return image.Image{}, false, false
 		}
 	}
-	if r := c.dir.get(id); r != nil && c.fresh(r.base) {
+	if r := c.dir.get(id); r != nil && c.fresh(r.base()) {
 		return r.image(), true, true
 	}
 	return image.Image{}, false, false

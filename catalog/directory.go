@@ -29,13 +29,15 @@ type directory struct {
 // record is one image in a directory.
 type record struct {
 	img   image.Image
-	base  string // its entry if no other image were there
-	entry string
+	name  string // its base entry
+	shown string // its entry
 	order order
 	seen  uint64 // sequence number of the last request or change that brought it; the catalog's, kept by put
 }
 
 func (r *record) id() string           { return r.img.ID }
+func (r *record) base() string         { return r.name } // its entry if no other image were there
+func (r *record) entry() string        { return r.shown }
 func (r *record) image() image.Image   { return r.img }
 func (r *record) packed() image.Packed { return image.Pack(r.img) }
 
@@ -95,7 +97,7 @@ func (d *directory) shows(img *image.Image) bool {
 }
 
 func (d *directory) record(img image.Image) *record {
-	return &record{img: img, base: EntryName(img.Name, img.ID), order: orderOf(&img, d.project)}
+	return &record{img: img, name: EntryName(img.Name, img.ID), order: orderOf(&img, d.project)}
 }
 
 // put makes img the known record of its id. It adds the entries whose image
@@ -108,7 +110,7 @@ func (d *directory) put(img image.Image, touched map[string]bool) {
 	}
 	r := d.record(img)
 	if old := d.byID[img.ID]; old != nil {
-		if old.base == r.base && old.order == r.order {
+		if old.base() == r.base() && old.order == r.order {
 			old.img = img
 			return
 		}
@@ -120,12 +122,12 @@ func (d *directory) put(img image.Image, touched map[string]bool) {
 
 func (d *directory) insert(r *record, touched map[string]bool) {
 	d.byID[r.img.ID] = r
-	group, at := insertRecord(d.groups[r.base], r)
-	d.groups[r.base] = group
+	group, at := insertRecord(d.groups[r.base()], r)
+	d.groups[r.base()] = group
 	affected := []*record{r}
 	switch {
 	case len(group) == 1:
-		affected = d.squatters(r.base, affected)
+		affected = d.squatters(r.base(), affected)
 	case at == 0:
 		affected = d.claim(group[1], append(affected, group[1]))
 	default:
@@ -140,17 +142,17 @@ func (d *directory) remove(id string, touched map[string]bool) {
 		return
 	}
 	delete(d.byID, id)
-	delete(d.entries, r.entry)
+	delete(d.entries, r.entry())
 	if touched != nil {
-		touched[r.entry] = true
+		touched[r.entry()] = true
 	}
-	group, at := removeRecord(d.groups[r.base], r)
-	d.groups[r.base] = group
+	group, at := removeRecord(d.groups[r.base()], r)
+	d.groups[r.base()] = group
 	var affected []*record
 	switch {
 	case len(group) == 0:
-		delete(d.groups, r.base)
-		affected = d.squatters(r.base, affected)
+		delete(d.groups, r.base())
+		affected = d.squatters(r.base(), affected)
 	case at == 0:
 		affected = d.unclaim(group[0], append(affected, group[0]))
 	default:
@@ -161,7 +163,7 @@ func (d *directory) remove(id string, touched map[string]bool) {
 
 // claim notes that r wants its short form, and appends who may lose it.
 func (d *directory) claim(r *record, affected []*record) []*record {
-	key := shortForm(r.base, r.img.ID)
+	key := shortForm(r.base(), r.img.ID)
 	list, at := insertRecord(d.claims[key], r)
 	d.claims[key] = list
 	if at == 0 && len(list) > 1 {
@@ -172,7 +174,7 @@ func (d *directory) claim(r *record, affected []*record) []*record {
 
 // unclaim undoes claim, and appends who may get the short form.
 func (d *directory) unclaim(r *record, affected []*record) []*record {
-	key := shortForm(r.base, r.img.ID)
+	key := shortForm(r.base(), r.img.ID)
 	list, at := removeRecord(d.claims[key], r)
 	if len(list) == 0 {
 		delete(d.claims, key)
@@ -204,16 +206,16 @@ func (d *directory) squatters(base string, affected []*record) []*record {
 func (d *directory) settle(affected []*record, touched map[string]bool) {
 	old := make([]string, len(affected))
 	for i, r := range affected {
-		old[i] = r.entry
-		if r.entry != "" && d.entries[r.entry] == r {
-			delete(d.entries, r.entry)
+		old[i] = r.entry()
+		if r.entry() != "" && d.entries[r.entry()] == r {
+			delete(d.entries, r.entry())
 		}
 	}
 	for i, r := range affected {
-		r.entry = d.entryOf(r)
-		d.entries[r.entry] = r
-		if touched != nil && r.entry != old[i] {
-			touched[r.entry] = touched[r.entry] // true where it had an image
+		r.shown = d.entryOf(r)
+		d.entries[r.entry()] = r
+		if touched != nil && r.entry() != old[i] {
+			touched[r.entry()] = touched[r.entry()] // true where it had an image
 			if old[i] != "" {
 				touched[old[i]] = true
 			}
@@ -223,16 +225,16 @@ func (d *directory) settle(affected []*record, touched map[string]bool) {
 
 // entryOf decides the entry of one record from groups and claims alone.
 func (d *directory) entryOf(r *record) string {
-	if d.groups[r.base][0] == r {
-		return r.base
+	if d.groups[r.base()][0] == r {
+		return r.base()
 	}
-	entry := shortForm(r.base, r.img.ID)
+	entry := shortForm(r.base(), r.img.ID)
 	if d.claims[entry][0] == r && d.groups[entry] == nil {
 		return entry
 	}
-	entry = wholeForm(r.base, r.img.ID)
+	entry = wholeForm(r.base(), r.img.ID)
 	for n := 2; d.groups[entry] != nil; n++ {
-		entry = numberedForm(r.base, r.img.ID, n)
+		entry = numberedForm(r.base(), r.img.ID, n)
 	}
 	return entry
 }

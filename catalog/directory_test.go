@@ -80,8 +80,8 @@ func entriesOf(d *directory) map[string]string {
 	got := map[string]string{}
 	for entry, r := range d.entries {
 		got[entry] = r.img.ID
-		if r.entry != entry {
-			got[entry] = "record says " + r.entry
+		if r.entry() != entry {
+			got[entry] = "record says " + r.entry()
 		}
 	}
 	return got

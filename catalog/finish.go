@@ -182,7 +182,7 @@ func (c *Catalog) tellEntries(r image.Rename) (tell func()) {
 		defer c.mu.Unlock()
 		for _, id := range []string{r.Image.ID, overID(r)} {
 			if shown := c.dir.get(id); shown != nil {
-				entries[shown.entry] = true
+				entries[shown.entry()] = true
 			}
 		}
 	}

@@ -66,7 +66,7 @@ func (c *Catalog) Gone(id string) {
 	defer c.mu.Unlock()
 	c.doubt(id)
 	if r := c.dir.get(id); r != nil {
-		c.notify.add(map[string]bool{r.entry: true})
+		c.notify.add(map[string]bool{r.entry(): true})
 	}
 	c.forgetLocked(id)
 }
@@ -98,7 +98,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 	before := c.dir.get(id)
 	var direct [2]string
 	if before != nil {
-		direct[0] = before.entry
+		direct[0] = before.entry()
 	}
 	if img != nil {
 		c.dir.put(*img, touched)
@@ -106,7 +106,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 		c.dir.remove(id, touched)
 	}
 	if after := c.dir.get(id); after != nil {
-		direct[1] = after.entry
+		direct[1] = after.entry()
 	}
 	c.stale()
 	delete(touched, direct[0])
@@ -127,7 +127,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 func (c *Catalog) doubt(id string, bases ...string) {
 	c.seq++
 	if r := c.dir.get(id); r != nil {
-		bases = append(bases, r.base)
+		bases = append(bases, r.base())
 	}
 	for _, base := range bases {
 		c.known.Add(base, since{seq: c.seq})

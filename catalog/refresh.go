@@ -130,8 +130,8 @@ func (c *Catalog) newerGroups(dir *directory, began since) map[string]since {
 func differences(old, now *directory) map[string]bool {
 	changed := map[string]bool{}
 	for was := range old.all() {
-		if is := now.at(was.entry); is == nil || !sameState(was.image(), is.image()) {
-			changed[was.entry] = true
+		if is := now.at(was.entry()); is == nil || !sameState(was.image(), is.image()) {
+			changed[was.entry()] = true
 		}
 	}
 	return changed

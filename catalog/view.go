@@ -61,8 +61,8 @@ func (c *Catalog) IDs(ctx context.Context) (*Listing, error) {
 func (c *Catalog) entries() []Entry {
 	list := make([]Entry, 0, c.dir.len()+len(c.drafts))
 	for r := range c.dir.all() {
-		e := Entry{Name: r.entry, Image: r.packed()}
-		if o := c.drafts[r.entry]; o != nil {
+		e := Entry{Name: r.entry(), Image: r.packed()}
+		if o := c.drafts[r.entry()]; o != nil {
 			e.Draft = o.draft
 		}
 		list = append(list, e)
