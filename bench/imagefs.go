@@ -33,6 +33,15 @@ func (l *lab) mountImagefs(ctx context.Context, s *site, private string, args ..
 		}
 		own = private
 	}
+	m, err = l.mountProgram(ctx, l.options.imagefs, mountArgs(s, private, args...)...)
+	if m != nil {
+		m.private = own
+	}
+	return m, err
+}
+
+// mountArgs are the arguments of imagefs that mount a site.
+func mountArgs(s *site, private string, args ...string) []string {
 	all := []string{
 		"mount", "--foreground", "--endpoint", s.endpoint(),
 		"--cache-dir", filepath.Join(private, "cache"), "--staging-dir", filepath.Join(private, "staging"),
@@ -40,11 +49,7 @@ func (l *lab) mountImagefs(ctx context.Context, s *site, private string, args ..
 	if s.token != "" {
 		all = append(all, "--token", s.token)
 	}
-	m, err = l.mountProgram(ctx, l.options.imagefs, append(append(all, args...), "MOUNTPOINT")...)
-	if m != nil {
-		m.private = own
-	}
-	return m, err
+	return append(append(all, args...), "MOUNTPOINT")
 }
 
 // onImagefs is a contender that does work on a fresh mount with empty caches.

@@ -34,6 +34,13 @@ type options struct {
 	list          bool
 }
 
+// otherPrograms are what this one is when its first argument says so.
+var otherPrograms = map[string]func(args []string) error{
+	bareCommand:          serveBare,
+	bareDirectoryCommand: serveBareDirectory,
+	gophercloudCommand:   listByGophercloud,
+}
+
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -42,8 +49,10 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) > 0 && args[0] == bareCommand {
-		return serveBare(args[1:])
+	if len(args) > 0 {
+		if other := otherPrograms[args[0]]; other != nil {
+			return other(args[1:])
+		}
 	}
 	o, err := parse(args)
 	if err != nil {

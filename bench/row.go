@@ -85,6 +85,11 @@ func allRows() []row {
 		writeMany(),
 		writeTree(),
 		writeLocal(),
+		listFirst(),
+		listAgain(),
+		listLong(),
+		listMemory(),
+		listGlance(),
 		memory(),
 		streamsRow(),
 	}

@@ -16,7 +16,6 @@ func TestMemoryUse(t *testing.T) {
 		t.Errorf("%+v while %d bytes are held", with, len(held))
 	}
 	runtime.KeepAlive(held)
-	held = nil
 	runtime.GC()
 	if without := memoryUse(); without.HeapLive > with.HeapLive-(32<<20) {
 		t.Errorf("%+v after they were let go, %+v before", without, with)
