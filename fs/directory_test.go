@@ -73,23 +73,16 @@ func dirents(t *testing.T, dir string) map[string]uint64 {
 	d := must(os.Open(dir))
 	defer d.Close()
 	inodes := map[string]uint64{}
-	for buf := make([]byte, 16<<10); ; {
-		n, err := unix.Getdents(int(d.Fd()), buf)
+	for {
+		some, err := getdents(d, glibcRoom)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
+		if len(some) == 0 {
 			return inodes
 		}
-		for p := buf[:n]; len(p) > 0; {
-			size := int(p[16]) | int(p[17])<<8
-			ino := uint64(0)
-			for i := range 8 {
-				ino |= uint64(p[i]) << (8 * i)
-			}
-			name, _, _ := strings.Cut(string(p[19:size]), "\x00")
-			inodes[name] = ino
-			p = p[size:]
+		for _, e := range some {
+			inodes[e.name] = e.ino
 		}
 	}
 }

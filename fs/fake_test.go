@@ -24,6 +24,8 @@ type house struct {
 	copies Copies
 	// engine reads the images; nil: the house itself. Set it before the mount.
 	engine Engine
+	// listing is what List returns; nil: all entries at once. Set it before it is listed.
+	listing Listing
 
 	mu      sync.Mutex // guards the fields below
 	images  map[string]image.Image

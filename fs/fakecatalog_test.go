@@ -27,6 +27,9 @@ func (h *house) List(ctx context.Context) (Listing, error) {
 	if err := h.ask(ctx, "list", ""); err != nil {
 		return nil, err
 	}
+	if h.listing != nil {
+		return h.listing, nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return entries(h.entriesLocked()), nil
