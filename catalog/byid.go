@@ -113,12 +113,11 @@ func (c *Catalog) learn(id string, img image.Image, err error, began since) (ima
 	if c.dir.get(id) != nil { // whether the root lists it only a listing tells
 		touched := map[string]bool{}
 		if gone {
-			c.dir.remove(id, touched)
+			c.leave(id, began, touched)
 		} else {
-			c.dir.put(img, touched)
+			c.take(img, began, touched)
 		}
-		c.stale()
-		c.notify.add(touched)
+		c.tell(touched)
 	}
 	if gone {
 		return image.Image{}, notFound("lookup by id", id)

@@ -72,6 +72,8 @@ type Options struct {
 	Filter image.Filter
 	// TTL is how old knowledge of the service may be; 0 is DefaultTTL.
 	TTL time.Duration
+	// Now is the time by the service's clock, as far as it is known; nil is time.Now.
+	Now func() time.Time
 	// Logger may be nil.
 	Logger *slog.Logger
 	// OnChange, if not nil, is told of each entry that the kernel may remember
@@ -107,24 +109,35 @@ type Catalog struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup // requests and the notifier
 
-	mu      sync.Mutex // guards the fields below
-	dir     *directory
-	shown   []Entry       // what List shows of dir and drafts; nil after a change
-	ids     []Entry       // what IDs shows; nil after a change
-	listed  since         // when the complete listing that dir holds began; zero before the first
-	took    time.Duration // how long it took
-	known   *simplelru.LRU[string, since]
-	single  *simplelru.LRU[string, lookedUp]
-	asking  map[string]*request // groups being asked for, by base entry
-	listing *request            // refresh under way; nil if none
-	seq     uint64              // counts beginnings of requests and own changes
-	begun   map[uint64]int      // sequence numbers at which the requests under way began
-	own     map[string]ownChange
-	drafts  map[string]*overlay // by entry
-	placed  map[string]*overlay // by draft id
-	outage  *outage             // nil while the service answers
-	refused bool                // the service answered the last request, and refused it
-	counts  counts
+	now func() time.Time
+
+	mu        sync.Mutex // guards the fields below
+	dir       *directory
+	shown     *snapshot     // what List showed last; nil before the first
+	changed   bool          // dir or drafts are no longer what shown holds
+	listed    since         // when the refresh began that dir is as old as; zero before the first pass
+	passed    since         // when the last whole pass began that came to its end
+	tried     time.Time     // when the last pass began, whatever became of it
+	took      time.Duration // how long the one of passed took
+	asked     time.Time     // when the last delta began
+	deltaTook time.Duration // how long it took
+	newest    time.Time     // the latest updated_at of any record, by the service's clock
+	bound     time.Time     // from which updated_at on the next delta asks
+	walk      int           // lookups that cost a request since listed
+	known     *simplelru.LRU[string, since]
+	single    *simplelru.LRU[string, lookedUp]
+	asking    map[string]*request // groups being asked for, by base entry
+	pass      *pass               // under way; nil if none
+	delta     *request            // under way; nil if none
+	seq       uint64              // counts beginnings of requests and own changes
+	begun     map[uint64]int      // sequence numbers at which the requests under way began
+	own       map[string]ownChange
+	left      map[string]uint64   // images that a request found to be gone, by when it began; kept as own is
+	drafts    map[string]*overlay // by entry
+	placed    map[string]*overlay // by draft id
+	outage    *outage             // nil while the service answers
+	refused   bool                // the service answered the last request, and refused it
+	counts    counts
 }
 
 // since says when the request that brought some knowledge began.
@@ -151,14 +164,17 @@ const (
 func New(opts Options) *Catalog {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Catalog{
-		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, log: opts.Logger,
+		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, now: opts.Now, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project, opts.Filter),
-		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{},
+		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{},
 		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
 	}
 	if c.ttl <= 0 {
 		c.ttl = DefaultTTL
+	}
+	if c.now == nil {
+		c.now = time.Now
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -215,7 +215,9 @@ func (d *directory) settle(affected []*record, touched map[string]bool) {
 		r.shown = d.entryOf(r)
 		d.entries[r.entry()] = r
 		if touched != nil && r.entry() != old[i] {
-			touched[r.entry()] = touched[r.entry()] // true where it had an image
+			if _, had := touched[r.entry()]; !had {
+				touched[r.entry()] = false
+			}
 			if old[i] != "" {
 				touched[old[i]] = true
 			}

@@ -10,12 +10,18 @@
 // lookups asked for. Each piece of knowledge has the time at which its request
 // began, so that its age is never understated, and a sequence number. A request
 // that began before one of our own changes cannot undo that change: what it
-// brings of images changed since is put aside (own.go).
+// brings of images changed since is put aside (own.go). What two requests bring of
+// one image is decided by which began later, and by the record's own time (learn.go).
+//
+// A refresh (refresh.go) is a pass over the whole listing, which changes the directory
+// in place (pass.go), or a delta: what was changed since the last one (delta.go). When
+// which is due is pure arithmetic (pace.go). What readers see is a stream while the
+// first pass goes on (stream.go), then a snapshot (snapshot.go).
 //
 // # Goroutines
 //
-// New starts one goroutine, which calls OnChange. A refresh of the listing and
-// each request of a lookup run in a goroutine of their own, under the catalog's
+// New starts one goroutine, which calls OnChange. A pass, a delta and each request
+// of a lookup run in a goroutine of their own, under the catalog's
 // context and a bound of their own; callers only wait for them, each with its
 // own context. Close ends and awaits all of them. A rename over a shared image changes
 // its members in up to eight goroutines, and awaits them.

@@ -25,7 +25,11 @@ type service struct {
 	accepted map[string]bool // shares that the listing holds
 	members  map[string][]image.Member
 	latency  time.Duration // of each page and each other request, half before and half after its effect
+	passes   time.Duration // of each page of the whole listing, beside that
 	page     int           // images in one page
+	again    int           // every so many pages come twice; 0: none
+	sent     int           // pages
+	broken   error         // what the whole listing fails with after its first page
 	fail     map[string]error
 	hung     map[string]bool // requests by their first word that are not answered at all
 	requests []string        // "list", "name <name>", "get <id>", "update <id>", "delete <id>", "members <id>", "share <id> <project>"
@@ -113,6 +117,9 @@ func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Im
 		} else {
 			err = s.pause(ctx)
 		}
+		if err == nil && request == "list" {
+			err = s.passing(ctx, !first)
+		}
 		if err != nil {
 			return err
 		}
@@ -132,10 +139,44 @@ func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Im
 			return nil
 		}
 		marker = page[len(page)-1].ID
-		if err := yield(page); err != nil {
-			return err
+		for range s.times() {
+			if err := yield(slices.Clone(page)); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// passing waits as a page of the whole listing does, and fails where later ones do.
+func (s *service) passing(ctx context.Context, later bool) error {
+	s.mu.Lock()
+	wait, broken := s.passes, s.broken
+	s.mu.Unlock()
+	if broken != nil && later {
+		return broken
+	}
+	if wait == 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// times is how often the next page comes.
+func (s *service) times() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again == 0 {
+		return 1
+	}
+	if s.sent++; s.sent%s.again == 0 {
+		return 2
+	}
+	return 1
 }
 
 func (s *service) Get(ctx context.Context, id string) (image.Image, error) {
@@ -283,6 +324,13 @@ func (s *service) failing(key string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail[key] = err
+}
+
+// change changes how the service behaves.
+func (s *service) change(f func(*service)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
 }
 
 // took returns the requests since the last call.

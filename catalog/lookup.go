@@ -82,9 +82,10 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 		var err error
 		asked[base] = true
 		if p.listing {
-			err = c.listLocked(ctx, "lookup", true)
+			err = c.current(ctx, "lookup", true)
 		} else {
 			r := c.askGroup(base)
+			c.walked()
 			c.mu.Unlock()
 			err = c.wait(ctx, r)
 			c.mu.Lock()
@@ -142,7 +143,11 @@ func (c *Catalog) missing(p plan, asked map[string]bool) (string, bool) {
 
 // fresh reports whether a group is known well enough. The caller holds mu.
 func (c *Catalog) fresh(base string) bool {
-	if s, ok := c.known.Get(base); ok && s.seq > c.listed.seq {
+	s, ok := c.known.Get(base)
+	if ok && s.at.IsZero() && s.seq > c.passed.seq { // in doubt: a delta does not show deletions
+		return false
+	}
+	if ok && s.seq > c.listed.seq {
 		if len(c.dir.group(base)) == 0 {
 			return c.young(s, min(c.ttl, negativeTTL))
 		}
@@ -221,26 +226,29 @@ func (c *Catalog) fetchGroup(ctx context.Context, base string) (images []image.I
 
 // mergeGroup makes what a lookup brought known. The caller holds mu.
 func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
-	if began.seq < c.listed.seq {
+	if began.seq < c.passed.seq {
 		return // the listing that came meanwhile began later
 	}
 	touched := map[string]bool{}
 	here := make(map[string]bool, len(images))
 	for _, img := range images {
 		here[img.ID] = true
-		if !c.changedSince(img.ID, began) {
-			c.dir.put(img, touched)
+		c.take(img, began, touched)
+		if r := c.dir.get(img.ID); r != nil {
+			r.seen = max(r.seen, began.seq)
 		}
 	}
 	for _, id := range c.groupIDs(base) {
-		if !here[id] && !c.changedSince(id, began) {
-			c.dir.remove(id, touched)
+		if !here[id] && c.dir.get(id).seen < began.seq {
+			c.leave(id, began, touched)
 		}
 	}
 	if s, ok := c.known.Peek(base); !ok || s.seq < began.seq {
 		c.known.Add(base, began)
 	}
-	c.stale()
+	if len(touched) > 0 {
+		c.stale()
+	}
 	delete(touched, base) // who asked for it gets the answer
 	c.notify.add(touched)
 }
@@ -256,7 +264,7 @@ func (c *Catalog) groupIDs(base string) []string {
 // evictGroup forgets the images of a group that falls out of known, so that a
 // directory without a listing stays small. The caller holds mu.
 func (c *Catalog) evictGroup(base string, _ since) {
-	if c.complete() {
+	if c.complete() || c.pass != nil { // a pass removes what it does not see
 		return
 	}
 	for _, id := range c.groupIDs(base) {

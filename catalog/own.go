@@ -21,7 +21,7 @@ func (c *Catalog) begin() since {
 	return since{at: time.Now(), seq: c.seq}
 }
 
-// end forgets the own changes that no request under way can contradict. The
+// end forgets the own changes, and what requests found to be gone, that no request under way can contradict. The
 // caller holds mu.
 func (c *Catalog) end(s since) {
 	delete(c.begun, s.seq)
@@ -32,6 +32,11 @@ func (c *Catalog) end(s since) {
 	for id, change := range c.own {
 		if change.seq < oldest {
 			delete(c.own, id)
+		}
+	}
+	for id, seq := range c.left {
+		if seq < oldest {
+			delete(c.left, id)
 		}
 	}
 }
@@ -106,7 +111,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 		c.dir.remove(id, touched)
 	}
 	if after := c.dir.get(id); after != nil {
-		direct[1] = after.entry()
+		after.seen, direct[1] = c.seq, after.entry()
 	}
 	c.stale()
 	delete(touched, direct[0])
@@ -135,5 +140,5 @@ func (c *Catalog) doubt(id string, bases ...string) {
 	c.single.Remove(id)
 }
 
-// stale drops what was derived from dir and drafts. The caller holds mu.
-func (c *Catalog) stale() { c.shown, c.ids = nil, nil }
+// stale notes that dir or drafts have changed. The caller holds mu.
+func (c *Catalog) stale() { c.changed = true }

@@ -1,0 +1,91 @@
+package catalog
+
+import (
+	"context"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// beginDelta joins or begins the request for what was changed since the last refresh:
+// images that were made, renamed, edited or hidden. It does not show which were
+// deleted or are no longer shared. There is a complete listing, and the caller holds
+// mu.
+func (c *Catalog) beginDelta() *request {
+	if c.delta != nil {
+		return c.delta
+	}
+	r := &request{done: make(chan struct{})}
+	began, from := c.begin(), c.bound
+	c.delta, c.asked = r, began.at
+	c.counts.deltas++
+	c.running.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, refreshBound)
+		defer cancel()
+		crowded := map[string]bool{}
+		err := c.lister.ListImages(ctx, Query{UpdatedSince: from}, func(page []image.Image) error {
+			c.takeChanges(page, began, crowded)
+			return ctx.Err()
+		})
+		if err == nil {
+			c.askCrowded(ctx, crowded)
+		}
+		c.endDelta(r, began, err)
+	})
+	return r
+}
+
+// takeChanges adds the names that got another image and had one before to crowded.
+func (c *Catalog) takeChanges(page []image.Image, began since, crowded map[string]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	touched := map[string]bool{}
+	for _, img := range page {
+		base := ""
+		if r := c.dir.get(img.ID); r != nil {
+			base = r.base()
+		}
+		c.take(img, began, touched)
+		r := c.dir.get(img.ID)
+		if r == nil {
+			continue
+		}
+		r.seen = max(r.seen, began.seq)
+		if r.base() != base && len(c.dir.group(r.base())) > 1 && len(crowded) < maxCrowded {
+			crowded[r.base()] = true
+		}
+	}
+	c.tell(touched)
+}
+
+// askCrowded looks names up that have got another image: most often that has replaced
+// the one before, whose deletion does not show.
+func (c *Catalog) askCrowded(ctx context.Context, crowded map[string]bool) {
+	for base := range crowded {
+		c.mu.Lock()
+		r := c.askGroup(base)
+		c.mu.Unlock()
+		if c.wait(ctx, r) != nil {
+			return // the pass finds out
+		}
+	}
+}
+
+func (c *Catalog) endDelta(r *request, began since, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deltaTook = time.Since(began.at)
+	if err == nil {
+		c.answered()
+		c.refreshed(began, c.deltaTook)
+	} else {
+		c.failed(err)
+		if c.refused { // perhaps not so the whole listing
+			c.tried = time.Time{}
+		}
+	}
+	c.end(began)
+	c.delta = nil
+	r.err = err
+	close(r.done)
+}

@@ -1,0 +1,140 @@
+package catalog
+
+import (
+	"context"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// pass reads the whole listing, and makes dir what it says in place: each page's
+// records are put as they come, and what none had is removed at the end. One that
+// fails leaves what it has learned, and removes nothing.
+type pass struct {
+	request
+	began  since
+	stream *stream // what it brings; nil where a complete listing is known
+}
+
+// beginPass joins or begins the pass. The caller holds mu.
+func (c *Catalog) beginPass() *pass {
+	if c.pass != nil {
+		return c.pass
+	}
+	p := &pass{request: request{done: make(chan struct{})}, began: c.begin()}
+	if !c.complete() {
+		p.stream = newStream(c)
+	}
+	c.pass, c.tried = p, p.began.at
+	c.counts.refreshes++
+	c.running.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, refreshBound)
+		defer cancel()
+		err := c.lister.ListImages(ctx, Query{}, func(page []image.Image) error {
+			c.takePage(p, page)
+			return ctx.Err()
+		})
+		if err == nil {
+			c.sweep(p)
+			c.catchUp(ctx, p)
+		}
+		c.endPass(p, err)
+	})
+	return p
+}
+
+func (c *Catalog) takePage(p *pass, page []image.Image) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	touched := map[string]bool{}
+	for _, img := range page {
+		c.take(img, p.began, touched)
+		r := c.dir.get(img.ID)
+		if r == nil {
+			continue
+		}
+		r.seen = max(r.seen, p.began.seq)
+		if p.stream != nil {
+			p.stream.give(r.base(), r)
+		}
+	}
+	if p.stream != nil {
+		p.stream.wake()
+	}
+	c.tell(touched)
+}
+
+// sweepRun is how many images are removed before others get at the catalog: each
+// takes about a microsecond.
+const sweepRun = 1024
+
+// sweep removes what the pass has not seen, and nothing newer has brought. From here
+// on dir is a complete listing.
+func (c *Catalog) sweep(p *pass) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var unseen []string
+	for r := range c.dir.all() {
+		if r.seen < p.began.seq {
+			unseen = append(unseen, r.id())
+		}
+	}
+	touched := map[string]bool{}
+	for i, id := range unseen {
+		if i%sweepRun == sweepRun-1 {
+			c.mu.Unlock()
+			c.mu.Lock()
+		}
+		if r := c.dir.get(id); r != nil && r.seen < p.began.seq {
+			c.leave(id, p.began, touched)
+		}
+	}
+	c.tell(touched)
+	c.took, c.passed = time.Since(p.began.at), p.began
+	c.refreshed(p.began, c.took)
+	for _, base := range c.known.Keys() { // the listing knows them now
+		if s, _ := c.known.Peek(base); s.seq <= p.began.seq {
+			c.known.Remove(base)
+		}
+	}
+}
+
+// catchUp asks for what was changed during a pass that took so long that its listing
+// would be old at once.
+func (c *Catalog) catchUp(ctx context.Context, p *pass) {
+	if time.Since(p.began.at) < c.ttl/2 {
+		return
+	}
+	c.mu.Lock()
+	d := c.beginDelta()
+	c.mu.Unlock()
+	_ = c.wait(ctx, d) // the next refresh tries again
+}
+
+func (c *Catalog) endPass(p *pass, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.answered()
+	} else {
+		c.failed(err)
+	}
+	c.end(p.began)
+	c.pass = nil
+	if p.stream != nil {
+		p.stream.end(err)
+	}
+	p.err = err
+	close(p.done)
+}
+
+// refreshed notes that dir is what the service listed when the refresh began. The
+// caller holds mu.
+func (c *Catalog) refreshed(began since, took time.Duration) {
+	if began.seq > c.listed.seq {
+		c.listed, c.walk = began, 0
+	}
+	if bound := deltaBound(c.newest, c.now(), took); bound.After(c.bound) {
+		c.bound = bound
+	}
+}

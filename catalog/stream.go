@@ -1,0 +1,112 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// stream is a listing that is not complete yet: what the first pass has brought so
+// far, for any number of readers. It gives out a base entry with the first image of
+// it (some image will have that entry; which one is seen when it is read), and at
+// the end of the pass the entries with a suffix and the drafts. So it gives out every
+// entry, none twice, however entries move while the pass goes on. Catalog.mu guards
+// it.
+type stream struct {
+	c      *Catalog
+	items  []item
+	drafts []Entry             // after the items: at the end only
+	given  map[string]struct{} // the entries of items; nil at the end
+	more   chan struct{}       // closed, and replaced, when there are more entries, or the end
+	ended  bool
+	err    error // what the pass failed with
+}
+
+// item is one entry and the image that it stood for when it was listed. The record
+// stays what is known of the image, or was known last.
+type item struct {
+	name string
+	row  *record
+}
+
+func newStream(c *Catalog) *stream {
+	return &stream{c: c, given: map[string]struct{}{}, more: make(chan struct{})}
+}
+
+func (s *stream) at(ctx context.Context, i int) (Entry, bool, error) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for i >= len(s.items)+len(s.drafts) {
+		if s.ended {
+			return Entry{}, false, wrap("list", "", s.err)
+		}
+		more := s.more
+		s.c.mu.Unlock()
+		select {
+		case <-more:
+		case <-ctx.Done():
+		}
+		s.c.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return Entry{}, false, wrap("list", "", err)
+		}
+	}
+	if i >= len(s.items) {
+		return s.c.shownDraft(s.drafts[i-len(s.items)]), true, nil
+	}
+	it := s.items[i]
+	if r := s.c.dir.at(it.name); r != nil {
+		it.row = r
+	}
+	return s.c.shownItem(it), true, nil
+}
+
+func (s *stream) ready(i int) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.ended || i < len(s.items)+len(s.drafts)
+}
+
+// give adds an entry, if it is new.
+func (s *stream) give(entry string, r *record) {
+	if _, given := s.given[entry]; !given {
+		s.given[entry] = struct{}{}
+		s.items = append(s.items, item{entry, r})
+	}
+}
+
+// wake tells the readers that there is more.
+func (s *stream) wake() {
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// end gives out what is left, or the error.
+func (s *stream) end(err error) {
+	if err == nil {
+		s.giveRest()
+	}
+	s.err, s.ended, s.given = err, true, nil
+	s.wake()
+}
+
+func (s *stream) giveRest() {
+	var rest []item
+	for r := range s.c.dir.all() {
+		if _, given := s.given[r.entry()]; !given {
+			rest = append(rest, item{r.entry(), r})
+		}
+	}
+	slices.SortFunc(rest, func(a, b item) int { return cmp.Compare(a.name, b.name) })
+	s.items = append(s.items, rest...)
+	for _, o := range s.c.drafts {
+		if _, given := s.given[o.entry]; !given && s.c.dir.at(o.entry) == nil {
+			s.drafts = append(s.drafts, Entry{Name: o.entry, Draft: o.draft})
+		}
+	}
+	sortByName(s.drafts)
+}
+
+func sortByName(entries []Entry) {
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+}
