@@ -150,8 +150,12 @@ func TestFiltersOfForeignImages(t *testing.T) {
 func TestFiltersAndChanges(t *testing.T) {
 	onEach(t, func(t *testing.T, s service) {
 		const ready = "changing.img"
-		s.upload(t, image.New{Name: ready, Tags: []string{"ready"}}, noise(205, 1000))
-		m := mountOn(t, s, "--tag", "ready", "--name", "chang*", "--list-ttl", "100ms")
+		iso := image.New{Name: ready, Tags: []string{"ready"}, DiskFormat: "iso", ContainerFormat: "bare"}
+		s.upload(t, iso, noise(205, 1000))
+		m := mountOn(t, s, "--tag", "ready", "--new-tag", "ready", "--name", "chang*", "--format", "iso", "--list-ttl", "100ms")
+		if failed := fails(t, "touch", m.path("another.iso")); !strings.Contains(failed.stderr, "Operation not permitted") {
+			t.Errorf("a name that is not shown: %s", failed.stderr)
+		}
 		f, err := os.Create(m.path(s.cleanName(t, "changing.new")))
 		if err != nil {
 			t.Fatal(err)
@@ -169,14 +173,18 @@ func TestFiltersAndChanges(t *testing.T) {
 			_, err := os.Stat(m.path("changing.new"))
 			return os.IsNotExist(err)
 		})
-		id := s.one(t, "changing.new").ID
+		id := s.one(t, "changing.new").ID // its bytes are no ISO image's
 		if !strings.Contains(m.log.String(), "the new image does not show") || !strings.Contains(m.log.String(), id) {
 			t.Error("the log does not say so")
 		}
-		if _, err := s.api.Update(t.Context(), id, []image.Change{{Field: "tags", Value: []string{"ready"}}}); err != nil {
+		if _, err := os.Stat(m.path(".by-id/" + id)); err != nil {
+			t.Error(err)
+		}
+		late := s.upload(t, image.New{Name: "changing too", DiskFormat: "iso", ContainerFormat: "bare"}, noise(207, 1000))
+		if _, err := s.api.Update(t.Context(), late.ID, []image.Change{{Field: "tags", Value: []string{"ready"}}}); err != nil {
 			t.Fatal(err)
 		}
-		m.until("it shows with the tag", func() bool { return run(t, "ls", m.dir) == "changing.img\nchanging.new\n" })
+		m.until("one shows that got the tag", func() bool { return run(t, "ls", m.dir) == "changing too\nchanging.img\n" })
 		run(t, "mv", m.path(ready), m.path(s.cleanName(t, "other.img")))
 		for _, gone := range []string{ready, "other.img"} {
 			m.until(gone+" is gone", func() bool {
@@ -184,7 +192,7 @@ func TestFiltersAndChanges(t *testing.T) {
 				return os.IsNotExist(err)
 			})
 		}
-		if out := run(t, "ls", m.dir); out != "changing.new\n" {
+		if out := run(t, "ls", m.dir); out != "changing too\n" {
 			t.Errorf("after another was renamed: %q", out)
 		}
 	})

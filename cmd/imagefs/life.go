@@ -127,6 +127,9 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	if r.diskNote != "" {
 		notes = append(notes, r.diskNote)
 	}
+	if note := r.fresh.note(); note != "" && !l.config.ReadOnly {
+		notes = append(notes, note)
+	}
 	err = l.ready(notes)
 	if err != nil {
 		l.log.Error("nobody waits for the mount any more; it is unmounted", "error", err)

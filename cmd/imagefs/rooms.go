@@ -36,6 +36,7 @@ type rooms struct {
 	catalog   *catalog.Catalog
 	trash     *commit.Trash
 	committer *commit.Committer
+	fresh     newFiles
 	log       *slog.Logger
 	server    atomic.Pointer[fs.Server] // nil before the mount
 
@@ -74,7 +75,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		service.Close()
 		return nil, stagingFailure(err)
 	}
-	r := &rooms{client: service, staging: drafts, log: log, left: make(chan struct{}, 1)}
+	r := &rooms{client: service, staging: drafts, fresh: newFilesOf(c, service.Project()), log: log, left: make(chan struct{}, 1)}
 	if err := r.openDisk(c); err != nil {
 		service.Close()
 		return nil, errors.Join(err, drafts.Close())
@@ -121,7 +122,7 @@ func checkStore(ctx context.Context, service *client.Client, name string) error 
 }
 
 // drafts is the staging directory as fs sees it.
-func (r *rooms) drafts() drafts { return drafts{r.staging, &r.liveDrafts, r.adopt, r.left} }
+func (r *rooms) drafts() drafts { return drafts{r.staging, &r.liveDrafts, r.adopt, r.left, r.fresh} }
 
 // mount mounts the rooms. It returns when the mount answers.
 func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (served, error) {

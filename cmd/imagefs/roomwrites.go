@@ -17,10 +17,16 @@ type drafts struct {
 	live  *atomic.Int64
 	adopt func(*staging.Draft) (begin func()) // see rooms.adopt
 	left  chan<- struct{}                     // see rooms.left
+	fresh newFiles
 }
 
-// Create makes a draft.
+// Create makes a draft. One of a new file must be of an image that shows.
 func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
+	if spec.Into == "" && spec.Replaces == nil {
+		if err := s.fresh.check(spec.Name); err != nil {
+			return nil, err
+		}
+	}
 	with := staging.Spec{Name: spec.Name, Entry: spec.Entry, Into: spec.Into, Attributes: spec.Attributes}
 	if spec.Replaces != nil {
 		with.Replaces, with.Inherit = spec.Replaces.ID, spec.Replaces
