@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -49,16 +51,14 @@ func (c *Client) discover(ctx context.Context, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	p, err := parsePage(a.body)
-	if err != nil {
+	if _, err := parsePage(a.body, func(img image.Image, _ uuid.UUID, err error) {
+		if err == nil { // a listing leaves out a record that is not understood
+			c.hashAlgo = img.HashAlgo
+		}
+	}); err != nil {
 		return &image.Error{Op: string(opDiscover), Kind: image.UnexpectedAnswer, Detail: c.base + " is not an Image API", Err: err}
 	}
 	c.identifies = a.requestID != ""
-	for _, data := range *p.Images {
-		if img, err := parseRecord(data); err == nil { // a listing leaves such a record out
-			c.hashAlgo = img.HashAlgo
-		}
-	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,20 +26,28 @@ const (
 // quickRetries are the retries of tests that use a real socket.
 var quickRetries = retries{first: time.Millisecond, most: 2 * time.Millisecond, budget: 10 * time.Second, resumes: 4, dialBudget: time.Second}
 
+// tester is what they need of a test, one of rapid's too.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Cleanup(func())
+	Context() context.Context
+}
+
 // fake is a client of a service that the test writes, without discovery.
-func fake(t *testing.T, o Options, handler http.HandlerFunc) *Client {
+func fake(t tester, o Options, handler http.HandlerFunc) *Client {
 	t.Helper()
 	return bare(t, o, fakeServer(t, handler))
 }
 
-func fakeServer(t *testing.T, handler http.HandlerFunc) string {
+func fakeServer(t tester, handler http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-func bare(t *testing.T, o Options, url string) *Client {
+func bare(t tester, o Options, url string) *Client {
 	t.Helper()
 	o = o.withDefaults()
 	tr := newTransports(o, nil)

@@ -35,7 +35,7 @@ type Filter struct {
 const filterTime = "2006-01-02T15:04:05Z"
 
 func (f Filter) query() url.Values {
-	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	q := url.Values{"limit": {strconv.Itoa(pageSize)}, "sort": {"created_at:asc"}}
 	if f.Name != nil {
 		// Without an operator Glance takes a colon in the name for one.
 		q.Set("name", "eq:"+*f.Name)

@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"net/url"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,86 +13,152 @@ import (
 )
 
 const (
-	// pageSize is the most that Glance gives; it cuts more silently.
-	pageSize = 1000
-	// listRestarts bounds how often a listing begins again because the image
-	// at a page's end was deleted: a listing that is overtaken this often is
-	// of a service where something else is wrong.
+	// listRestarts bounds how often in a row a listing goes on without having
+	// found anything new, because the image at a page's end is gone: a listing
+	// that is overtaken this often is of a service where something else is wrong.
 	listRestarts = 8
+	// listResumes is how many of these go on from the last record that was seen;
+	// then the listing begins again.
+	listResumes = 2
 )
 
 // List hands all images that pass the filter to yield, page by page, each id
-// once. An error of yield ends the listing and is returned as it is. A record
-// that cannot be read is left out with a line in the log. Kinds: those of every
-// request.
+// once, the oldest first: what is created meanwhile comes at the end. The next page
+// is on its way while yield works; no more than that one. An error of yield ends the
+// listing and is returned as it is. A record that cannot be read is left out with a
+// line in the log. Kinds: those of every request.
 func (c *Client) List(ctx context.Context, f Filter, yield func([]image.Image) error) error {
-	seen := make(map[uuid.UUID]struct{})
-	for restarts := 0; ; restarts++ {
-		overtaken, err := c.listOnce(ctx, f, seen, yield)
-		if !overtaken || restarts == listRestarts {
+	l := listing{client: c, filter: f, yield: yield, seen: make(map[uuid.UUID]struct{}), ordered: true}
+	for stuck := 0; ; {
+		found := len(l.seen)
+		overtaken, err := l.run(ctx)
+		if !overtaken {
 			return err
 		}
-		c.log.Info("the listing was overtaken by a deletion and begins again", "restarts", restarts+1, "error", err)
+		if len(l.seen) > found {
+			stuck = 0
+		} else if stuck++; stuck > listRestarts {
+			return err
+		}
+		l.from = l.last
+		if stuck > listResumes || !l.ordered {
+			l.from, l.ordered = time.Time{}, true
+		}
+		l.last = l.from
+		c.log.Info("the image at the end of a page of the listing is gone; it goes on from before", "from", l.from, "error", err)
 	}
 }
 
-// listOnce reads the listing from its beginning to its end and yields what is not
-// in seen. The answer 400 to a page after the first means that its marker is gone:
-// the listing was overtaken.
-func (c *Client) listOnce(ctx context.Context, f Filter, seen map[uuid.UUID]struct{}, yield func([]image.Image) error) (overtaken bool, err error) {
-	query := f.query()
+// listing is one call of List.
+type listing struct {
+	client *Client
+	filter Filter
+	yield  func([]image.Image) error
+	seen   map[uuid.UUID]struct{}
+	// from is the created_at that the requests begin with; zero: the first.
+	from time.Time
+	// last is the created_at of the last record that was seen.
+	last time.Time
+	// ordered: every record was created at the time of the one before it, or later.
+	// Otherwise what was not seen may be older than last.
+	ordered bool
+}
+
+// run reads the listing from l.from to its end and yields what is not in l.seen. The
+// answers 400 and 403 to a page after the first mean that its marker is gone, or not
+// shown any more: the listing was overtaken.
+func (l *listing) run(ctx context.Context) (overtaken bool, err error) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
 	followed := make(map[string]struct{})
+	now := l.ask(ctx, &asking, "")
 	for {
-		r := &request{op: opList, method: http.MethodGet, path: "/images", query: query, limit: maxPage, ok: []int{http.StatusOK}}
-		a, err := c.fetch(ctx, r, idempotent)
-		if err != nil {
-			return len(followed) > 0 && statusOf(err) == http.StatusBadRequest, err
+		<-now.done
+		if now.err != nil {
+			status := statusOf(now.err)
+			return now.marker != "" && (status == http.StatusBadRequest || status == http.StatusForbidden), now.err
 		}
-		p, err := parsePage(a.body)
-		if err != nil {
-			return false, r.fail(image.UnexpectedAnswer, err)
+		followed[now.marker] = struct{}{}
+		var ahead *asked
+		guess := guessMarker(now.body)
+		if _, again := followed[guess]; !again {
+			ahead = l.ask(ctx, &asking, guess)
 		}
-		if fresh := c.readPage(p, f, seen); len(fresh) > 0 {
-			if err := yield(fresh); err != nil {
+		fresh, link, err := l.read(now.body)
+		if err != nil {
+			return false, now.fail(err)
+		}
+		if len(fresh) > 0 {
+			if err := l.yield(fresh); err != nil {
 				return false, err
 			}
 		}
-		if p.Next == "" {
+		if link == "" {
 			return false, nil
 		}
-		// Only the query of the link counts: behind a proxy Glance does not
-		// know its own path, and the token must go nowhere else.
-		next, err := url.Parse(p.Next)
-		if err != nil {
-			return false, r.fail(image.UnexpectedAnswer, err)
+		next, err := marker(link)
+		if _, again := followed[next]; err != nil || again {
+			return false, now.fail(fmt.Errorf("the listing has no end: a page leads back to %s", oneLine(link)))
 		}
-		query = next.Query()
-		key := query.Encode()
-		if _, again := followed[key]; again || query.Get("marker") == "" {
-			e := r.fail(image.UnexpectedAnswer, nil)
-			e.Detail = "the listing has no end: a page leads back to " + oneLine(p.Next)
-			return false, e
+		if ahead == nil || ahead.marker != next {
+			ahead = l.ask(ctx, &asking, next)
 		}
-		followed[key] = struct{}{}
+		now = ahead
 	}
 }
 
-func (c *Client) readPage(p page, f Filter, seen map[uuid.UUID]struct{}) []image.Image {
-	fresh := make([]image.Image, 0, len(*p.Images))
-	for _, raw := range *p.Images {
-		img, err := parseRecord(raw)
+// read reads a page: what of it is new, and the link to the next one.
+func (l *listing) read(body []byte) (fresh []image.Image, link string, err error) {
+	p, err := parsePage(body, func(img image.Image, id uuid.UUID, err error) {
 		if err != nil {
-			c.log.Warn("a record of the listing is not understood and left out", "error", err)
-			continue
+			l.client.log.Warn("a record of the listing is not understood and left out", "error", err)
+			return
 		}
-		id := uuid.MustParse(img.ID) // parseRecord has made sure
-		if _, known := seen[id]; known {
-			continue
+		l.ordered = l.ordered && !img.CreatedAt.IsZero() && !img.CreatedAt.Before(l.last)
+		l.last = img.CreatedAt
+		if _, known := l.seen[id]; known {
+			return
 		}
-		seen[id] = struct{}{}
-		if f.Name == nil || *f.Name == img.Name {
+		l.seen[id] = struct{}{}
+		if l.filter.Name == nil || *l.filter.Name == img.Name {
 			fresh = append(fresh, img)
 		}
-	}
-	return fresh
+	})
+	return fresh, p.next, err
 }
+
+// asked is a request for a page.
+type asked struct {
+	*request
+	marker string // behind which the page begins; "" for the first
+	done   chan struct{}
+	body   []byte // this and err are set when done is closed
+	err    error
+}
+
+// ask sends the request for a page. The goroutine ends with its answer, or with ctx.
+func (l *listing) ask(ctx context.Context, asking *sync.WaitGroup, marker string) *asked {
+	query := l.filter.query()
+	if !l.from.IsZero() {
+		query.Set("created_at", "gte:"+l.from.Format(filterTime))
+	}
+	if marker != "" {
+		query.Set("marker", marker)
+	}
+	a := &asked{marker: marker, done: make(chan struct{}), request: &request{
+		op: opList, method: http.MethodGet, path: "/images", query: query, limit: maxPage, ok: []int{http.StatusOK},
+	}}
+	asking.Go(func() {
+		defer close(a.done)
+		var got answer
+		got, a.err = l.client.fetch(ctx, a.request, idempotent)
+		a.body = got.body
+	})
+	return a
+}
+
+// fail makes the error of an answer that is no page of a listing.
+func (a *asked) fail(cause error) error { return a.request.fail(image.UnexpectedAnswer, cause) }

@@ -108,7 +108,7 @@ func TestListEnds(t *testing.T) {
 	})
 	got, err := list(t, always, Filter{})
 	wantKind(t, err, image.Rejected)
-	if want := 2 * (listRestarts + 1); int(asked.Load()) != want || len(got) != 1 {
+	if want := 2 * (listRestarts + 2); int(asked.Load()) != want || len(got) != 1 {
 		t.Errorf("asked %d times, want %d; %v", asked.Load(), want, got)
 	}
 	refused := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.WriteHeader(http.StatusBadRequest) })
@@ -149,12 +149,89 @@ func TestListYieldError(t *testing.T) {
 	}
 }
 
+// TestListAhead: while the caller works on a page the next one is asked for, and no
+// other, and what is under way ends with the listing.
+func TestListAhead(t *testing.T) {
+	const pages = 5
+	var highest atomic.Int32
+	asked := make([]chan struct{}, pages)
+	for n := range asked {
+		asked[n] = make(chan struct{})
+	}
+	ended := make(chan struct{})
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		n := 0
+		if m := r.URL.Query().Get("marker"); m != "" {
+			_, _ = fmt.Sscanf(m[24:], "%d", &n)
+		}
+		highest.Store(int32(n))
+		close(asked[n])
+		if n == pages-1 {
+			<-r.Context().Done()
+			close(ended)
+			return
+		}
+		fmt.Fprintf(w, `{"images": [%s], "next": "/v2/images?marker=%s"}`, record(numbered(n), ""), numbered(n+1))
+	})
+	stop, yielded := errors.New("enough"), 0
+	err := c.List(t.Context(), Filter{}, func([]image.Image) error {
+		<-asked[yielded+1]
+		if got := int(highest.Load()); got != yielded+1 {
+			t.Errorf("page %d was asked for while page %d was read", got, yielded)
+		}
+		if yielded++; yielded == pages-1 {
+			return stop
+		}
+		return nil
+	})
+	if !errors.Is(err, stop) {
+		t.Error(err)
+	}
+	<-ended
+}
+
+// TestListWrongGuess: a property that looks like the link to the next page leads
+// nowhere, and a link that is not at the page's end is followed.
+func TestListWrongGuess(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		switch m := r.URL.Query().Get("marker"); m {
+		case "":
+			fmt.Fprintf(w, `{"next": "/v2/images?marker=%s", "images": [%s]}`, numbered(1), record(numbered(0), `, "next": "/v2/images?marker=`+otherID+`"`))
+		case numbered(1):
+			fmt.Fprintf(w, `{"images": [%s]}`, record(numbered(2), `, "next": "/v2/images?marker=`+otherID+`"`))
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	got, err := list(t, c, Filter{})
+	if err != nil || !slices.Equal(got, []string{numbered(0), numbered(2)}) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestListManyTags: Glance's link to the next page has lost all tags but one.
+func TestListManyTags(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.URL.Query()["tag"]; !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("asked for tags %q", got)
+		}
+		if r.URL.Query().Get("marker") == "" {
+			fmt.Fprintf(w, `{"images": [%s], "next": "/v2/images?tag=b&marker=%s"}`, record(someID, ""), someID)
+			return
+		}
+		fmt.Fprint(w, `{"images": []}`)
+	})
+	if got, err := list(t, c, Filter{Tags: []string{"a", "b"}}); err != nil || len(got) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestFilterQuery(t *testing.T) {
 	name := "in:a,b"
 	got := Filter{Name: &name, Hidden: true, Visibility: "public", Owner: "o", Tags: []string{"x y", "z", " w"},
 		Statuses: []image.Status{"active", "queued"}, Formats: []string{"raw"}, MemberStatus: "all",
 		UpdatedSince: time.Date(2026, 11, 22, 1, 38, 57, 999, time.FixedZone("", 3600))}.query().Encode()
-	if want := "disk_format=in%3Araw&limit=1000&member_status=all&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&status=in%3Aactive%2Cqueued&tag=x+y&tag=z&updated_at=gte%3A2026-11-22T00%3A38%3A57Z&visibility=public"; got != want {
+	if want := "disk_format=in%3Araw&limit=1000&member_status=all&name=eq%3Ain%3Aa%2Cb&os_hidden=true&owner=o&sort=created_at%3Aasc&status=in%3Aactive%2Cqueued&tag=x+y&tag=z&updated_at=gte%3A2026-11-22T00%3A38%3A57Z&visibility=public"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { // a database that ignores case

@@ -13,152 +13,279 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
-// field says where a known key of a record goes. Keys that are not known are
-// custom properties; links are left out, and so are locations, which can hold
-// secrets of the store.
-var fields = map[string]func(*image.Image, json.RawMessage) error{
-	"id":               func(i *image.Image, v json.RawMessage) error { return text(v, &i.ID) },
-	"name":             func(i *image.Image, v json.RawMessage) error { return text(v, &i.Name) },
-	"status":           func(i *image.Image, v json.RawMessage) error { return text(v, &i.Status) },
-	"visibility":       func(i *image.Image, v json.RawMessage) error { return text(v, &i.Visibility) },
-	"owner":            func(i *image.Image, v json.RawMessage) error { return text(v, &i.Owner) },
-	"disk_format":      func(i *image.Image, v json.RawMessage) error { return text(v, &i.DiskFormat) },
-	"container_format": func(i *image.Image, v json.RawMessage) error { return text(v, &i.ContainerFormat) },
-	"checksum":         func(i *image.Image, v json.RawMessage) error { return text(v, &i.Checksum) },
-	"os_hash_algo":     func(i *image.Image, v json.RawMessage) error { return text(v, &i.HashAlgo) },
-	"os_hash_value":    func(i *image.Image, v json.RawMessage) error { return text(v, &i.HashValue) },
-	"size":             func(i *image.Image, v json.RawMessage) error { return count(v, &i.Size) },
-	"virtual_size":     func(i *image.Image, v json.RawMessage) error { return count(v, &i.VirtualSize) },
-	"min_disk":         func(i *image.Image, v json.RawMessage) error { return count(v, &i.MinDisk) },
-	"min_ram":          func(i *image.Image, v json.RawMessage) error { return count(v, &i.MinRAM) },
-	"protected":        func(i *image.Image, v json.RawMessage) error { return truth(v, &i.Protected) },
-	"os_hidden":        func(i *image.Image, v json.RawMessage) error { return truth(v, &i.Hidden) },
-	"created_at":       func(i *image.Image, v json.RawMessage) error { return moment(v, &i.CreatedAt) },
-	"updated_at":       func(i *image.Image, v json.RawMessage) error { return moment(v, &i.UpdatedAt) },
-	"tags":             func(i *image.Image, v json.RawMessage) error { return json.Unmarshal(v, &i.Tags) },
-	"stores": func(i *image.Image, v json.RawMessage) error {
-		var list string
-		err := text(v, &list)
-		for s := range strings.SplitSeq(list, ",") {
-			if s != "" {
-				i.Stores = append(i.Stores, s)
-			}
-		}
-		return err
-	},
-	"self": ignore, "file": ignore, "schema": ignore, "locations": ignore, "direct_url": ignore,
+// scannedRecord is one record's text and where in it its members are. It is used for
+// one record after the other.
+type scannedRecord struct {
+	text       string
+	known      [fieldCount]value // where a key comes twice, the last one counts
+	tags       []value           // the items where the field is an array
+	properties []member
 }
+
+// member is a custom property as it was scanned.
+type member struct{ key, value value }
 
 // parseRecord reads one record. It refuses one without a UUID or a status, and
 // one with a field of another type or a negative size.
 func parseRecord(data []byte) (image.Image, error) {
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(data, &raw); err != nil {
+	s := scanner{data: data}
+	var r scannedRecord
+	err := r.scan(&s)
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
 		return image.Image{}, fmt.Errorf("record: %w", err)
 	}
+	img, _, err := r.image()
+	return img, err
+}
+
+// scan passes a record and keeps a copy of its text: whoever keeps a string of an
+// image keeps one record, not a page.
+func (r *scannedRecord) scan(s *scanner) error {
+	s.peek()
+	from := s.at
+	r.known, r.properties = [fieldCount]value{}, r.properties[:0]
+	err := s.object(func(key value) error {
+		f, known := fields[string(s.data[key.from+1:key.to-1])] // not copied to be looked up
+		if key.kind == kindEscaped {
+			f, known = fields[unquote(string(s.data[key.from:key.to]), key.kind)]
+		}
+		var v value
+		var err error
+		if known && f == fieldTags {
+			v, err = r.scanTags(s, from)
+		} else {
+			v, err = s.value()
+		}
+		v = v.less(from)
+		if known {
+			r.known[f] = v
+			return err
+		}
+		r.properties = append(r.properties, member{key.less(from), v})
+		return err
+	})
+	if err == nil {
+		r.text = string(s.data[from:s.at])
+	}
+	return err
+}
+
+// scanTags passes the value of tags, whatever it is.
+func (r *scannedRecord) scanTags(s *scanner, from int) (value, error) {
+	r.tags = r.tags[:0]
+	if s.peek() != '[' {
+		return s.value()
+	}
+	v := value{from: s.at, kind: kindArray}
+	err := s.array(func() error {
+		tag, err := s.value()
+		r.tags = append(r.tags, tag.less(from))
+		return err
+	})
+	v.to = s.at
+	return v, err
+}
+
+// image makes an image of what was scanned.
+func (r *scannedRecord) image() (image.Image, uuid.UUID, error) {
 	var i image.Image
-	for key, value := range raw {
-		set, ok := fields[key]
-		if !ok {
-			if p, ok := property(value); ok {
-				if i.Properties == nil {
-					i.Properties = make(map[string]string)
-				}
-				i.Properties[key] = p
-			}
+	for f, v := range r.known {
+		if v.kind == kindNone {
 			continue
 		}
-		if err := set(&i, value); err != nil {
-			return image.Image{}, fmt.Errorf("record %.36q: field %s: %w", raw["id"], key, err)
+		if err := r.set(&i, field(f), v); err != nil {
+			return image.Image{}, uuid.Nil, fmt.Errorf("record %.50q: field %s: %w", r.raw(r.known[fieldID]), fieldNames[f], err)
 		}
 	}
-	if !validID(i.ID) {
-		return image.Image{}, fmt.Errorf("record: id %.50q is not a UUID", i.ID)
+	id, ok := parseID(i.ID)
+	if !ok {
+		return image.Image{}, uuid.Nil, fmt.Errorf("record: id %.50q is not a UUID", i.ID)
 	}
 	if i.Status == "" {
-		return image.Image{}, fmt.Errorf("record %s: no status", i.ID)
+		return image.Image{}, uuid.Nil, fmt.Errorf("record %s: no status", i.ID)
 	}
-	return i, nil
+	for _, p := range r.properties {
+		r.setProperty(&i, p)
+	}
+	if len(i.Properties) == 0 {
+		i.Properties = nil
+	}
+	return i, id, nil
 }
 
-// validID reports a UUID in its canonical form, which may go into a URL as it is.
-// Upper case is let through: Glance keeps the case that a client chose.
-func validID(id string) bool {
-	_, err := uuid.Parse(id)
-	return err == nil && len(id) == len(uuid.UUID{}.String())
+// set puts one field into the image.
+func (r *scannedRecord) set(i *image.Image, f field, v value) error {
+	switch f {
+	case fieldID:
+		return setText(r, v, &i.ID)
+	case fieldName:
+		return setText(r, v, &i.Name)
+	case fieldStatus:
+		return setText(r, v, &i.Status)
+	case fieldVisibility:
+		return setText(r, v, &i.Visibility)
+	case fieldOwner:
+		return setText(r, v, &i.Owner)
+	case fieldDiskFormat:
+		return setText(r, v, &i.DiskFormat)
+	case fieldContainerFormat:
+		return setText(r, v, &i.ContainerFormat)
+	case fieldChecksum:
+		return setText(r, v, &i.Checksum)
+	case fieldHashAlgo:
+		return setText(r, v, &i.HashAlgo)
+	case fieldHashValue:
+		return setText(r, v, &i.HashValue)
+	case fieldSize:
+		return r.setCount(v, &i.Size)
+	case fieldVirtualSize:
+		return r.setCount(v, &i.VirtualSize)
+	case fieldMinDisk:
+		return r.setCount(v, &i.MinDisk)
+	case fieldMinRAM:
+		return r.setCount(v, &i.MinRAM)
+	case fieldProtected:
+		return r.setTruth(v, &i.Protected)
+	case fieldHidden:
+		return r.setTruth(v, &i.Hidden)
+	case fieldCreatedAt:
+		return r.setMoment(v, &i.CreatedAt)
+	case fieldUpdatedAt:
+		return r.setMoment(v, &i.UpdatedAt)
+	case fieldTags:
+		return r.setTags(v, &i.Tags)
+	case fieldStores:
+		return r.setStores(v, &i.Stores)
+	}
+	return nil
 }
 
-func null(v json.RawMessage) bool { return string(v) == "null" }
+// raw is the JSON of a value.
+func (r *scannedRecord) raw(v value) string { return r.text[v.from:v.to] }
 
-func ignore(*image.Image, json.RawMessage) error { return nil }
+// wrong is the error for a value that is not what its field has.
+func (r *scannedRecord) wrong(v value, what string) error {
+	return fmt.Errorf("%.40q is not %s", r.raw(v), what)
+}
 
-func text[T ~string](v json.RawMessage, to *T) error { return json.Unmarshal(v, to) }
+// setText reads a string; null is "".
+func setText[T ~string](r *scannedRecord, v value, to *T) error {
+	switch v.kind {
+	case kindPlain, kindEscaped:
+		*to = T(unquote(r.raw(v), v.kind))
+	case kindNull:
+	default:
+		return r.wrong(v, "a string")
+	}
+	return nil
+}
 
-func truth(v json.RawMessage, to *bool) error { return json.Unmarshal(v, to) }
+// setTruth reads a boolean; null is false.
+func (r *scannedRecord) setTruth(v value, to *bool) error {
+	switch v.kind {
+	case kindTrue:
+		*to = true
+	case kindFalse, kindNull:
+	default:
+		return r.wrong(v, "a boolean")
+	}
+	return nil
+}
 
-// count reads a whole number that is not negative; null is 0.
-func count(v json.RawMessage, to *int64) error {
-	if null(v) {
+// setCount reads a whole number that is not negative; null is 0.
+func (r *scannedRecord) setCount(v value, to *int64) error {
+	if v.kind == kindNull {
 		return nil
 	}
-	n, err := strconv.ParseInt(string(v), 10, 64)
+	n, err := strconv.ParseInt(r.raw(v), 10, 64)
 	if err != nil || n < 0 {
-		return fmt.Errorf("%.40q is not a whole number that is not negative", v)
+		return r.wrong(v, "a whole number that is not negative")
 	}
 	*to = n
 	return nil
 }
 
-// moment reads a time; the services write it with and without a zone, which is
+// setMoment reads a time; the services write it with and without a zone, which is
 // UTC. Null is the zero time.
-func moment(v json.RawMessage, to *time.Time) error {
-	var s string
-	if err := json.Unmarshal(v, &s); err != nil {
+func (r *scannedRecord) setMoment(v value, to *time.Time) error {
+	var text string
+	if err := setText(r, v, &text); err != nil || text == "" {
 		return err
 	}
-	if s == "" {
-		return nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
+	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		if t, err = time.Parse("2006-01-02T15:04:05", s); err != nil {
-			return fmt.Errorf("%.40q is not a time", s)
+		if t, err = time.Parse("2006-01-02T15:04:05", text); err != nil {
+			return r.wrong(v, "a time")
 		}
 	}
 	*to = t.UTC().Truncate(time.Second)
 	return nil
 }
 
-// property renders a custom property as text: strings as they are, anything else
+// setTags reads a list of strings; null is none.
+func (r *scannedRecord) setTags(v value, to *[]string) error {
+	switch v.kind {
+	case kindArray:
+		*to = make([]string, len(r.tags))
+		for n, tag := range r.tags {
+			if err := setText(r, tag, &(*to)[n]); err != nil {
+				return err
+			}
+		}
+	case kindNull:
+	default:
+		return r.wrong(v, "a list")
+	}
+	return nil
+}
+
+// setStores reads names with commas between them.
+func (r *scannedRecord) setStores(v value, to *[]string) error {
+	var list string
+	if err := setText(r, v, &list); err != nil {
+		return err
+	}
+	for s := range strings.SplitSeq(list, ",") {
+		if s != "" {
+			*to = append(*to, s)
+		}
+	}
+	return nil
+}
+
+// setProperty renders a custom property as text: strings as they are, anything else
 // as its JSON. Null is no property.
-func property(v json.RawMessage) (string, bool) {
-	if null(v) {
-		return "", false
+func (r *scannedRecord) setProperty(i *image.Image, p member) {
+	key := unquote(r.raw(p.key), p.key.kind)
+	text := r.raw(p.value)
+	switch p.value.kind {
+	case kindNull:
+		delete(i.Properties, key)
+		return
+	case kindPlain, kindEscaped:
+		text = unquote(text, p.value.kind)
+	case kindArray, kindObject:
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, []byte(text)) // it was scanned
+		text = compact.String()
 	}
-	var s string
-	if json.Unmarshal(v, &s) == nil {
-		return s, true
+	if i.Properties == nil {
+		i.Properties = make(map[string]string, len(r.properties))
 	}
-	var compact bytes.Buffer
-	if json.Compact(&compact, v) != nil {
-		return "", false
-	}
-	return compact.String(), true
+	i.Properties[key] = text
 }
 
-// page is one page of a listing.
-type page struct {
-	Images *[]json.RawMessage `json:"images"`
-	Next   string             `json:"next"`
+// parseID reads a UUID in its canonical form, which may go into a URL as it is.
+// Upper case is let through: Glance keeps the case that a client chose.
+func parseID(id string) (uuid.UUID, bool) {
+	parsed, err := uuid.Parse(id)
+	return parsed, err == nil && len(id) == len("00000000-0000-0000-0000-000000000000")
 }
 
-func parsePage(data []byte) (page, error) {
-	var p page
-	if err := json.Unmarshal(data, &p); err != nil {
-		return page{}, fmt.Errorf("page: %w", err)
-	}
-	if p.Images == nil {
-		return page{}, fmt.Errorf("page: no images")
-	}
-	return p, nil
+func validID(id string) bool {
+	_, ok := parseID(id)
+	return ok
 }

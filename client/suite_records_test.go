@@ -80,7 +80,7 @@ func testListing(t *testing.T, s service) {
 	transports := newTransports(s.options, nil)
 	defer transports.closeIdle()
 	c := newClient(s.options, transports, s.session)
-	c.base, c.plain.Transport = s.base, &smallPages{next: c.plain.Transport}
+	c.base, c.plain.Transport = s.base, &smallPages{size: "2", next: c.plain.Transport}
 	if err := c.List(t.Context(), Filter{Tags: []string{tag}}, func(page []image.Image) error {
 		pages++
 		seen = append(seen, ids(page)...)
@@ -100,14 +100,21 @@ func testListing(t *testing.T, s service) {
 	}
 }
 
-// smallPages asks for two records where a thousand were wanted.
-type smallPages struct{ next http.RoundTripper }
+// smallPages asks for few records where a thousand were wanted.
+type smallPages struct {
+	size   string
+	next   http.RoundTripper
+	before func(marker string) // called before each page after the first, if not nil
+}
 
 func (p *smallPages) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	q := req.URL.Query()
-	q.Set("limit", "2")
+	q.Set("limit", p.size)
 	req.URL.RawQuery = q.Encode()
+	if marker := q.Get("marker"); marker != "" && p.before != nil {
+		p.before(marker)
+	}
 	return p.next.RoundTrip(req)
 }
 

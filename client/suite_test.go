@@ -99,6 +99,7 @@ func suite(t *testing.T, s service) {
 		{"Listing", testListing},
 		{"NameFilter", testNameFilter},
 		{"UpdatedSince", testUpdatedSince},
+		{"MarkerGone", testMarkerGone},
 		{"Properties", testProperties},
 		{"Fields", testFields},
 		{"Hidden", testHidden},
