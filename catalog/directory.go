@@ -1,8 +1,8 @@
 package catalog
 
 import (
+	"hash/maphash"
 	"iter"
-	"maps"
 	"slices"
 
 	"github.com/imagefs/imagefs/image"
@@ -20,72 +20,62 @@ import (
 type directory struct {
 	project string
 	filter  image.Filter
-	byID    map[string]*record
-	groups  map[string][]*record // by base entry, in order, never empty
-	claims  map[string][]*record // by short form, in order, never empty: all but the first of each group
-	entries map[string]*record
+	seed    maphash.Seed
+	images  table              // by id
+	groups  lines              // by base entry
+	claims  lines              // by short form: all but the first of each group
+	longer  map[string]*record // those whose entry is longer than their short form, by it
 }
-
-// record is one image in a directory.
-type record struct {
-	img   image.Image
-	name  string // its base entry
-	shown string // its entry
-	order order
-	seen  uint64 // sequence number of the last request or change that brought it; the catalog's, kept by put
-}
-
-func (r *record) id() string           { return r.img.ID }
-func (r *record) base() string         { return r.name } // its entry if no other image were there
-func (r *record) entry() string        { return r.shown }
-func (r *record) image() image.Image   { return r.img }
-func (r *record) packed() image.Packed { return image.Pack(r.img) }
-
-// get returns the record of an image, at the one that has an entry; nil for none.
-func (d *directory) get(id string) *record   { return d.byID[id] }
-func (d *directory) at(entry string) *record { return d.entries[entry] }
-
-// group returns the images of one base entry, in order.
-func (d *directory) group(base string) []*record { return d.groups[base] }
-
-func (d *directory) len() int { return len(d.byID) }
-
-// all yields every record, in no order.
-func (d *directory) all() iter.Seq[*record] { return maps.Values(d.byID) }
 
 func newDirectory(project string, filter image.Filter) *directory {
-	return &directory{
-		project: project,
-		filter:  filter,
-		byID:    map[string]*record{},
-		groups:  map[string][]*record{},
-		claims:  map[string][]*record{},
-		entries: map[string]*record{},
-	}
+	d := &directory{project: project, filter: filter, seed: maphash.MakeSeed(), longer: map[string]*record{}}
+	orderOf := func(r *record) order { return orderOf(r.rec, project) }
+	d.images.hash = func(r *record) uint64 { return d.hashID(r.uuid()) }
+	d.groups = newLines((*record).base, orderOf, d.seed)
+	d.claims = newLines((*record).short, orderOf, d.seed)
+	return d
 }
+
+func (d *directory) hashID(id image.UUID) uint64 { return maphash.Comparable(d.seed, id) }
+
+// get returns the record of an image, nil for none.
+func (d *directory) get(id string) *record {
+	u, ok := image.ParseUUID(id)
+	if !ok {
+		return nil
+	}
+	return d.images.find(d.hashID(u), func(r *record) bool { return r.uuid() == u })
+}
+
+// at returns the record that has an entry, nil for none: the first of its group, or else
+// the first of those whose short form it is, for nothing else can be in their way.
+func (d *directory) at(entry string) *record {
+	if r := d.groups.head(entry); r != nil {
+		return r
+	}
+	if r := d.claims.head(entry); r != nil {
+		return r
+	}
+	return d.longer[entry]
+}
+
+// group returns the images of one base entry, in order.
+func (d *directory) group(base string) []*record { return d.groups.all(base) }
+
+// has reports whether there are images of one base entry.
+func (d *directory) has(base string) bool { return d.groups.head(base) != nil }
+
+func (d *directory) len() int { return d.images.n }
+
+// all yields every record, in no order. Records may be removed meanwhile, but not put.
+func (d *directory) all() iter.Seq[*record] { return d.images.all() }
 
 // build returns a directory of the images; of those with equal ids the last
 // counts. Images that are not shown are left out.
 func build(project string, filter image.Filter, images []image.Image) *directory {
 	d := newDirectory(project, filter)
-	records := make([]*record, 0, len(images))
-	at := make(map[string]int, len(images))
 	for _, img := range images {
-		if !d.shows(&img) {
-			continue
-		}
-		r := d.record(img)
-		if i, twice := at[img.ID]; twice {
-			records[i] = r
-			continue
-		}
-		at[img.ID] = len(records)
-		records = append(records, r)
-	}
-	// In order each insertion is at the end of its group, whatever its size.
-	slices.SortFunc(records, func(a, b *record) int { return a.order.compare(b.order) })
-	for _, r := range records {
-		d.insert(r, nil)
+		d.put(img, nil)
 	}
 	return d
 }
@@ -96,93 +86,92 @@ func (d *directory) shows(img *image.Image) bool {
 	return isUUID(img.ID) && d.filter.Shows(img, d.project)
 }
 
-func (d *directory) record(img image.Image) *record {
-	return &record{img: img, name: EntryName(img.Name, img.ID), order: orderOf(&img, d.project)}
+// put makes img the known record of its id, and returns whether anything of it is new.
+// It adds to touched, which may be nil, the entries whose image became another: true for
+// one that stood for an image before, false for one that is new. Those whose image is
+// the same, but not what is shown of it, it adds as true.
+func (d *directory) put(img image.Image, touched map[string]bool) (changed bool) {
+	if !d.shows(&img) {
+		return d.remove(img.ID, touched)
+	}
+	now := image.Pack(img)
+	r := d.get(img.ID)
+	switch {
+	case r == nil:
+		r = &record{}
+	case r.rec.Equal(now):
+		return false
+	case baseOf(now) == r.base() && orderOf(now, d.project) == orderOf(r.rec, d.project):
+		if touched != nil && !sameShown(r.rec, now) {
+			touched[r.entry()] = true
+		}
+		r.rec = now
+		return true
+	default:
+		d.takeOut(r, touched)
+	}
+	r.rec = now
+	d.insert(r, touched)
+	return true
 }
 
-// put makes img the known record of its id. It adds the entries whose image
-// became another to touched, which may be nil: true for one that stood for an
-// image before, false for one that is new.
-func (d *directory) put(img image.Image, touched map[string]bool) {
-	if !d.shows(&img) {
-		d.remove(img.ID, touched)
-		return
+// remove takes an image out, and returns whether it was there. Of touched see put.
+func (d *directory) remove(id string, touched map[string]bool) bool {
+	r := d.get(id)
+	if r != nil {
+		d.takeOut(r, touched)
 	}
-	r := d.record(img)
-	if old := d.byID[img.ID]; old != nil {
-		if old.base() == r.base() && old.order == r.order {
-			old.img = img
-			return
-		}
-		r.seen = old.seen
-		d.remove(img.ID, touched)
-	}
-	d.insert(r, touched)
+	return r != nil
 }
 
 func (d *directory) insert(r *record, touched map[string]bool) {
-	d.byID[r.img.ID] = r
-	group, at := insertRecord(d.groups[r.base()], r)
-	d.groups[r.base()] = group
-	affected := []*record{r}
-	switch {
-	case len(group) == 1:
+	d.images.add(d.hashID(r.uuid()), r)
+	r.suffix = ""
+	affected := []*record{}
+	switch was, first := d.groups.add(r); {
+	case was == nil:
 		affected = d.squatters(r.base(), affected)
-	case at == 0:
-		affected = d.claim(group[1], append(affected, group[1]))
+	case first:
+		affected = d.claim(was, append(affected, was))
 	default:
 		affected = d.claim(r, affected)
 	}
-	d.settle(affected, touched)
+	d.settle(affected, r, touched)
 }
 
-func (d *directory) remove(id string, touched map[string]bool) {
-	r := d.byID[id]
-	if r == nil {
-		return
-	}
-	delete(d.byID, id)
-	delete(d.entries, r.entry())
+// takeOut takes a record out that is there.
+func (d *directory) takeOut(r *record, touched map[string]bool) {
 	if touched != nil {
 		touched[r.entry()] = true
 	}
-	group, at := removeRecord(d.groups[r.base()], r)
-	d.groups[r.base()] = group
+	if d.longer[r.suffix] == r {
+		delete(d.longer, r.suffix)
+	}
+	d.images.remove(d.hashID(r.uuid()), r)
 	var affected []*record
-	switch {
-	case len(group) == 0:
-		delete(d.groups, r.base())
+	switch now, first := d.groups.remove(r); {
+	case now == nil:
 		affected = d.squatters(r.base(), affected)
-	case at == 0:
-		affected = d.unclaim(group[0], append(affected, group[0]))
+	case first:
+		affected = d.unclaim(now, append(affected, now))
 	default:
 		affected = d.unclaim(r, affected)
 	}
-	d.settle(affected, touched)
+	d.settle(affected, nil, touched)
 }
 
 // claim notes that r wants its short form, and appends who may lose it.
 func (d *directory) claim(r *record, affected []*record) []*record {
-	key := shortForm(r.base(), r.img.ID)
-	list, at := insertRecord(d.claims[key], r)
-	d.claims[key] = list
-	if at == 0 && len(list) > 1 {
-		affected = append(affected, list[1])
+	if was, first := d.claims.add(r); first && was != nil {
+		affected = append(affected, was)
 	}
 	return affected
 }
 
 // unclaim undoes claim, and appends who may get the short form.
 func (d *directory) unclaim(r *record, affected []*record) []*record {
-	key := shortForm(r.base(), r.img.ID)
-	list, at := removeRecord(d.claims[key], r)
-	if len(list) == 0 {
-		delete(d.claims, key)
-		return affected
-	}
-	d.claims[key] = list
-	if at == 0 {
-		affected = append(affected, list[0])
+	if now, first := d.claims.remove(r); first && now != nil {
+		affected = append(affected, now)
 	}
 	return affected
 }
@@ -190,33 +179,38 @@ func (d *directory) unclaim(r *record, affected []*record) []*record {
 // squatters appends the images whose suffixed entry is, was or would be the
 // plain entry base.
 func (d *directory) squatters(base string, affected []*record) []*record {
-	if list := d.claims[base]; len(list) > 0 {
-		affected = append(affected, list[0])
+	if r := d.claims.head(base); r != nil {
+		affected = append(affected, r)
 	}
 	if s, _, id, _ := shapeOf(base); s == whole || s == numbered {
-		if r := d.byID[id]; r != nil {
+		if r := d.get(id); r != nil && !slices.Contains(affected, r) {
 			affected = append(affected, r)
 		}
 	}
 	return affected
 }
 
-// settle gives each affected record its entry. All old entries go before the
-// first new one comes, for records may exchange theirs.
-func (d *directory) settle(affected []*record, touched map[string]bool) {
-	old := make([]string, len(affected))
+// settle gives each affected record, and the one that is new if there is one, its entry.
+// All old entries go before the first new one comes, for records may exchange theirs.
+func (d *directory) settle(affected []*record, fresh *record, touched map[string]bool) {
+	old := make([]string, len(affected), len(affected)+1)
 	for i, r := range affected {
 		old[i] = r.entry()
-		if r.entry() != "" && d.entries[r.entry()] == r {
-			delete(d.entries, r.entry())
+		if d.longer[r.suffix] == r {
+			delete(d.longer, r.suffix)
 		}
 	}
+	if fresh != nil {
+		affected, old = append(affected, fresh), append(old, "")
+	}
 	for i, r := range affected {
-		r.shown = d.entryOf(r)
-		d.entries[r.entry()] = r
-		if touched != nil && r.entry() != old[i] {
-			if _, had := touched[r.entry()]; !had {
-				touched[r.entry()] = false
+		var longer bool
+		if r.suffix, longer = d.suffixOf(r); longer {
+			d.longer[r.suffix] = r
+		}
+		if now := r.entry(); touched != nil && now != old[i] {
+			if _, told := touched[now]; !told {
+				touched[now] = false
 			}
 			if old[i] != "" {
 				touched[old[i]] = true
@@ -225,31 +219,32 @@ func (d *directory) settle(affected []*record, touched map[string]bool) {
 	}
 }
 
-// entryOf decides the entry of one record from groups and claims alone.
-func (d *directory) entryOf(r *record) string {
-	if d.groups[r.base()][0] == r {
-		return r.base()
+// suffixOf decides the entry of one record from groups and claims alone. It is "" for
+// the plain one.
+func (d *directory) suffixOf(r *record) (suffix string, longer bool) {
+	base := r.base()
+	if d.groups.head(base) == r {
+		return "", false
 	}
-	entry := shortForm(r.base(), r.img.ID)
-	if d.claims[entry][0] == r && d.groups[entry] == nil {
-		return entry
+	entry := r.short()
+	if d.claims.head(entry) == r && !d.has(entry) {
+		return entry, false
 	}
-	entry = wholeForm(r.base(), r.img.ID)
-	for n := 2; d.groups[entry] != nil; n++ {
-		entry = numberedForm(r.base(), r.img.ID, n)
+	entry = wholeForm(base, r.id())
+	for n := 2; d.has(entry); n++ {
+		entry = numberedForm(base, r.id(), n)
 	}
-	return entry
+	return entry, true
 }
 
-func insertRecord(list []*record, r *record) ([]*record, int) {
-	at, _ := slices.BinarySearchFunc(list, r, func(a, b *record) int { return a.order.compare(b.order) })
-	return slices.Insert(list, at, r), at
-}
-
-func removeRecord(list []*record, r *record) ([]*record, int) {
-	at, found := slices.BinarySearchFunc(list, r, func(a, b *record) int { return a.order.compare(b.order) })
-	if !found {
-		return list, -1
+// sameShown reports whether nothing that the kernel remembers of an image moved between
+// two records of it. The service moves updated_at at every edit; the rest is for two
+// edits in one second.
+func sameShown(a, b image.Packed) bool {
+	set := func(p image.Packed) string {
+		text, _ := p.Property(image.PropertyAttributes)
+		return text
 	}
-	return slices.Delete(list, at, at+1), at
+	return a.UpdatedAt().Equal(b.UpdatedAt()) && a.Status() == b.Status() && a.Size() == b.Size() &&
+		a.Protected() == b.Protected() && a.Visibility() == b.Visibility() && a.Owner() == b.Owner() && set(a) == set(b)
 }

@@ -50,7 +50,7 @@ func spec(images []image.Image, project string) map[string]string {
 	images = slices.Clone(images)
 	images = slices.DeleteFunc(images, func(img image.Image) bool { return !newDirectory(project, everyVisibility).shows(&img) })
 	slices.SortFunc(images, func(a, b image.Image) int {
-		x, y := orderOf(&a, project), orderOf(&b, project)
+		x, y := orderOf(image.Pack(a), project), orderOf(image.Pack(b), project)
 		return x.compare(y)
 	})
 	entries := map[string]string{} // entry → id
@@ -78,11 +78,15 @@ func spec(images []image.Image, project string) map[string]string {
 
 func entriesOf(d *directory) map[string]string {
 	got := map[string]string{}
-	for entry, r := range d.entries {
-		got[entry] = r.img.ID
-		if r.entry() != entry {
-			got[entry] = "record says " + r.entry()
+	for r := range d.all() {
+		entry := r.entry()
+		if got[entry] != "" || d.at(entry) != r || d.get(r.id()) != r {
+			got["not only at "+entry] = r.id()
 		}
+		got[entry] = r.id()
+	}
+	if len(got) != d.len() {
+		got["records"] = fmt.Sprint(d.len())
 	}
 	return got
 }
@@ -201,8 +205,8 @@ func BenchmarkBuild(b *testing.B) {
 		}
 		b.Run(title, func(b *testing.B) {
 			for b.Loop() {
-				if d := build(project, everyVisibility, images); len(d.entries) != len(images) {
-					b.Fatal(len(d.entries))
+				if d := build(project, everyVisibility, images); d.len() != len(images) {
+					b.Fatal(d.len())
 				}
 			}
 		})

@@ -14,7 +14,7 @@ func (c *Catalog) take(img image.Image, began since, touched map[string]bool) {
 	}
 	base := ""
 	if r := c.dir.get(img.ID); r != nil {
-		if c.knownSince(r, began) && !img.UpdatedAt.After(r.image().UpdatedAt) {
+		if c.knownSince(r, began) && !img.UpdatedAt.After(r.packed().UpdatedAt()) {
 			return
 		}
 		base = r.base()
@@ -29,21 +29,11 @@ func (c *Catalog) take(img image.Image, began since, touched map[string]bool) {
 	}
 }
 
-// put makes img the known record, and adds to touched also the image's entry where
-// what the kernel remembers of it has changed. The caller holds mu.
+// put makes img the known record. The caller holds mu.
 func (c *Catalog) put(img image.Image, began since, touched map[string]bool) {
-	r := c.dir.get(img.ID)
-	if r == nil {
-		c.dir.put(img, touched)
-		return
-	}
-	was, entry := r.image(), r.entry()
-	c.dir.put(img, touched)
-	switch r = c.dir.get(img.ID); {
-	case r == nil:
+	there := c.dir.get(img.ID) != nil
+	if c.dir.put(img, touched); there && c.dir.get(img.ID) == nil {
 		c.noteLeft(img.ID, began)
-	case r.entry() == entry && !sameState(was, img):
-		touched[entry] = true
 	}
 }
 
@@ -81,13 +71,4 @@ func (c *Catalog) tell(touched map[string]bool) {
 		c.stale()
 		c.notify.add(touched)
 	}
-}
-
-// sameState reports whether two records are of one image and nothing that the
-// kernel remembers of it moved. The service moves updated_at at every edit; the
-// rest is for two edits in one second.
-func sameState(a, b image.Image) bool {
-	return a.ID == b.ID && a.UpdatedAt.Equal(b.UpdatedAt) && a.Status == b.Status && a.Size == b.Size &&
-		a.Protected == b.Protected && a.Visibility == b.Visibility && a.Owner == b.Owner &&
-		a.Properties[image.PropertyAttributes] == b.Properties[image.PropertyAttributes]
 }

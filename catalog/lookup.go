@@ -134,7 +134,7 @@ func (c *Catalog) missing(p plan, asked map[string]bool) (string, bool) {
 		if !asked[base] && !c.fresh(base) {
 			return base, true
 		}
-		if i == 0 && p.own && len(c.dir.group(base)) > 0 {
+		if i == 0 && p.own && c.dir.has(base) {
 			return "", false
 		}
 	}
@@ -148,7 +148,7 @@ func (c *Catalog) fresh(base string) bool {
 		return false
 	}
 	if ok && s.seq > c.listed.seq {
-		if len(c.dir.group(base)) == 0 {
+		if !c.dir.has(base) {
 			return c.young(s, min(c.ttl, negativeTTL))
 		}
 		return c.young(s, c.ttl)

@@ -22,23 +22,24 @@ type order struct {
 	rank    uint8
 	created int64 // Unix seconds
 	nanos   int32 // of an inherited time
-	id      string
+	id      image.UUID
 }
 
-func orderOf(img *image.Image, project string) order {
-	t := img.SortTime()
-	return order{rank: rankOf(img, project), created: t.Unix(), nanos: int32(t.Nanosecond()), id: img.ID}
+func orderOf(p image.Packed, project string) order {
+	t := p.SortTime()
+	id, _ := p.UUID()
+	return order{rank: rankOf(p, project), created: t.Unix(), nanos: int32(t.Nanosecond()), id: id}
 }
 
-func rankOf(img *image.Image, project string) uint8 {
+func rankOf(p image.Packed, project string) uint8 {
 	switch {
-	case project == "" || img.Owner == project:
+	case project == "" || p.Owner() == project:
 		return rankOurs
-	case img.Visibility == image.VisibilityPublic:
+	case p.Visibility() == image.VisibilityPublic:
 		return rankPublic
-	case img.Visibility == image.VisibilityShared:
+	case p.Visibility() == image.VisibilityShared:
 		return rankShared
-	case img.Visibility == image.VisibilityCommunity:
+	case p.Visibility() == image.VisibilityCommunity:
 		return rankCommunity
 	default:
 		return rankOther
@@ -47,5 +48,5 @@ func rankOf(img *image.Image, project string) uint8 {
 
 func (o order) compare(p order) int {
 	return cmp.Or(cmp.Compare(o.rank, p.rank), cmp.Compare(o.created, p.created),
-		cmp.Compare(o.nanos, p.nanos), cmp.Compare(o.id, p.id))
+		cmp.Compare(o.nanos, p.nanos), o.id.Compare(p.id))
 }

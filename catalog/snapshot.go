@@ -47,7 +47,9 @@ func (c *Catalog) snapshot(before *snapshot) *snapshot {
 	for total := 0; len(items) > 0; {
 		n := runLen(items)
 		run := known[items[0]]
-		if !slices.Equal(run, items[:n]) {
+		if slices.Equal(run, items[:n]) {
+			copy(run, items) // the same names, but in the memory of what the records are now
+		} else {
 			run = slices.Clone(items[:n])
 		}
 		total += n
@@ -77,7 +79,7 @@ func (c *Catalog) inOrder() []item {
 		if a.created != b.created {
 			return cmp.Compare(a.created, b.created)
 		}
-		return compareIDs(a.row, b.row)
+		return a.row.uuid().Compare(b.row.uuid())
 	})
 	items := make([]item, len(keys))
 	for i, k := range keys {
@@ -141,13 +143,8 @@ func (s byID) at(_ context.Context, i int) (Entry, bool, error) {
 	return Entry{Name: it.row.id(), Image: it.row.packed()}, true, nil
 }
 
-// created is when the image was made, or the one that it has replaced, in Unix seconds.
-func (r *record) created() int64 { return r.order.created }
-
 // idByte is the last byte of the id, which is as good as drawn.
 func (r *record) idByte() byte {
-	id := r.id()
-	return hexValue(id[uuidLen-2])<<4 | hexValue(id[uuidLen-1])
+	id := r.uuid().Bytes()
+	return id[len(id)-1]
 }
-
-func compareIDs(a, b *record) int { return cmp.Compare(a.id(), b.id()) }

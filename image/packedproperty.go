@@ -63,10 +63,18 @@ func (p Packed) Attributes() Attributes {
 
 // SortTime is the time that orders images of one name, as Image.SortTime.
 func (p Packed) SortTime() time.Time {
-	if created := p.Attributes().Created; created != nil {
-		return *created
+	if p.body == nil {
+		return time.Time{}
 	}
-	return p.CreatedAt()
+	h, r := p.head()
+	if !h.has(hasAttributes) {
+		if created := p.Attributes().Created; created != nil { // as somebody else wrote it
+			return *created
+		}
+	} else if created, any := r.inherited(); any {
+		return created.time()
+	}
+	return h.created.time()
 }
 
 // VolumeBacked reports a snapshot whose bytes live in volumes, as Image.VolumeBacked.

@@ -98,6 +98,24 @@ func (r *reader) list() []string {
 	return list
 }
 
+// inherited reads of attributes the created_at that was inherited only, for no memory.
+func (r *reader) inherited() (s stamp, any bool) {
+	parts := r.byte()
+	if parts&hasModTime != 0 {
+		r.varint()
+		r.varint()
+	}
+	for _, number := range [...]byte{hasMode, hasUID, hasGID} {
+		if parts&number != 0 {
+			r.uvarint()
+		}
+	}
+	if parts&hasCreated == 0 {
+		return stamp{}, false
+	}
+	return stamp{r.varint(), r.varint()}, true
+}
+
 func (r *reader) attributes() Attributes {
 	var a Attributes
 	parts := r.byte()

@@ -76,6 +76,9 @@ func (u UUID) String() string {
 	return string(text[:])
 }
 
+// Bytes returns the value of the digits.
+func (u UUID) Bytes() [16]byte { return u.bytes }
+
 // Compare orders UUIDs by their digits, then by the case of these.
 func (u UUID) Compare(v UUID) int {
 	return cmp.Or(bytes.Compare(u.bytes[:], v.bytes[:]), cmp.Compare(u.upper, v.upper))
