@@ -95,6 +95,11 @@ func (d daemon) end(ctx context.Context) error {
 func (d daemon) request(ctx context.Context, method, path string, want int, read func(*http.Response) error) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	return d.exchange(ctx, method, path, want, read)
+}
+
+// exchange is request without a bound of its own.
+func (d daemon) exchange(ctx context.Context, method, path string, want int, read func(*http.Response) error) error {
 	dialer := net.Dialer{}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", d.socket)

@@ -43,6 +43,7 @@ const (
 	exitDraft         exitCode = 26
 	exitFileExists    exitCode = 27
 	exitLeft          exitCode = 28
+	exitNoImage       exitCode = 29
 	exitInterruptedBy exitCode = 130
 )
 
@@ -85,6 +86,7 @@ func exitTable() []exitMeaning {
 		{exitDraft, "a draft could not be uploaded, exported or removed, or not wholly", "read the message; what was not uploaded is kept"},
 		{exitFileExists, "the file to write exists", "name another, or give --force"},
 		{exitLeft, "the mount has ended, and files of it were not uploaded", "see imagefs staged; the next mount goes on with what it can"},
+		{exitNoImage, "no image has that id or entry", "see imagefs ls"},
 		{exitInterruptedBy, "ended by a signal (Ctrl-C)", ""},
 	}
 }

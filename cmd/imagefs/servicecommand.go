@@ -16,7 +16,7 @@ var whoAsks = []string{"cloud", "endpoint", "token"}
 
 // withService runs do with a client of the service, without a mount, until it ends or
 // the user ends it. An error of the service gets its exit code.
-func withService(cmd *cobra.Command, options *optionFlags, std streams, do func(ctx context.Context, service *client.Client) error) error {
+func withService(cmd *cobra.Command, options *optionFlags, std streams, do func(ctx context.Context, service *client.Client, c config.Config) error) error {
 	return options.run(cmd, func(ctx context.Context, c config.Config) error {
 		release, _ := buildVersion()
 		// What was changed, and why not, the command says itself.
@@ -28,7 +28,7 @@ func withService(cmd *cobra.Command, options *optionFlags, std streams, do func(
 		})
 		if err == nil {
 			defer service.Close()
-			err = do(ctx, service)
+			err = do(ctx, service, c)
 		}
 		var own *failure
 		switch {

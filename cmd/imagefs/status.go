@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 
 	"github.com/spf13/cobra"
 )
@@ -23,12 +22,9 @@ func statusCommand(std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := findDaemon(cmd.Context(), t)
-			switch {
-			case errors.Is(err, errNoDaemon) && t.mount == nil:
-				return t.notMounted()
-			case err != nil:
-				return t.noDaemon(err)
+			d, err := t.daemon(cmd.Context())
+			if err != nil {
+				return err
 			}
 			s, err := d.ask(cmd.Context())
 			if err != nil {

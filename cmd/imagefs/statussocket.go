@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,15 +31,21 @@ const (
 
 // statusServer answers status on the mountpoint's socket until Close.
 type statusServer struct {
-	dir    string
-	server *http.Server
-	done   chan struct{} // closed when serving has ended
+	dir     string
+	server  *http.Server
+	done    chan struct{} // closed when serving has ended
+	handler http.Handler
+
+	mu        sync.Mutex // guards the field below
+	closed    bool
+	answering sync.WaitGroup // added to under mu
 }
 
 // answers are what a daemon answers with.
 type answers struct {
 	snapshot func() metrics.Snapshot
 	end      func() // returns at once
+	entries  *entries
 }
 
 // listenStatus takes the mountpoint's socket. It fails with exitMountBusy while
@@ -69,9 +76,9 @@ func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger)
 	if err != nil {
 		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)
 	}
-	s := &statusServer{
-		dir: dir, done: make(chan struct{}),
-		server: &http.Server{Handler: a.handler(log), ReadHeaderTimeout: askTimeout, WriteTimeout: askTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+	s := &statusServer{dir: dir, done: make(chan struct{}), handler: a.handler(log)}
+	s.server = &http.Server{
+		Handler: s, ReadHeaderTimeout: askTimeout, WriteTimeout: askTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(s.done)
@@ -95,10 +102,27 @@ func (a answers) handler(log *slog.Logger) http.Handler {
 		w.WriteHeader(http.StatusAccepted)
 		a.end()
 	})
+	mux.HandleFunc("GET "+entriesPath, func(w http.ResponseWriter, r *http.Request) { a.entries.all(w, r) })
+	mux.HandleFunc("GET "+entryPath, func(w http.ResponseWriter, r *http.Request) { a.entries.one(w, r) })
 	return mux
 }
 
-// Close ends the server and removes the socket.
+// ServeHTTP answers, until Close.
+func (s *statusServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	s.answering.Add(1)
+	s.mu.Unlock()
+	defer s.answering.Done()
+	s.handler.ServeHTTP(w, r)
+}
+
+// Close ends the server and every answer under way, and removes the socket. After it
+// nothing that the answers are made of is used any more.
 func (s *statusServer) Close() error {
 	unlock, err := lockDir(s.dir)
 	if err == nil {
@@ -106,6 +130,10 @@ func (s *statusServer) Close() error {
 	}
 	err = errors.Join(err, s.server.Close()) // the listener removes its file
 	<-s.done
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.answering.Wait()
 	return err
 }
 

@@ -37,7 +37,7 @@ func trashEmptyCommand(std streams) *cobra.Command {
 			if len(words) > 0 && what.olderThan != "" {
 				return usageError(cmd, errors.New("images are named and --older-than is given: give one of them"))
 			}
-			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client) error {
+			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client, _ config.Config) error {
 				trash := newTrash(c, 0, nil)
 				all, err := trash.List(ctx)
 				if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -37,7 +38,7 @@ func trashListCommand(std streams) *cobra.Command {
 		Example: "  imagefs trash list --cloud mycloud\n  imagefs trash list --json | jq -r '.[].id'",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client) error {
+			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client, _ config.Config) error {
 				all, err := newTrash(c, 0, nil).List(ctx)
 				if err != nil {
 					return err

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -25,7 +26,7 @@ func trashRestoreCommand(std streams) *cobra.Command {
 		Example: "  imagefs trash restore --cloud mycloud debian-13.qcow2\n  imagefs trash restore 5f3a 91c0",
 		Args:    atLeastOne("the image"),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client) error {
+			return withService(cmd, &options, std, func(ctx context.Context, c *client.Client, _ config.Config) error {
 				trash := newTrash(c, 0, nil)
 				all, err := trash.List(ctx)
 				if err != nil {

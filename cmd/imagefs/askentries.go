@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+)
+
+// maxLine, in bytes, bounds one line of a listing: a name, and 128 tags of at most 255
+// characters, all of them escaped.
+const maxLine = 1 << 20
+
+// listedSink takes what entries stand for as it comes. pause is called before a wait
+// for more of it.
+type listedSink struct {
+	entry func(listed) error
+	pause func() error
+}
+
+// errCutShort: the daemon has not said that this was all.
+var errCutShort = errors.New("the daemon ended meanwhile: the listing is not complete")
+
+// entries hands out what every entry of the mount stands for, and returns what the user
+// should know of it: that the service is away, or "".
+func (d daemon) entries(ctx context.Context, to listedSink) (warning string, err error) {
+	err = d.exchange(ctx, http.MethodGet, entriesPath, http.StatusOK, func(answer *http.Response) error {
+		lines := bufio.NewScanner(answer.Body)
+		lines.Buffer(nil, maxLine)
+		for lines.Scan() {
+			var line entriesLine
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				return err
+			}
+			switch {
+			case line.Entry != nil:
+				err = to.entry(*line.Entry)
+			case line.Pause:
+				err = to.pause()
+			case line.End:
+				warning = line.Warning
+				return nil
+			case line.Error != "":
+				return &failure{code: line.Code, err: errors.New(line.Error)}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return errors.Join(errCutShort, lines.Err())
+	})
+	return warning, err
+}
+
+// entry returns what an entry of the mount, or where that is "" an id, stands for.
+func (d daemon) entry(ctx context.Context, entry, id string) (described, error) {
+	var a entryAnswer
+	path := entryPath + "?" + url.Values{queryEntry: {entry}, queryID: {id}}.Encode()
+	err := d.exchange(ctx, http.MethodGet, path, http.StatusOK, func(answer *http.Response) error {
+		return json.NewDecoder(http.MaxBytesReader(nil, answer.Body, maxAnswer)).Decode(&a)
+	})
+	switch {
+	case err != nil:
+		return described{}, err
+	case a.Image == nil:
+		return described{}, &failure{code: a.Code, err: errors.New(a.Error)}
+	}
+	return *a.Image, nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/imagefs/imagefs/catalog"
+)
+
+// ownMounts returns the mounts of this user, or for root all there are.
+func ownMounts() ([]target, error) {
+	all, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(fsType))
+	if err != nil {
+		return nil, fail(exitInternal, "%w: the mount table cannot be read", err)
+	}
+	var own []target
+	for _, m := range all {
+		t := target{path: m.Mountpoint, mount: m}
+		if os.Geteuid() != 0 && t.owner() != os.Geteuid() {
+			continue
+		}
+		if !slices.ContainsFunc(own, func(other target) bool { return other.path == t.path }) {
+			own = append(own, t)
+		}
+	}
+	return own, nil
+}
+
+// theMount returns the only mount of this user; ok is false where there is none.
+func theMount() (t target, ok bool, err error) {
+	own, err := ownMounts()
+	switch {
+	case err != nil || len(own) == 0:
+		return target{}, false, err
+	case len(own) == 1:
+		return own[0], true, nil
+	}
+	var paths []string
+	for _, t := range own {
+		paths = append(paths, t.path)
+	}
+	return target{}, false, fail(exitUsage, "there are several mounts: name one of %s, or give --cloud", strings.Join(paths, ", "))
+}
+
+// daemon finds who serves the target.
+func (t target) daemon(ctx context.Context) (daemon, error) {
+	d, err := findDaemon(ctx, t)
+	switch {
+	case errors.Is(err, errNoDaemon) && t.mount == nil:
+		return daemon{}, t.notMounted()
+	case err != nil:
+		return daemon{}, t.noDaemon(err)
+	}
+	return d, nil
+}
+
+// inMount divides the path of a file in a mount: the mount, and the entry or, below the
+// directory of ids, the id. It does not touch the file. ok is false for other paths.
+func inMount(path string) (t target, entry, id string, ok bool, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return target{}, "", "", false, fail(exitUsage, "%w: name the file with its whole path", err)
+	}
+	dir, name := filepath.Dir(abs), filepath.Base(abs)
+	if dir == abs { // the root of all
+		return target{}, "", "", false, nil
+	}
+	if t, err = findTarget(dir); err != nil || t.mount != nil {
+		return t, name, "", t.mount != nil, err
+	}
+	if filepath.Base(dir) != catalog.ByIDEntry {
+		return target{}, "", "", false, nil
+	}
+	t, err = findTarget(filepath.Dir(dir))
+	return t, "", name, t.mount != nil, err
+}
