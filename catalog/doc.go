@@ -5,7 +5,8 @@
 //
 // # What is known, and since when
 //
-// Everything known of the service lives in one directory (directory.go): either
+// Everything known of the service lives in one directory (directory.go; its records
+// are packed, record.go, and found by tables of its own, table.go and line.go): either
 // a complete listing, or only the groups (all images of one base entry) that
 // lookups asked for. Each piece of knowledge has the time at which its request
 // began, so that its age is never understated, and a sequence number. A request
