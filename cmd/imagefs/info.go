@@ -131,7 +131,7 @@ func facts(d described) [][2]string {
 		{"disk format", valueOf(d.DiskFormat)}, {"container format", valueOf(d.ContainerFormat)},
 		{"size", exactSize(d.Size)}, {"virtual size", exactSize(d.VirtualSize)}, {"cached", cachedText(d.Cached, d.Size)},
 		{"tags", strings.Join(d.Tags, ", ")}, {"protected", yes(d.Protected)}, {"hidden", yes(d.Hidden)},
-		{"min disk", counted(d.MinDisk, "GiB")}, {"min ram", counted(d.MinRAM, "MiB")},
+		{"min disk", inUnits(d.MinDisk, "GiB")}, {"min ram", inUnits(d.MinRAM, "MiB")},
 		{"created", local(d.CreatedAt)}, {"updated", local(d.UpdatedAt)},
 		{"checksum", valueOf(d.Checksum)}, {orElse(valueOf(d.HashAlgo), "hash"), valueOf(d.HashValue)},
 		{"stores", strings.Join(d.Stores, ", ")},
@@ -166,7 +166,7 @@ func yes(p *bool) string {
 	return "no"
 }
 
-func counted(n *int64, unit string) string {
+func inUnits(n *int64, unit string) string {
 	if n == nil {
 		return ""
 	}

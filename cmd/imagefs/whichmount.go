@@ -35,10 +35,17 @@ func ownMounts() ([]target, error) {
 // theMount returns the only mount of this user; ok is false where there is none.
 func theMount() (t target, ok bool, err error) {
 	own, err := ownMounts()
-	switch {
-	case err != nil || len(own) == 0:
+	if err != nil {
 		return target{}, false, err
-	case len(own) == 1:
+	}
+	return only(own)
+}
+
+func only(own []target) (t target, ok bool, err error) {
+	switch len(own) {
+	case 0:
+		return target{}, false, nil
+	case 1:
 		return own[0], true, nil
 	}
 	var paths []string
