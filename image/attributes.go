@@ -37,8 +37,12 @@ func (i Image) Attributes() Attributes {
 	if text == "" {
 		return Attributes{}
 	}
-	var w attributesWire
-	if json.Unmarshal([]byte(text), &w) != nil || w.ID != i.ID {
+	w, ok := parsePlain(text)
+	if !ok {
+		w = attributesWire{}
+		ok = json.Unmarshal([]byte(text), &w) == nil
+	}
+	if !ok || w.ID != i.ID {
 		return Attributes{}
 	}
 	a := Attributes{Mode: w.Mode, UID: w.UID, GID: w.GID}
@@ -75,6 +79,10 @@ func (a Attributes) IsZero() bool { return a == Attributes{} }
 
 // Encode returns the property's text for the image with the given id.
 func (a Attributes) Encode(id string) string {
+	if plainText(id) {
+		var space [192]byte // with a UUID and everything set
+		return string(a.appendPlain(space[:0], id))
+	}
 	text, err := json.Marshal(attributesWire{
 		ID: id, ModTime: formatTime(a.ModTime), Mode: a.Mode, UID: a.UID, GID: a.GID, Created: formatTime(a.Created),
 	})

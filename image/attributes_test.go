@@ -1,6 +1,7 @@
 package image
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,35 @@ func FuzzAttributes(f *testing.F) {
 		}
 		if diff := cmp.Diff(a, withAttributes(id, a.Encode(id)).Attributes()); diff != "" {
 			t.Fatal(diff)
+		}
+	})
+}
+
+// FuzzAttributesText: what is read and written without encoding/json is what that reads
+// and writes.
+func FuzzAttributesText(f *testing.F) {
+	f.Add("i", `{"id":"i","mtime":"2026-01-02T03:04:05.000000006Z","mode":420,"uid":0,"gid":4294967295,"created":"2026-01-02T03:04:05Z"}`)
+	for _, text := range []string{`{"id":"i"}`, `{"id":"i","mode":01}`, `{"id":"i","mode":}`, `{"id":"i","uid":4294967296}`, `{"id":"i","gid":1,"uid":1}`,
+		`{"id":"i","mode":1,"mode":2}`, `{"id":"i","mtime":"\\u0031"}`, `{"id":"i","mtime":"","created":"x"}`, `{"id":"i","mode":1 }`, `{"id":"i"}x`, `{"id":"<"}`} {
+		f.Add("<", text)
+	}
+	f.Fuzz(func(t *testing.T, id, text string) {
+		var want attributesWire
+		err := json.Unmarshal([]byte(text), &want)
+		if got, ok := parsePlain(text); ok && (err != nil || !cmp.Equal(got, want)) {
+			t.Fatalf("%s: %+v; JSON: %+v, %v", text, got, want, err)
+		}
+		a := Image{ID: want.ID, Properties: map[string]string{PropertyAttributes: text}}.Attributes()
+		for _, id := range []string{id, want.ID} {
+			want, err := json.Marshal(attributesWire{
+				ID: id, ModTime: formatTime(a.ModTime), Mode: a.Mode, UID: a.UID, GID: a.GID, Created: formatTime(a.Created),
+			})
+			if got := a.Encode(id); err != nil || got != string(want) {
+				t.Fatalf("%s; JSON: %s, %v", got, want, err)
+			}
+			if _, ok := parsePlain(string(want)); ok != plainText(id) {
+				t.Fatalf("%s: read without JSON: %v", want, ok)
+			}
 		}
 	})
 }
