@@ -114,13 +114,14 @@ type Catalog struct {
 	mu        sync.Mutex // guards the fields below
 	dir       *directory
 	shown     *snapshot     // what List showed last; nil before the first
-	changed   bool          // dir or drafts are no longer what shown holds
+	stale     stale         // what has changed since then
 	listed    since         // when the refresh began that dir is as old as; zero before the first pass
 	passed    since         // when the last whole pass began that came to its end
 	tried     time.Time     // when the last pass began, whatever became of it
 	took      time.Duration // how long the one of passed took
 	asked     time.Time     // when the last delta began
 	deltaTook time.Duration // how long it took
+	deltaless bool          // the service does not take the question
 	newest    time.Time     // the latest updated_at of any record, by the service's clock
 	bound     time.Time     // from which updated_at on the next delta asks
 	walk      int           // lookups that cost a request since listed
@@ -169,6 +170,7 @@ func New(opts Options) *Catalog {
 		dir:    newDirectory(opts.Project, opts.Filter),
 		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{},
 		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
+		bound: time.Unix(0, 0),
 	}
 	if c.ttl <= 0 {
 		c.ttl = DefaultTTL

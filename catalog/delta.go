@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -75,14 +76,15 @@ func (c *Catalog) endDelta(r *request, began since, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deltaTook = time.Since(began.at)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.answered()
 		c.refreshed(began, c.deltaTook)
-	} else {
+	case image.Is(err, image.Rejected): // a question that it does not know says nothing of the listing
+		c.log.Warn("the Image service does not tell what was changed; its whole listing is read each time instead", slog.Any("error", err))
+		c.deltaless, err = true, nil
+	default:
 		c.failed(err)
-		if c.refused { // perhaps not so the whole listing
-			c.tried = time.Time{}
-		}
 	}
 	c.end(began)
 	c.delta = nil

@@ -71,7 +71,7 @@ func (c *Catalog) place(entry string, d Draft) {
 	c.lift(d.ID())
 	o := &overlay{entry: entry, draft: d}
 	c.drafts[entry], c.placed[d.ID()] = o, o
-	c.stale()
+	c.stale.drafts = true
 }
 
 func (c *Catalog) lift(id string) {
@@ -84,5 +84,5 @@ func (c *Catalog) lift(id string) {
 	if o.unshown && c.dir.at(o.entry) == nil { // the kernel knows the file that was open there
 		c.notify.add(map[string]bool{o.entry: true})
 	}
-	c.stale()
+	c.stale.drafts = true
 }

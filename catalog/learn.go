@@ -67,8 +67,6 @@ func (c *Catalog) knownSince(r *record, s since) bool {
 // tell drops what was derived from the touched entries, here and in the kernel. The
 // caller holds mu.
 func (c *Catalog) tell(touched map[string]bool) {
-	if len(touched) > 0 {
-		c.stale()
-		c.notify.add(touched)
-	}
+	c.stale.add(touched)
+	c.notify.add(touched)
 }

@@ -246,9 +246,7 @@ func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
 	if s, ok := c.known.Peek(base); !ok || s.seq < began.seq {
 		c.known.Add(base, began)
 	}
-	if len(touched) > 0 {
-		c.stale()
-	}
+	c.stale.add(touched)
 	delete(touched, base) // who asked for it gets the answer
 	c.notify.add(touched)
 }
@@ -270,5 +268,4 @@ func (c *Catalog) evictGroup(base string, _ since) {
 	for _, id := range c.groupIDs(base) {
 		c.dir.remove(id, nil)
 	}
-	c.stale()
 }

@@ -24,6 +24,7 @@ type step struct {
 	id    string
 	name  string
 	fresh image.Image
+	skew  time.Duration // of the clock of the node that makes the change
 	wait  time.Duration // before the next step
 }
 
@@ -34,10 +35,12 @@ func drawSteps(t *rapid.T) []step {
 		id := drawID(t)
 		steps[i] = step{
 			do: rapid.SampledFrom([]string{
-				"list", "list", "lookup", "lookup", "own rename", "own rename", "own remove", "own commit", "own put",
-				"create", "create", "drop", "rename", "away", "back", "latency",
+				"list", "list", "read", "read", "lookup", "lookup", "own rename", "own rename", "own remove", "own commit", "own put",
+				"create", "create", "drop", "rename", "hide", "show", "accept", "withdraw",
+				"away", "back", "latency", "passes", "passes", "break", "mend", "again",
 			}).Draw(t, "do"),
 			id: id, name: rapid.SampledFrom(names).Draw(t, "name"), fresh: drawImage(t, id),
+			skew: time.Duration(rapid.IntRange(-15, 15).Draw(t, "skew")) * time.Second,
 			wait: time.Duration(rapid.SampledFrom([]int{0, 0, 1, 3, 10, 500, 999, 31_000, 400_000}).Draw(t, "wait")) * time.Millisecond,
 		}
 		steps[i].fresh.Name = steps[i].name
@@ -89,13 +92,43 @@ func (m *model) list(t *testing.T) {
 	m.check(list, gone, named)
 }
 
+// read is a list that pauses between the entries.
+func (m *model) read(t *testing.T, pause time.Duration) {
+	m.mu.Lock()
+	gone, named := maps.Clone(m.gone), maps.Clone(m.named)
+	m.mu.Unlock()
+	l, err := m.c.List(t.Context())
+	seen := map[string]int{}
+	for i := 0; err == nil; i++ {
+		var e Entry
+		var ok bool
+		if e, ok, err = l.At(t.Context(), i); err != nil || !ok {
+			break
+		}
+		if first, twice := seen[e.Name]; twice {
+			m.errorf("%q is %d and %d", e.Name, first, i)
+		}
+		seen[e.Name] = i
+		m.check([]Entry{e}, gone, named)
+		time.Sleep(pause)
+		back := i / 2
+		if e, ok, err := l.At(t.Context(), back); err != nil || !ok || seen[e.Name] != back {
+			m.errorf("going back to %d: %q, %v, %v", back, e.Name, ok, err)
+		}
+	}
+	if err != nil && !image.Is(err, image.Unavailable) {
+		m.errorf("reading: %v", err)
+	}
+}
+
 func (m *model) lookup(t *testing.T, entry string) {
 	m.mu.Lock()
 	gone, named := maps.Clone(m.gone), maps.Clone(m.named)
 	m.mu.Unlock()
 	e, err := m.c.Lookup(t.Context(), entry)
 	if err != nil {
-		if !image.Is(err, image.NotFound) && !image.Is(err, image.Unavailable) {
+		// What only a listing tells can take longer than a lookup may.
+		if !image.Is(err, image.NotFound) && !image.Is(err, image.Unavailable) && !image.Is(err, image.Stalled) {
 			m.errorf("Lookup(%q): %v", entry, err)
 		}
 		return
@@ -149,6 +182,8 @@ func (m *model) run(t *testing.T, st step) {
 	switch st.do {
 	case "list":
 		m.list(t)
+	case "read":
+		m.read(t, st.wait%(7*time.Second))
 	case "lookup":
 		m.lookup(t, EntryName(st.name, st.id))
 	case "own rename":
@@ -168,7 +203,7 @@ func (m *model) run(t *testing.T, st step) {
 				return "", false, failure(image.Exists)
 			}
 			fresh := st.fresh
-			fresh.Hidden = false
+			fresh.Hidden, fresh.UpdatedAt = false, stamp(st)
 			s.set(fresh)
 			if st.do == "own put" {
 				c.Put(fresh)
@@ -179,17 +214,29 @@ func (m *model) run(t *testing.T, st step) {
 		})
 	case "create":
 		if !there && m.foreign(st.id) {
-			s.set(st.fresh)
+			fresh := st.fresh
+			fresh.UpdatedAt = stamp(st)
+			s.set(fresh)
 		}
 	case "drop":
 		if m.foreign(st.id) {
 			s.drop(st.id)
 		}
-	case "rename":
+	case "rename", "hide", "show":
 		if there && m.foreign(st.id) {
 			img = img.Clone()
-			img.Name, img.UpdatedAt = st.name, time.Now().Truncate(time.Second)
+			img.UpdatedAt = stamp(st)
+			switch st.do {
+			case "rename":
+				img.Name = st.name
+			default:
+				img.Hidden = st.do == "hide"
+			}
 			s.set(img)
+		}
+	case "accept", "withdraw": // no time of the image tells
+		if m.foreign(st.id) {
+			s.change(func(s *service) { s.accepted[st.id] = st.do == "accept" })
 		}
 	case "away":
 		s.failing("", failure(image.Unavailable))
@@ -197,12 +244,127 @@ func (m *model) run(t *testing.T, st step) {
 		s.failing("", nil)
 	case "latency":
 		s.slow(st.wait % (3 * time.Second))
+	case "passes":
+		s.change(func(s *service) { s.passes = st.wait % (40 * time.Second) })
+	case "break":
+		s.change(func(s *service) { s.broken = failure(image.Unavailable) })
+	case "mend":
+		s.change(func(s *service) { s.broken = nil })
+	case "again":
+		s.change(func(s *service) { s.again = 1 + int(st.wait%4) })
 	}
 }
 
+// foreign reports a step that changes the service behind the catalog's back.
+func (st step) foreign() bool {
+	return slices.Contains([]string{"create", "drop", "rename", "hide", "show", "accept", "withdraw"}, st.do)
+}
+
+// stamp is the updated_at of a change.
+func stamp(st step) time.Time { return time.Now().Add(st.skew).Truncate(time.Second) }
+
+// young checks that what others have made or changed is known: all but deletions, and
+// shares, for which the whole listing is read.
+func (m *model) young(unsure map[string]bool) {
+	m.c.mu.Lock()
+	defer m.c.mu.Unlock()
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	for id, img := range m.s.images {
+		r := m.c.dir.get(id)
+		switch {
+		case unsure[id]:
+		case !m.s.lists(img):
+			shown := img
+			shown.Hidden = false
+			if r != nil && m.s.lists(shown) {
+				m.errorf("after the TTL %s is hidden, and shows", id)
+			}
+		case r == nil:
+			m.errorf("after the TTL %s is not known", id)
+		case !r.packed().Equal(image.Pack(img)):
+			m.errorf("after the TTL %s is %+v, want %+v", id, r.image(), img)
+		}
+	}
+}
+
+// equal checks that the catalog and the service are equal, listed and looked up.
+func (m *model) equal(t *testing.T) {
+	list, err := readAll(t.Context(), m.c.List)
+	got := map[string]string{}
+	for _, e := range list {
+		got[e.Name] = e.Image.ID()
+	}
+	want := m.s.want()
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || len(got) != len(list) {
+		m.errorf("in the end: %v %s", err, diff)
+	}
+	for entry, id := range want {
+		if e, err := m.c.Lookup(t.Context(), entry); err != nil || e.Image.ID() != id {
+			m.errorf("in the end Lookup(%q) = %q, %v, want %q", entry, e.Image.ID(), err, id)
+		}
+	}
+	if stats := m.c.Stats(); !stats.Away.IsZero() {
+		m.errorf("the service answers: %+v", stats)
+	}
+}
+
+// end makes foreign changes while the service answers well, and checks what must be
+// known after the TTL, and in the end.
+func (m *model) end(t *testing.T, steps []step) {
+	s := m.s
+	s.failing("", nil)
+	s.slow(0)
+	s.change(func(s *service) { s.broken = nil })
+	time.Sleep(refreshBound) // what is on its way arrives
+	for range 3 {            // the outage, if there was one, ends
+		if _, err := readAll(t.Context(), m.c.List); err != nil {
+			m.errorf("List: %v", err)
+		}
+		time.Sleep(retryAfter)
+	}
+	unsure := map[string]bool{}
+	for _, st := range steps {
+		if st.foreign() {
+			m.run(t, st)
+			if st.do == "accept" || st.do == "withdraw" {
+				unsure[st.id] = true
+			}
+		}
+	}
+	time.Sleep(DefaultTTL)
+	for range 3 { // the first begins what brings it, or waits for it
+		if _, err := m.c.List(t.Context()); err != nil {
+			m.errorf("List: %v", err)
+		}
+		time.Sleep(promptPass + time.Second)
+	}
+	m.young(unsure)
+	for entry := range remembered(m.c) {
+		was := remembered(m.c)[entry]
+		e, err := m.c.Lookup(t.Context(), entry)
+		if now := remembered(m.c)[entry]; err != nil && now != "" || e.Image.ID() != now {
+			m.errorf("Lookup(%q) = %q, %v; the listing had %q, and has %q", entry, e.Image.ID(), err, was, now)
+		}
+	}
+	for start := time.Now(); time.Since(start) < max(2*DefaultTTL, (passRest+2)*m.c.Stats().Took); {
+		time.Sleep(DefaultTTL)
+		if _, err := m.c.List(t.Context()); err != nil {
+			m.errorf("List: %v", err)
+		}
+	}
+	time.Sleep(refreshBound)
+	if _, err := m.c.List(t.Context()); err != nil { // it waits, or begins the last refresh
+		m.errorf("List: %v", err)
+	}
+	synctest.Wait()
+	m.equal(t)
+}
+
 // TestModel: whatever we and others change, however slow the service is and
-// whenever it is away: what we changed shows at once and stays, and after the
-// TTL the catalog and the service are equal, listed and looked up.
+// whenever it is away: what we changed shows at once and stays, what others changed
+// shows after the TTL, and after the whole listing was read the catalog and the service
+// are equal, listed and looked up.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := drawSteps(rt)
@@ -217,40 +379,7 @@ func TestModel(t *testing.T) {
 				time.Sleep(st.wait)
 			}
 			group.Wait()
-			s.failing("", nil)
-			s.slow(0)
-			time.Sleep(time.Minute) // what is on its way arrives
-			for _, st := range steps {
-				if st.do == "create" || st.do == "drop" || st.do == "rename" {
-					m.run(t, st)
-				}
-			}
-			time.Sleep(DefaultTTL)
-			want := s.want()
-			for entry, id := range want {
-				e, err := m.c.Lookup(t.Context(), entry)
-				if err != nil || e.Image.ID() != id {
-					m.errorf("after the TTL Lookup(%q) = %q, %v, want %q", entry, e.Image.ID(), err, id)
-				}
-			}
-			for range 2 { // the first may show what is known and refresh
-				if _, err := readAll(t.Context(), m.c.List); err != nil {
-					m.errorf("List: %v", err)
-				}
-				synctest.Wait()
-				time.Sleep(retryAfter)
-			}
-			list, err := readAll(t.Context(), m.c.List)
-			got := map[string]string{}
-			for _, e := range list {
-				got[e.Name] = e.Image.ID()
-			}
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				m.errorf("after the TTL: %v %s", err, diff)
-			}
-			if stats := m.c.Stats(); !stats.Away.IsZero() {
-				m.errorf("the service answers: %+v", stats)
-			}
+			m.end(t, steps)
 			m.mu.Lock()
 			failed = slices.Clone(m.failed)
 			m.mu.Unlock()

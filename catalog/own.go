@@ -113,7 +113,7 @@ func (c *Catalog) change(id string, img *image.Image) {
 	if after := c.dir.get(id); after != nil {
 		after.seen, direct[1] = c.seq, after.entry()
 	}
-	c.stale()
+	c.stale.add(touched)
 	delete(touched, direct[0])
 	delete(touched, direct[1])
 	if img != nil && c.dir.get(id) == nil {
@@ -139,6 +139,3 @@ func (c *Catalog) doubt(id string, bases ...string) {
 	}
 	c.single.Remove(id)
 }
-
-// stale notes that dir or drafts have changed. The caller holds mu.
-func (c *Catalog) stale() { c.changed = true }

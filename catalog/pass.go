@@ -106,6 +106,10 @@ func (c *Catalog) catchUp(ctx context.Context, p *pass) {
 		return
 	}
 	c.mu.Lock()
+	if c.deltaless {
+		c.mu.Unlock()
+		return
+	}
 	d := c.beginDelta()
 	c.mu.Unlock()
 	_ = c.wait(ctx, d) // the next refresh tries again

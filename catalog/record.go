@@ -20,8 +20,8 @@ func (r *record) uuid() image.UUID {
 	return id
 }
 
-// created is when the image was made, or the one that it has replaced, in Unix seconds.
-func (r *record) created() int64 { return r.rec.SortTime().Unix() }
+// created is when the image was made, in Unix seconds.
+func (r *record) created() int64 { return r.rec.CreatedAt().Unix() }
 
 // base is its entry if no other image were there. It costs no memory where the name is
 // an entry as it is.

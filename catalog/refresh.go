@@ -45,10 +45,10 @@ func (c *Catalog) refresh() *request {
 	if !c.complete() {
 		return &c.beginPass().request
 	}
-	if c.pass == nil && passDue(time.Since(c.tried), c.took, c.ttl) {
+	if c.deltaless || c.pass == nil && passDue(time.Since(c.tried), c.took, c.ttl) {
 		c.beginPass()
 	}
-	if p := c.pass; p != nil && c.took <= promptPass && time.Since(p.began.at) <= promptPass {
+	if p := c.pass; p != nil && (c.deltaless || c.took <= promptPass && time.Since(p.began.at) <= promptPass) {
 		return &p.request
 	}
 	return c.beginDelta()
@@ -57,6 +57,9 @@ func (c *Catalog) refresh() *request {
 // refreshBehind is refresh for whom nobody waits: what costs much is not done without
 // a pause. The caller holds mu.
 func (c *Catalog) refreshBehind() {
+	if c.deltaless && !passDue(time.Since(c.tried), c.took, c.ttl) {
+		return
+	}
 	if c.delta == nil && deltaDue(time.Since(c.asked), c.deltaTook) {
 		c.refresh()
 	}

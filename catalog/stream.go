@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"context"
 	"slices"
 )
 
@@ -31,40 +30,6 @@ type item struct {
 
 func newStream(c *Catalog) *stream {
 	return &stream{c: c, given: map[string]struct{}{}, more: make(chan struct{})}
-}
-
-func (s *stream) at(ctx context.Context, i int) (Entry, bool, error) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	for i >= len(s.items)+len(s.drafts) {
-		if s.ended {
-			return Entry{}, false, wrap("list", "", s.err)
-		}
-		more := s.more
-		s.c.mu.Unlock()
-		select {
-		case <-more:
-		case <-ctx.Done():
-		}
-		s.c.mu.Lock()
-		if err := ctx.Err(); err != nil {
-			return Entry{}, false, wrap("list", "", err)
-		}
-	}
-	if i >= len(s.items) {
-		return s.c.shownDraft(s.drafts[i-len(s.items)]), true, nil
-	}
-	it := s.items[i]
-	if r := s.c.dir.at(it.name); r != nil {
-		it.row = r
-	}
-	return s.c.shownItem(it), true, nil
-}
-
-func (s *stream) ready(i int) bool {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return s.ended || i < len(s.items)+len(s.drafts)
 }
 
 // give adds an entry, if it is new.

@@ -31,7 +31,7 @@ func (c *Catalog) List(ctx context.Context) (*Listing, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.complete() {
-		return &Listing{c.beginPass().stream}, nil
+		return &Listing{&follower{s: c.beginPass().stream}}, nil
 	}
 	if err := c.current(ctx, "list", false); err != nil {
 		return nil, err
