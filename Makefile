@@ -2,7 +2,8 @@
 # demo    shows what it does, on an embedded Image service; installs what that needs
 # test    every test, beside a Keystone and a Glance of their own; installs what they need
 # bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 25 minutes); installs what it needs
-# check   format, vet, lint, known vulnerabilities
+# check   format, vet, lint, known vulnerabilities, and some fuzzing of everything that reads what others wrote
+# fuzz    more of that
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -25,7 +26,7 @@ RCLONE := $(TOOLS)/rclone-$(RCLONE_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 VCS := $(if $(VERSION),true,false)
 
-.PHONY: build demo test bench check clean
+.PHONY: build demo test bench check fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/imagefs ./cmd/imagefs
@@ -48,6 +49,10 @@ check: $(GOLANGCI_LINT) $(GOVULNCHECK)
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
 	@scripts/vulnerabilities $(GOVULNCHECK)
+	@scripts/fuzz
+
+fuzz:
+	@scripts/fuzz -k 1000000
 
 clean:
 	rm -rf bin
