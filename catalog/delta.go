@@ -46,13 +46,9 @@ func (c *Catalog) takeChanges(page []image.Image, began since, crowded map[strin
 		if r := c.dir.get(img.ID); r != nil {
 			base = r.base()
 		}
-		c.take(img, began, touched)
-		r := c.dir.get(img.ID)
-		if r == nil {
-			continue
-		}
-		r.seen = max(r.seen, began.seq)
-		if r.base() != base && len(c.dir.group(r.base())) > 1 && len(crowded) < maxCrowded {
+		r := c.take(img, began, touched)
+		r.mark(began)
+		if r != nil && r.base() != base && len(c.dir.group(r.base())) > 1 && len(crowded) < maxCrowded {
 			crowded[r.base()] = true
 		}
 	}

@@ -4,36 +4,44 @@ import "github.com/imagefs/imagefs/image"
 
 // take makes a record known that a request has brought, unless what is known began
 // later: an own change, or the answer to another request, where the record's own time
-// does not tell otherwise. The caller holds mu, and marks the record as seen.
-func (c *Catalog) take(img image.Image, began since, touched map[string]bool) {
+// does not tell otherwise. It returns what is known of the image then, nil where the
+// root does not show it. The caller holds mu, and marks what is returned as seen.
+func (c *Catalog) take(img image.Image, began since, touched map[string]bool) *record {
 	if img.UpdatedAt.After(c.newest) {
 		c.newest = img.UpdatedAt
 	}
+	r, base := c.dir.get(img.ID), ""
 	if c.changedSince(img.ID, began) || c.leftSince(img.ID, began) {
-		return
+		return r
 	}
-	base := ""
-	if r := c.dir.get(img.ID); r != nil {
+	if r != nil {
 		if c.knownSince(r, began) && !img.UpdatedAt.After(r.packed().UpdatedAt()) {
-			return
+			return r
 		}
 		base = r.base()
 	}
-	c.put(img, began, touched)
-	// A lookup that began later has not found it under this name: the next one asks.
-	if r := c.dir.get(img.ID); r != nil && r.base() != base {
-		if s, ok := c.known.Peek(r.base()); ok && s.seq > began.seq {
+	if !c.dir.put(img, touched) {
+		return r
+	}
+	now := c.dir.get(img.ID)
+	switch {
+	case now == nil:
+		if r != nil {
+			c.noteLeft(img.ID, began)
+		}
+	case now.base() != base: // did a lookup that began later not find it under this name? Then the next one asks
+		if s, ok := c.known.Peek(now.base()); ok && s.seq > began.seq {
 			c.seq++
-			c.known.Add(r.base(), since{seq: c.seq})
+			c.known.Add(now.base(), since{seq: c.seq})
 		}
 	}
+	return now
 }
 
-// put makes img the known record. The caller holds mu.
-func (c *Catalog) put(img image.Image, began since, touched map[string]bool) {
-	there := c.dir.get(img.ID) != nil
-	if c.dir.put(img, touched); there && c.dir.get(img.ID) == nil {
-		c.noteLeft(img.ID, began)
+// mark notes which request has seen a record.
+func (r *record) mark(began since) {
+	if r != nil {
+		r.seen = max(r.seen, began.seq)
 	}
 }
 

@@ -233,10 +233,7 @@ func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
 	here := make(map[string]bool, len(images))
 	for _, img := range images {
 		here[img.ID] = true
-		c.take(img, began, touched)
-		if r := c.dir.get(img.ID); r != nil {
-			r.seen = max(r.seen, began.seq)
-		}
+		c.take(img, began, touched).mark(began)
 	}
 	for _, id := range c.groupIDs(base) {
 		if !here[id] && c.dir.get(id).seen < began.seq {

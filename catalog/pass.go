@@ -48,13 +48,9 @@ func (c *Catalog) takePage(p *pass, page []image.Image) {
 	defer c.mu.Unlock()
 	touched := map[string]bool{}
 	for _, img := range page {
-		c.take(img, p.began, touched)
-		r := c.dir.get(img.ID)
-		if r == nil {
-			continue
-		}
-		r.seen = max(r.seen, p.began.seq)
-		if p.stream != nil {
+		r := c.take(img, p.began, touched)
+		r.mark(p.began)
+		if r != nil && p.stream != nil {
 			p.stream.give(r.base(), r)
 		}
 	}
