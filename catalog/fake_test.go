@@ -370,7 +370,13 @@ type draft string
 
 func (d draft) ID() string { return string(d) }
 
-func newCatalog(t *testing.T, s *service, change ...func(*Options)) *Catalog {
+// tester is a *testing.T or a *rapid.T.
+type tester interface {
+	Helper()
+	Cleanup(f func())
+}
+
+func newCatalog(t tester, s *service, change ...func(*Options)) *Catalog {
 	t.Helper()
 	opts := Options{Lister: s, Records: s, Remover: s, Sharer: s, Project: project}
 	for _, f := range change {

@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -148,5 +151,93 @@ func TestFilterAndDrafts(t *testing.T) {
 		if diff := cmp.Diff([]string{"not"}, kernel.take()); diff != "" {
 			t.Errorf("told: %s", diff)
 		}
+	})
+}
+
+func drawFilter(t *rapid.T) image.Filter {
+	f := image.Filter{
+		Visibility: rapid.SampledFrom([]image.Visibility{"", "", "public", "shared", "private"}).Draw(t, "visibility"),
+		Owner:      rapid.SampledFrom([]string{"", "", "", project, "theirs"}).Draw(t, "owner"),
+		Name:       rapid.SampledFrom([]string{"", "", "a*", "*.x", "?", "[!d]*"}).Draw(t, "name"),
+	}
+	if rapid.Bool().Draw(t, "by tag") {
+		f.Tags = []string{"ready"}
+	}
+	if rapid.Bool().Draw(t, "by status") {
+		f.Statuses = []image.Status{image.StatusQueued}
+	}
+	return f
+}
+
+func drawFiltered(t *rapid.T, id string) image.Image {
+	img := drawImage(t, id)
+	img.Tags = rapid.SliceOfN(rapid.SampledFrom([]string{"ready", "Ready", "other"}), 0, 2).Draw(t, "tags")
+	img.Status = rapid.SampledFrom([]image.Status{image.StatusActive, image.StatusQueued}).Draw(t, "status")
+	return img
+}
+
+// Whatever the filter, the listing is that of the images that it shows, as if no others
+// were there, and a lookup says the same: of a catalog that knows nothing yet, of one
+// that has listed, and after own changes.
+func TestFilterAgreement(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := drawFilter(t)
+		s := newService()
+		draw := func(n int) (drawn []image.Image) {
+			for range n {
+				img := drawFiltered(t, drawID(t))
+				s.set(img)
+				drawn = append(drawn, img)
+			}
+			return drawn
+		}
+		all := draw(rapid.IntRange(0, 8).Draw(t, "images"))
+		for i := range all {
+			s.change(func(s *service) { s.accepted[all[i].ID] = true })
+		}
+		filtered := func(o *Options) { o.Filter = f }
+		check := func(when string, c *Catalog) {
+			var shown []image.Image
+			for _, img := range s.images {
+				if s.lists(img) && f.Shows(&img, project) {
+					shown = append(shown, img)
+				}
+			}
+			want := spec(shown, project)
+			names := slices.Collect(maps.Keys(want))
+			for _, img := range s.images {
+				base := EntryName(img.Name, img.ID)
+				names = append(names, base, shortForm(base, img.ID), wholeForm(base, img.ID))
+			}
+			for _, who := range []*Catalog{newCatalog(t, s, filtered), c} {
+				for _, name := range names {
+					e, err := who.Lookup(t.Context(), name)
+					if err != nil && !image.Is(err, image.NotFound) {
+						t.Fatal(err)
+					}
+					if e.Image.ID() != want[name] {
+						t.Fatalf("%s: %q is %q, want %q", when, name, e.Image.ID(), want[name])
+					}
+				}
+				got, err := readAll(t.Context(), who.List)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids := map[string]string{}
+				for _, e := range got {
+					ids[e.Name] = e.Image.ID()
+				}
+				if diff := cmp.Diff(want, ids); diff != "" {
+					t.Fatalf("%s: %s", when, diff)
+				}
+			}
+		}
+		c := newCatalog(t, s, filtered)
+		check("at first", c)
+		for _, img := range draw(rapid.IntRange(1, 4).Draw(t, "changes")) {
+			s.change(func(s *service) { s.accepted[img.ID] = true })
+			c.Put(img)
+		}
+		check("after own changes", c)
 	})
 }
