@@ -39,6 +39,22 @@ func filterOptions() []Option {
 // FilterNames are the names of the options that choose which images are shown.
 func FilterNames() []string { return names(filterOptions()) }
 
+// FilterFlags returns the options by which images are chosen, as a command line has
+// them; none where all are shown that are shown by default.
+func FilterFlags(c Config) []string {
+	flags := []string{}
+	for _, o := range filterOptions() {
+		switch value := o.get(c); {
+		case value == o.get(Config{}):
+		case o.Arg == "":
+			flags = append(flags, "--"+o.Name)
+		default:
+			flags = append(flags, "--"+o.Name+"="+value)
+		}
+	}
+	return flags
+}
+
 // statuses are the values of --status: those that a listing has.
 func statuses() []string {
 	return []string{

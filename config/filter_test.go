@@ -48,6 +48,13 @@ func TestFilter(t *testing.T) {
 			t.Error(diff)
 		}
 	}
+	c, _, err := Load(Sources{Host: testHost, Flags: flagsOf(t, "tag=b", "tag=a c", "name=x*", "hidden=true")})
+	if diff := cmp.Diff([]string{"--tag=b,a c", "--name=x*", "--hidden"}, FilterFlags(c)); diff != "" || err != nil {
+		t.Errorf("%s%v", diff, err)
+	}
+	if flags := FilterFlags(Config{}); len(flags) > 0 {
+		t.Errorf("%q", flags)
+	}
 	if c, _, err := Load(Sources{Host: testHost, Flags: flagsOf(t, "name=")}); err != nil || c.Filter.Name != "" {
 		t.Errorf("%q, %v", c.Filter.Name, err)
 	}

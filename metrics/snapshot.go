@@ -52,7 +52,9 @@ type Options struct {
 	ListTTL          float64 `json:"list_ttl_seconds"`
 	StagingDir       string  `json:"staging_dir"`
 	Writeback        bool    `json:"writeback"`
-	StopTimeout      float64 `json:"stop_timeout_seconds"`
+	// Filter is which images are shown, as flags; none for the usual ones.
+	Filter      []string `json:"filter"`
+	StopTimeout float64  `json:"stop_timeout_seconds"`
 }
 
 // Memory is what the daemon has of it, in bytes. The kernel's memory for entries is not in it.

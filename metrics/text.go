@@ -25,6 +25,9 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	if s.LogFile != "" {
 		line("log", "%s", plain(s.LogFile))
 	}
+	if len(s.Options.Filter) > 0 {
+		line("chosen", "%s", plain(strings.Join(s.Options.Filter, " ")))
+	}
 	line("listing", "%s", s.Listing.text(s.Options.ListTTL))
 	line("cache", "%s", s.Cache.text())
 	if s.Cache.Disk != nil || s.Cache.Warning != "" {

@@ -21,7 +21,8 @@ func busy() Snapshot {
 		Mountpoint: "/mnt/images", PID: 4711, Version: "1.2.3", State: StateMounted,
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
-		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging"},
+		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging",
+			Filter: []string{"--tag=ready", "--name=a\x1b*"}},
 		Memory:  Memory{Resident: 412 << 20, HeapLive: 96 << 20},
 		Listing: Listing{Images: 1234, Age: ptr(12.0), Warning: "list: unavailable:\n503"},
 		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
@@ -46,7 +47,7 @@ func idle() Snapshot {
 	return Snapshot{
 		Mountpoint: "/home/a/m", PID: 1, Version: "dev", State: StateEnding, Uptime: 61,
 		Service: Service{URL: "http://127.0.0.1:9292"},
-		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging"},
+		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging", Filter: []string{}},
 		Cache:   Cache{Limit: 256 << 20, Warning: "in use by another mount"}, Handles: 1,
 		Passthrough: Passthrough{Reason: "there is no cache on disk"},
 	}
