@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -18,9 +19,9 @@ const project = "our-project"
 // epoch is before the time at which a simulated clock begins.
 var epoch = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// drawID makes ids of which many share their first digits.
+// drawID makes ids of which many share their first digits, and some all but their case.
 func drawID(t *rapid.T) string {
-	first := rapid.SampledFrom([]string{"1a2b3c4d", "ffeeddcc", "00000001"}).Draw(t, "digits")
+	first := rapid.SampledFrom([]string{"1a2b3c4d", "ffeeddcc", "00000001", "1A2b3c4d"}).Draw(t, "digits")
 	return fmt.Sprintf("%s-0000-4000-8000-%012x", first, rapid.IntRange(10, 15).Draw(t, "number"))
 }
 
@@ -182,6 +183,42 @@ func TestDirectoryProperties(t *testing.T) {
 					t.Fatalf("%q went from %q to %q and was told as one that had an image: %v", entry, before[entry], want[entry], had)
 				}
 			}
+		}
+	})
+}
+
+// TestDirectoryLongHistory: as TestDirectoryProperties, with groups of hundreds.
+func TestDirectoryLongHistory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		images := map[string]image.Image{}
+		d := newDirectory(project, everyVisibility)
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		names := []string{"disk.qcow2", "disk.qcow2", "disk.qcow2", "disk~00000001.qcow2", "", "a/b"}
+		for range 1500 {
+			id := fmt.Sprintf("%08x-0000-4000-8000-%012x", random.IntN(3), random.IntN(200))
+			if random.IntN(4) == 0 {
+				delete(images, id)
+				d.remove(id, nil)
+				continue
+			}
+			images[id] = image.Image{ID: id, Name: names[random.IntN(len(names))], Status: image.StatusActive, Size: random.Int64N(2),
+				Owner: []string{project, "theirs"}[random.IntN(2)], Visibility: image.VisibilityPublic, CreatedAt: epoch.Add(time.Duration(random.IntN(100)) * time.Second)}
+			d.put(images[id], nil)
+		}
+		list := slices.Collect(maps.Values(images))
+		if diff := cmp.Diff(spec(list, project), entriesOf(d)); diff != "" {
+			t.Fatal(diff)
+		}
+		for _, r := range d.group("disk.qcow2") {
+			if img := images[r.id()]; cmp.Diff(img, r.image()) != "" {
+				t.Fatalf("%+v is not what was put", r.image())
+			}
+		}
+		for id := range images {
+			d.remove(id, nil)
+		}
+		if len(entriesOf(d)) > 0 || len(d.groups.whole)+len(d.claims.whole)+len(d.longer)+d.groups.first.n+d.claims.first.n > 0 {
+			t.Fatal("something is left of nothing")
 		}
 	})
 }
