@@ -18,9 +18,9 @@ type Filter struct {
 	Formats    []string   // disk formats, one of them; none for any
 	Hidden     bool       // hidden images, too; never what is in the trash or being made
 	Community  bool       // community images of others, too
-	// MemberStatus says which images that others share are shown: one of
-	// MemberStatuses, "" for accepted ones. A record does not tell its share's status:
-	// only the service can choose by it.
+	// MemberStatus says which images that others share are shown, by what was answered
+	// to the offer (see below); "" for accepted ones. A record does not tell it: only
+	// the service can choose by it.
 	MemberStatus string
 }
 
