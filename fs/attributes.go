@@ -31,11 +31,12 @@ const (
 )
 
 // fillAttr fills in what stat shows of an image, or of the draft over it.
-func (f *FS) fillAttr(out *fuse.Attr, img image.Image, d *draft) {
-	img = f.asSet(img)
-	set := img.Attributes()
-	size, mtime, ctime := img.Size, modified(img), img.UpdatedAt
-	writable := f.policy.writable(img)
+func (f *FS) fillAttr(out *fuse.Attr, img image.Packed, d *draft) {
+	set := f.unsent.over(img)
+	size, mtime, ctime := img.Size(), img.CreatedAt(), img.UpdatedAt()
+	if set.ModTime != nil {
+		mtime = *set.ModTime
+	}
 	if d != nil {
 		set = d.attributes()
 		size, mtime = d.bytes.Size(), d.bytes.ModTime()
@@ -54,7 +55,7 @@ func (f *FS) fillAttr(out *fuse.Attr, img image.Image, d *draft) {
 	if set.GID != nil {
 		gid = *set.GID
 	}
-	if !writable && d == nil {
+	if d == nil && !f.policy.writable(img) {
 		mode &^= writeBits
 	}
 	out.Mode = modeRegular | mode
@@ -95,12 +96,12 @@ func (n *node) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fus
 	if errno := n.attr(&attr); errno != 0 {
 		return errno
 	}
-	img, _ := n.now()
+	img, d, _ := n.look()
 	fillStatx(out, &attr)
-	out.SetTimeout(n.validity())
-	if !img.CreatedAt.IsZero() {
+	out.SetTimeout(validityOf(img, d))
+	if at := img.CreatedAt(); !at.IsZero() {
 		out.Mask |= statxBirth
-		out.Btime = sxTime(img.CreatedAt)
+		out.Btime = sxTime(at)
 	}
 	return 0
 }

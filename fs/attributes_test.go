@@ -83,9 +83,8 @@ func TestOlder(t *testing.T) {
 		{"before its data, in one second", record(image.StatusQueued, at), record(image.StatusActive, at), true},
 		{"its data, in one second", record(image.StatusActive, at), record(image.StatusQueued, at), false},
 		{"deactivated", record(image.StatusDeactivated, at), record(image.StatusActive, at), false},
-		{"nothing known yet", record(image.StatusQueued, at), image.Image{ID: "i"}, false},
 	} {
-		if got := older(c.a, c.b); got != c.want {
+		if got := older(image.Pack(c.a), image.Pack(c.b)); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -75,7 +75,7 @@ func (b *byIDNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 }
 
 func (b *byIDNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	n := b.fs.fixedNodeOf(e.Image.Unpack(), b.EmbeddedInode())
+	n := b.fs.fixedNodeOf(e, b.EmbeddedInode())
 	if errno := n.entryOut(out); errno != 0 {
 		return nil, errno
 	}
@@ -88,7 +88,7 @@ func (b *byIDNode) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint
 		fs:     b.fs,
 		list:   b.fs.Catalog.IDs,
 		lookup: b.entered,
-		inode:  func(e Entry) uint64 { return inodeNumber(byIDName + e.Image.ID()) },
+		inode:  b.fs.fixedInodeOf,
 	}, 0, 0
 }
 

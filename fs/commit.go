@@ -124,8 +124,8 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	if err == nil {
 		err = d.became(work, img, asked)
 	}
-	now, _ := d.node.now()
-	none := now.ID == ""
+	now, _, _ := d.node.look()
+	none := now.IsZero()
 	// The cause tells, for the removal may have failed before the commit had ended.
 	gaveWay := err != nil && errors.Is(context.Cause(work), image.ErrRemoval)
 	if gaveWay && !errors.Is(err, image.ErrRemoval) {
@@ -244,7 +244,7 @@ func (d *draft) settleInTurn() {
 			continue
 		}
 		commit := d.fs.Committer.Commit
-		if img.ID == "" && !d.bytes.Written() {
+		if img.IsZero() && !d.bytes.Written() {
 			commit = d.fs.Committer.CommitEmpty
 		}
 		if err := d.commitNow(d.fs.life, commit); err != nil && d.fs.life.Err() != nil {

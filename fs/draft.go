@@ -78,8 +78,8 @@ func (f *FS) create(entry, name string, by *handleChanges) (*draft, error) {
 	}
 	f.changes.Add(1)
 	f.mu.Lock()
-	d.node = f.newNodeLocked(bytes.ID(), "")
-	d.node.img, d.node.draft, d.node.open = image.Image{}, d, 1 // nobody has the node yet
+	d.node = f.newNodeLocked(keyOf(bytes.ID()), image.Packed{})
+	d.node.draft, d.node.open = d, 1 // nobody has the node yet
 	f.drafts[bytes.ID()] = d
 	f.mu.Unlock()
 	return d, nil
@@ -147,7 +147,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 	f := n.fs
 	entry, parent := n.Parent()
 	n.mu.Lock()
-	img, gone := n.img, n.gone
+	img, gone := n.img.Unpack(), n.gone
 	n.mu.Unlock()
 	if img.ID == "" || gone || parent == nil {
 		return nil, &image.Error{Op: "open for writing", Image: img.ID, Kind: image.Stale, Detail: "it is not in the directory any more"}
@@ -160,7 +160,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 		if err != nil {
 			return nil, err
 		}
-		n.found(fresh)
+		n.found(image.Pack(fresh))
 		img = fresh
 	}
 	img = f.asSet(img)

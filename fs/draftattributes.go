@@ -11,7 +11,7 @@ import (
 // shown is what stat shows of the draft.
 func (d *draft) shown(img image.Image) fuse.Attr {
 	var out fuse.Attr
-	d.fs.fillAttr(&out, img, d)
+	d.fs.fillAttr(&out, image.Pack(img), d)
 	return out
 }
 

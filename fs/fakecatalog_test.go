@@ -14,7 +14,11 @@ func (h *house) Lookup(ctx context.Context, entry string) (Entry, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, e := range h.entriesLocked() {
+	all, ok := h.listing.(entries)
+	if !ok {
+		all = h.entriesLocked()
+	}
+	for _, e := range all {
 		if e.Name == entry {
 			return e, nil
 		}

@@ -3,15 +3,10 @@ package fs
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	gofs "github.com/hanwen/go-fuse/v2/fs"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -58,12 +53,11 @@ type FS struct {
 	places      chan struct{}  // holds one element for each commit behind that is at work
 	hurry       chan struct{}  // closed when the kernel's side is gone
 
-	mu     sync.Mutex       // guards the fields below
-	nodes  map[string]*node // by the id of the image, or of the new draft, behind them
-	inodes map[uint64]*node
+	mu    sync.Mutex // guards the fields below
+	nodes nodeTable
 	// expected says since when somebody who wants to write is on the way to the node
 	// of a key, because the old one is passed through.
-	expected map[string]time.Time
+	expected map[nodeKey]time.Time
 	drafts   map[string]*draft // by the draft's id
 	usage    usage
 	open     int // open handles
@@ -79,9 +73,8 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 	f := &FS{
 		Rooms: rooms, opts: opts, tuning: how, log: opts.Log, life: life, began: time.Now(),
 		policy:   policy{readOnly: opts.ReadOnly, project: opts.Project, all: opts.WriteAllProjects},
-		nodes:    make(map[string]*node),
-		inodes:   make(map[uint64]*node),
-		expected: make(map[string]time.Time),
+		nodes:    newNodeTable(),
+		expected: make(map[nodeKey]time.Time),
 		drafts:   make(map[string]*draft),
 		places:   make(chan struct{}, max(1, opts.Behind)),
 		hurry:    make(chan struct{}),
@@ -92,151 +85,6 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 	f.passthrough = newPassthrough(rooms.Copies, f.log)
 	f.root = &rootNode{fs: f}
 	return f
-}
-
-// inodeNumber is a 64-bit hash of a node's key.
-func inodeNumber(key string) uint64 {
-	for {
-		h := fnv.New64a()
-		h.Write([]byte(key))                                // a hash never fails
-		if ino := h.Sum64(); ino > 1 && ino != ^uint64(0) { // the root is 1; go-fuse reserves the last
-			return ino
-		}
-		key += "+"
-	}
-}
-
-// known returns the node of an entry, nil when the kernel knows none.
-func (f *FS) known(e Entry) *node {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.knownLocked(e)
-}
-
-func (f *FS) knownLocked(e Entry) *node {
-	if d := f.drafts[e.Draft]; d != nil {
-		return d.node // its image's id may be changing just now
-	}
-	if e.Image.ID() == "" {
-		return nil // its draft has just ended
-	}
-	if child := f.root.GetChild(e.Name); child != nil {
-		// go-fuse can revive a node that it has just told us to forget, when a lookup
-		// of it is under way. Two nodes of one image would part.
-		if n, ok := child.Operations().(*node); ok && n.key == e.Image.ID() && !n.parted {
-			return n
-		}
-	}
-	return f.nodes[e.Image.ID()]
-}
-
-// nodeOf returns the node of an entry, and makes it when the kernel knows none; nil
-// for a draft that has just ended without an image. A node that is known takes the
-// newer record.
-func (f *FS) nodeOf(e Entry) *node {
-	f.mu.Lock()
-	n := f.knownLocked(e)
-	switch {
-	case n == nil && e.Image.ID() == "":
-		f.mu.Unlock()
-		return nil
-	case n == nil:
-		n = f.newNodeLocked(e.Image.ID(), "")
-	default:
-		f.keepLocked(n)
-	}
-	f.mu.Unlock()
-	n.found(e.Image.Unpack())
-	return n
-}
-
-// fixedNodeOf returns the node of the image under .by-id, the given directory.
-func (f *FS) fixedNodeOf(img image.Image, directory *gofs.Inode) *node {
-	f.mu.Lock()
-	n := f.nodes[byIDName+img.ID]
-	if child := directory.GetChild(img.ID); child != nil { // as in knownLocked
-		if alive, ok := child.Operations().(*node); ok {
-			n = alive
-		}
-	}
-	if n == nil {
-		n = f.newNodeLocked(img.ID, byIDName)
-		n.fixed = true
-	} else {
-		f.keepLocked(n)
-	}
-	f.mu.Unlock()
-	n.found(img)
-	return n
-}
-
-// newNodeLocked makes the node of the image or of the new draft with the given id,
-// in the named directory (the root's is "").
-func (f *FS) newNodeLocked(id, directory string) *node {
-	n := &node{fs: f, ino: f.freeInodeLocked(directory + id), key: directory + id, img: image.Image{ID: id}}
-	f.keepLocked(n)
-	return n
-}
-
-// keepLocked makes the node the one that its key and its number lead to.
-func (f *FS) keepLocked(n *node) {
-	f.nodes[n.key], f.inodes[n.ino] = n, n
-	n.forgotten = false
-}
-
-// inodeOf is the inode number that an entry has, or will have when it is looked up.
-func (f *FS) inodeOf(e Entry) uint64 {
-	if n := f.known(e); n != nil {
-		return n.ino
-	}
-	if e.Image.ID() == "" {
-		return inodeNumber(e.Draft)
-	}
-	return inodeNumber(e.Image.ID())
-}
-
-// freeInodeLocked returns the inode number of a new node: the hash of its key,
-// unless a node that began with this image has meanwhile been given another.
-func (f *FS) freeInodeLocked(key string) uint64 {
-	for {
-		if ino := inodeNumber(key); f.inodes[ino] == nil {
-			return ino
-		}
-		key += "+"
-	}
-}
-
-// moved records that the node is now behind the image with the given id.
-func (f *FS) moved(n *node, id string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.nodes[n.key] == n {
-		delete(f.nodes, n.key)
-	}
-	n.key = id
-	if !n.forgotten {
-		f.nodes[id] = n
-	}
-}
-
-// allNodes returns every node that the kernel knows.
-func (f *FS) allNodes() []*node {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Collect(maps.Values(f.inodes))
-}
-
-// forget drops a node that the kernel has forgotten.
-func (f *FS) forget(n *node) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n.forgotten = true
-	if f.nodes[n.key] == n {
-		delete(f.nodes, n.key)
-	}
-	if f.inodes[n.ino] == n {
-		delete(f.inodes, n.ino)
-	}
 }
 
 // OpenHandles is the number of files open now.
@@ -266,6 +114,3 @@ func (f *FS) fail(op string, err error, attrs ...any) error {
 	f.log.Log(context.Background(), level, op+" failed", append(attrs, "error", err)...)
 	return err
 }
-
-// stable returns the identity of a regular file with this inode number.
-func stable(ino uint64) gofs.StableAttr { return gofs.StableAttr{Mode: modeRegular, Ino: ino} }

@@ -23,9 +23,9 @@ type handle struct {
 	past    bool          // it writes past the kernel's page cache
 	changes handleChanges // what it has changed of the draft
 
-	mu     sync.Mutex // guards the fields below
-	reader Reader     // of the image behind the node, opened at the first read
-	of     string     // id of the image that reader reads
+	mu     sync.Mutex   // guards the fields below
+	reader Reader       // of the image behind the node, opened at the first read
+	of     image.Packed // what reader reads
 	closed bool
 }
 
@@ -59,7 +59,7 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 // read returns the bytes at off, as many as p would take or as there are.
 func (h *handle) read(ctx context.Context, p []byte, off int64) (Bytes, error) {
 	for {
-		img, d := h.node.now()
+		img, d, _ := h.node.look()
 		b, err := h.readNow(ctx, img, d, p, off)
 		switch {
 		case err == nil || errors.Is(err, io.EOF):
@@ -70,12 +70,12 @@ func (h *handle) read(ctx context.Context, p []byte, off int64) (Bytes, error) {
 	}
 }
 
-func (h *handle) readNow(ctx context.Context, img image.Image, d *draft, p []byte, off int64) (Bytes, error) {
+func (h *handle) readNow(ctx context.Context, img image.Packed, d *draft, p []byte, off int64) (Bytes, error) {
 	if d != nil {
 		n, err := d.bytes.ReadAt(ctx, p, off)
 		return copied(p[:n]), err
 	}
-	if img.ID == "" {
+	if img.IsZero() {
 		return nil, &image.Error{Op: "read", Kind: image.Stale, Detail: "its draft was not committed"}
 	}
 	r, err := h.readerOf(img)
@@ -84,27 +84,27 @@ func (h *handle) readNow(ctx context.Context, img image.Image, d *draft, p []byt
 	}
 	b, err := r.View(ctx, p, off)
 	if image.Is(err, image.NotFound) { // others have deleted or replaced it
-		h.node.fs.Catalog.Gone(img.ID)
+		h.node.fs.Catalog.Gone(img.ID())
 	}
 	return b, err
 }
 
 // readerOf returns the handle's reader of the image behind the node, a new one
 // when a commit has given the node another image.
-func (h *handle) readerOf(img image.Image) (Reader, error) {
+func (h *handle) readerOf(img image.Packed) (Reader, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, &image.Error{Op: "read", Image: img.ID, Kind: image.Stale, Detail: "the file is closed"}
+		return nil, &image.Error{Op: "read", Image: img.ID(), Kind: image.Stale, Detail: "the file is closed"}
 	}
-	if h.reader != nil && h.of == img.ID {
+	if h.reader != nil && sameImage(h.of, img) {
 		return h.reader, nil
 	}
 	old := h.reader
-	h.reader, h.of = h.node.fs.Engine.Open(img), img.ID
+	h.reader, h.of = h.node.fs.Engine.Open(img.Unpack()), img
 	if old != nil { // reads under way on the old image begin again on the new one
 		if err := old.Close(); err != nil {
-			h.node.fs.log.Warn("closing a reader failed", "image", img.ID, "error", err)
+			h.node.fs.log.Warn("closing a reader failed", "image", img.ID(), "error", err)
 		}
 	}
 	return h.reader, nil
@@ -151,7 +151,7 @@ const (
 // up to its end.
 func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
 	for {
-		img, d := h.node.now()
+		img, d, _ := h.node.look()
 		at, ok, err := seek(img, d, int64(off), whence)
 		switch {
 		case err != nil && h.node.replaced(img, d): // as in readAt
@@ -166,7 +166,7 @@ func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, sy
 }
 
 // seek is lseek(2) for data or a hole; false when there is no such offset.
-func seek(img image.Image, d *draft, off int64, whence uint32) (int64, bool, error) {
+func seek(img image.Packed, d *draft, off int64, whence uint32) (int64, bool, error) {
 	switch {
 	case off < 0:
 		return 0, false, nil
@@ -175,9 +175,9 @@ func seek(img image.Image, d *draft, off int64, whence uint32) (int64, bool, err
 	case d != nil:
 		return d.bytes.SeekData(off)
 	case whence == seekHole:
-		return img.Size, off < img.Size, nil
+		return img.Size(), off < img.Size(), nil
 	}
-	return off, off < img.Size, nil
+	return off, off < img.Size(), nil
 }
 
 // Flush is a close(2), of this descriptor or of a duplicate. It commits when bytes
@@ -235,7 +235,7 @@ func (h *handle) release() {
 	h.mu.Unlock()
 	if r != nil {
 		if err := r.Close(); err != nil {
-			h.node.fs.log.Warn("closing a reader failed", "image", h.of, "error", err)
+			h.node.fs.log.Warn("closing a reader failed", "image", h.of.ID(), "error", err)
 		}
 	}
 	if h.past {

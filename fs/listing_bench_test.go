@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -10,29 +9,10 @@ import (
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
-
-	"github.com/imagefs/imagefs/image"
 )
 
 // What a directory of very many entries costs, beside what one of go-fuse costs that does
 // nothing: go test ./fs -run none -bench Directory -benchtime 5x
-
-const benchEntries = 100_000
-
-// benchRecords are the entries of a large cloud.
-func benchRecords(n int) entries {
-	list := make(entries, n)
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for i := range list {
-		img := image.Image{
-			ID: fmt.Sprintf("%08x-89ab-4def-8123-456789abcdef", i*0x9e3779b1&0xffffffff), Name: fmt.Sprintf("debian-13-genericcloud-%06d.qcow2", i),
-			Status: image.StatusActive, Visibility: image.VisibilityPrivate, Owner: "ours", Size: int64(i),
-			CreatedAt: at, UpdatedAt: at.Add(time.Duration(i) * time.Second), DiskFormat: "qcow2", ContainerFormat: "bare",
-		}
-		list[i] = Entry{Name: img.Name, Image: image.Pack(img)}
-	}
-	return list
-}
 
 // listedHouse is a house that lists them.
 func listedHouse(list entries) *house {
@@ -128,7 +108,7 @@ func mountListed(b *testing.B, list entries) (dir string, unmount func()) {
 
 // BenchmarkDirectory lists it on a fresh mount, and again at once.
 func BenchmarkDirectory(b *testing.B) {
-	list := benchRecords(benchEntries)
+	list := crowdOf(crowd)
 	for _, c := range []struct {
 		name  string
 		mount func(*testing.B, entries) (string, func())

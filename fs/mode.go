@@ -114,9 +114,7 @@ func (f *FS) part(n *node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n.parted = true
-	if f.nodes[n.key] == n {
-		delete(f.nodes, n.key)
-	}
+	f.nodes.hide(n)
 	f.expected[n.key] = time.Now()
 }
 
@@ -151,7 +149,7 @@ func (n *node) admit(c *call, h *handle) uint32 {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if b != nil && n.unusedLocked() && n.img.ID == b.image { // no other open was faster
+	if b != nil && n.unusedLocked() && n.img.ID() == b.image { // no other open was faster
 		n.backing, b = b, nil
 	}
 	if n.backing == nil {
@@ -168,7 +166,7 @@ func (n *node) admit(c *call, h *handle) uint32 {
 func (n *node) unused() (image.Image, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.img, n.unusedLocked()
+	return n.img.Unpack(), n.unusedLocked()
 }
 
 // unusedLocked reports whether nobody has the node open, or will in a moment.

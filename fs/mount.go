@@ -154,8 +154,9 @@ func (s *Server) EntryChanged(entry string) { s.fs.notifier.entry(entry) }
 // BytesChanged tells the kernel to forget what it has read of an image: bytes that
 // turned out to be wrong, and which reads fail with from now on. It never waits.
 func (s *Server) BytesChanged(id string) {
+	k := keyOf(id)
 	for _, n := range s.fs.allNodes() {
-		if img, _ := n.now(); img.ID == id {
+		if img, _, _ := n.look(); keyOfImage(img) == k {
 			s.fs.notifier.content(n)
 		}
 	}

@@ -15,24 +15,26 @@ import (
 
 // node is an entry of the root directory. Its inode number stays when a commit
 // gives the entry another image.
+//
+// There may be one for each image of a cloud: TestNodeMemory bounds its size.
 type node struct {
 	gofs.Inode
-	fs    *FS
-	ino   uint64
-	fixed bool   // under .by-id: one image for ever, and only to be read
-	key   string // by which FS.nodes knows it; guarded by FS.mu
+	fs  *FS
+	ino uint64
+	key nodeKey // what is behind it; guarded by FS.mu
 
 	inTree atomic.Bool // go-fuse knows it: before that, its Inode is not to be used
 
+	fixed     bool // under .by-id: one image for ever, and only to be read
 	forgotten bool // by the kernel; guarded by FS.mu
 	parted    bool // its entry has another node: see mode.go; guarded by FS.mu
 
-	mu    sync.Mutex  // guards the fields below
-	img   image.Image // ID is "" while the entry is a new draft only
-	draft *draft      // the writing side; nil when nobody writes
-	gone  bool        // removed or replaced through the mount: no draft begins here
-	open  int         // open handles, but for those that are passed through
-	past  int         // of those, the ones that write past the page cache: see mode.go
+	mu    sync.Mutex   // guards the fields below
+	gone  bool         // removed or replaced through the mount: no draft begins here
+	img   image.Packed // no record while the entry is a new draft only
+	draft *draft       // the writing side; nil when nobody writes
+	open  int32        // open handles, but for those that are passed through
+	past  int32        // of those, the ones that write past the page cache: see mode.go
 	// backing is what the kernel reads for the open handles; nil where they go
 	// through us. While it is there, open is 0, draft nil, and img stays.
 	backing *backing
@@ -65,46 +67,55 @@ var (
 // now returns the image and the draft behind the node at this moment. A draft
 // that has ended but is still being put away is none.
 func (n *node) now() (image.Image, *draft) {
+	p, d, _ := n.look()
+	return p.Unpack(), d
+}
+
+// look is now for who can do with the packed record, and whether the entry is gone.
+func (n *node) look() (p image.Packed, d *draft, gone bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.draft == nil || n.draft.ended() {
-		return n.img, nil
+		return n.img, nil, n.gone
 	}
-	return n.img, n.draft
+	return n.img, n.draft, n.gone
 }
 
 // replaced reports whether the image or the draft behind the node is another one
 // by now.
-func (n *node) replaced(img image.Image, d *draft) bool {
-	now, draft := n.now()
-	return now.ID != img.ID || draft != d
+func (n *node) replaced(img image.Packed, d *draft) bool {
+	now, draft, _ := n.look()
+	return !sameImage(now, img) || draft != d
 }
+
+// sameImage reports whether both are records of one image, or none.
+func sameImage(a, b image.Packed) bool { return keyOfImage(a) == keyOfImage(b) }
 
 // id is the id of the image behind the node, or of its new draft.
 func (n *node) id() string {
-	img, d := n.now()
-	if img.ID == "" && d != nil {
+	img, d, _ := n.look()
+	if img.IsZero() && d != nil {
 		return d.bytes.ID()
 	}
-	return img.ID
+	return img.ID()
 }
 
 // found takes what the directory knows of the image that is behind the node, if
 // that is not older than what is known here: a listing may have been made before
 // our own last change.
-func (n *node) found(img image.Image) {
+func (n *node) found(img image.Packed) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.gone = false
-	if n.img.ID == img.ID && !older(img, n.img) {
+	if n.img != img && sameImage(n.img, img) && !older(img, n.img) {
 		n.img = img
 	}
 }
 
 // older reports whether a is an older record than b of the same image. The service
 // counts whole seconds, but never takes data away from a record that had some.
-func older(a, b image.Image) bool {
-	return a.UpdatedAt.Before(b.UpdatedAt) || pending(a) && b.Status != "" && !pending(b)
+func older(a, b image.Packed) bool {
+	return a.UpdatedAt().Before(b.UpdatedAt()) || pending(a.Status()) && !pending(b.Status())
 }
 
 // refresh takes the service's answer to a change of ours of the image that is
@@ -114,8 +125,8 @@ func (n *node) refresh(img image.Image) {
 	n.fs.unsent.trusted.Store(true)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.img.ID == img.ID {
-		n.img = img
+	if p := image.Pack(img); sameImage(n.img, p) {
+		n.img = p
 	}
 }
 
@@ -124,7 +135,7 @@ func (n *node) refresh(img image.Image) {
 func (n *node) keepSet() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.img = n.fs.asSet(n.img)
+	n.img = image.Pack(n.fs.asSet(n.img.Unpack()))
 }
 
 // replace puts another image behind the node: a commit's, which carries what was
@@ -133,8 +144,8 @@ func (n *node) replace(img image.Image) {
 	n.fs.changes.Add(1)
 	n.fs.unsent.trusted.Store(true)
 	n.mu.Lock()
-	old := n.img.ID
-	n.img = img
+	old := n.img.ID()
+	n.img = image.Pack(img)
 	n.mu.Unlock()
 	n.fs.unsent.drop(old)
 	n.fs.moved(n, img.ID)
@@ -185,7 +196,7 @@ func (n *node) openRead(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n.found(fresh)
+		n.found(image.Pack(fresh))
 		img = fresh
 	}
 	if err := readable("open", img); err != nil {
@@ -213,7 +224,12 @@ func (n *node) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) 
 // whose bytes are still to come are asked for each time: a size of 0 that is
 // believed after the upload would make a reader copy an empty file.
 func (n *node) validity() time.Duration {
-	if img, d := n.now(); d == nil && pending(img) {
+	img, d, _ := n.look()
+	return validityOf(img, d)
+}
+
+func validityOf(img image.Packed, d *draft) time.Duration {
+	if d == nil && pending(img.Status()) {
 		return 0
 	}
 	return validity
@@ -221,15 +237,17 @@ func (n *node) validity() time.Duration {
 
 // attr fills in the attributes. A node whose new draft was given up has none.
 func (n *node) attr(out *fuse.Attr) syscall.Errno {
-	img, d := n.now()
-	if d == nil && img.ID == "" {
+	img, d, gone := n.look()
+	return n.attrOf(out, img, d, gone)
+}
+
+func (n *node) attrOf(out *fuse.Attr, img image.Packed, d *draft, gone bool) syscall.Errno {
+	if d == nil && img.IsZero() {
 		return syscall.ESTALE
 	}
 	n.fs.fillAttr(out, img, d)
 	out.Ino = n.ino
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.gone {
+	if gone {
 		out.Nlink = 0 // it has no name any more, and is open
 	}
 	return 0
@@ -237,8 +255,9 @@ func (n *node) attr(out *fuse.Attr) syscall.Errno {
 
 // entryOut fills the answer of a lookup.
 func (n *node) entryOut(out *fuse.EntryOut) syscall.Errno {
-	errno := n.attr(&out.Attr)
+	img, d, gone := n.look()
+	errno := n.attrOf(&out.Attr, img, d, gone)
 	out.SetEntryTimeout(validity)
-	out.SetAttrTimeout(n.validity())
+	out.SetAttrTimeout(validityOf(img, d))
 	return errno
 }

@@ -11,12 +11,15 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
-// counts returns how many nodes the filesystem keeps, by key and by number.
-func (m *mounted) counts() (nodes, inodes int) {
+// count returns how many nodes the table has, each way that leads to one counted.
+func (t *nodeTable) count() int { return len(t.numbered) + len(t.strays) }
+
+// nodes returns how many nodes the filesystem keeps.
+func (m *mounted) nodes() int {
 	f := m.server.fs
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.nodes), len(f.inodes)
+	return f.nodes.count()
 }
 
 // What the kernel forgets, the filesystem forgets.
@@ -38,7 +41,7 @@ func TestForgottenNodes(t *testing.T) {
 	for _, name := range []string{"a", "b", "new", byIDName} {
 		m.server.EntryChanged(name) // the kernel drops the name and, as nobody has it open, the inode
 	}
-	m.eventually("the nodes to be forgotten", func() bool { n, i := m.counts(); return n == 0 && i == 0 })
+	m.eventually("the nodes to be forgotten", func() bool { return m.nodes() == 0 })
 	m.want("a", "y")
 }
 
@@ -65,13 +68,12 @@ func TestLookupMeetsForget(t *testing.T) {
 func TestCommitAfterForget(t *testing.T) {
 	f := newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)
 	f.mu.Lock()
-	n := f.newNodeLocked("draft", "")
+	n := f.newNodeLocked(keyOf("draft"), image.Packed{})
 	f.mu.Unlock()
 	n.OnForget()
-	n.img.ID = ""
 	n.replace(image.Image{ID: "image"})
-	if len(f.nodes) != 0 || len(f.inodes) != 0 {
-		t.Errorf("%v and %v are left", f.nodes, f.inodes)
+	if f.nodes.count() != 0 {
+		t.Errorf("%v is left", f.nodes)
 	}
 }
 
@@ -83,8 +85,8 @@ func TestEntryOfAnEndedDraft(t *testing.T) {
 	if _, errno := m.server.fs.root.entered(t.Context(), Entry{Name: "gone", Draft: "gone"}, &out); errno == 0 {
 		t.Error("it is there")
 	}
-	if n, i := m.counts(); n != 0 || i != 0 {
-		t.Errorf("%d nodes and %d numbers are left", n, i)
+	if n := m.nodes(); n != 0 {
+		t.Errorf("%d nodes are left", n)
 	}
 }
 
@@ -99,24 +101,6 @@ func TestStaleRecord(t *testing.T) {
 	n := m.server.fs.nodeOf(stale) // a lookup that was answered before, and comes now
 	if img, _ := n.now(); img.ID != queued.ID || img.Size != 4 {
 		t.Errorf("the node is behind %+v", img)
-	}
-}
-
-func TestInodeNumbers(t *testing.T) {
-	f := newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	a := f.newNodeLocked("id", "")
-	delete(f.nodes, "id") // a commit has given it another image
-	b := f.newNodeLocked("id", "")
-	c := f.newNodeLocked("id", byIDName)
-	if a.ino == b.ino || a.ino == c.ino || b.ino == c.ino {
-		t.Errorf("numbers %d, %d, %d", a.ino, b.ino, c.ino)
-	}
-	for _, key := range []string{"", "id", byIDName} {
-		if ino := inodeNumber(key); ino <= 1 || ino == ^uint64(0) || ino != inodeNumber(key) {
-			t.Errorf("%q: %d", key, ino)
-		}
 	}
 }
 

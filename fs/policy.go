@@ -11,14 +11,14 @@ type policy struct {
 	all      bool   // --write-all-projects
 }
 
-// ours reports whether the image belongs to the mount's project.
-func (p policy) ours(img image.Image) bool {
-	return p.project == "" || img.Owner == "" || img.Owner == p.project
+// ours reports whether an image of this owner belongs to the mount's project.
+func (p policy) ours(owner string) bool {
+	return p.project == "" || owner == "" || owner == p.project
 }
 
 // writable reports whether ls shows write bits for the image.
-func (p policy) writable(img image.Image) bool {
-	return !img.Protected && (p.ours(img) || p.all)
+func (p policy) writable(img image.Packed) bool {
+	return !img.Protected() && (p.all || p.ours(img.Owner()))
 }
 
 // change returns why the record of the image may not be changed, nil if it may.
@@ -26,7 +26,7 @@ func (p policy) change(op string, img image.Image) error {
 	switch {
 	case p.readOnly:
 		return &image.Error{Op: op, Image: img.ID, Kind: image.ReadOnly, Detail: "the mount is read-only"}
-	case !p.ours(img) && !p.all:
+	case !p.ours(img.Owner) && !p.all:
 		return &image.Error{Op: op, Image: img.ID, Kind: image.Foreign,
 			Detail: "it belongs to project " + img.Owner + "; --write-all-projects allows it"}
 	}
@@ -36,7 +36,7 @@ func (p policy) change(op string, img image.Image) error {
 // retire returns why the image may not be deleted or replaced, nil if it may. A
 // record that another project is filling is busy, also for an admin.
 func (p policy) retire(op string, img image.Image) error {
-	if !p.readOnly && !p.ours(img) && pending(img) {
+	if !p.readOnly && !p.ours(img.Owner) && pending(img.Status) {
 		return &image.Error{Op: op, Image: img.ID, Kind: image.Busy, Detail: "another project is still uploading it"}
 	}
 	if err := p.change(op, img); err != nil {
@@ -58,8 +58,8 @@ func (p policy) rewrite(op string, img image.Image) error {
 }
 
 // pending reports a record whose bytes are still on their way.
-func pending(img image.Image) bool {
-	switch img.Status {
+func pending(s image.Status) bool {
+	switch s {
 	case image.StatusQueued, image.StatusSaving, image.StatusUploading, image.StatusImporting:
 		return true
 	}
@@ -75,7 +75,7 @@ func readable(op string, img image.Image) error {
 			Detail: "a volume-backed snapshot: its bytes are in the Block Storage service"}
 	case img.Status == image.StatusActive, img.Status == image.StatusQueued, img.Status == image.StatusDeactivated:
 		return nil // whether a deactivated image may be read, the service says
-	case pending(img):
+	case pending(img.Status):
 		return &image.Error{Op: op, Image: img.ID, Kind: image.NoData, Detail: "its status is " + string(img.Status)}
 	}
 	return &image.Error{Op: op, Image: img.ID, Kind: image.NotFound, Detail: "its status is " + string(img.Status)}

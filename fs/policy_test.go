@@ -56,7 +56,7 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("%s: %s: %v, want %v", c.name, op, got.err, got.want)
 			}
 		}
-		if w := c.p.writable(c.img); w != c.writable {
+		if w := c.p.writable(image.Pack(c.img)); w != c.writable {
 			t.Errorf("%s: writable %v", c.name, w)
 		}
 	}

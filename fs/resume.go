@@ -34,9 +34,8 @@ func (f *FS) resume(o Owed) *draft {
 		d.node = f.nodeOf(Entry{Name: o.Entry, Image: image.Pack(*o.Under)})
 	} else {
 		f.mu.Lock()
-		d.node = f.newNodeLocked(o.Draft.ID(), "")
+		d.node = f.newNodeLocked(keyOf(o.Draft.ID()), image.Packed{})
 		f.mu.Unlock()
-		d.node.img = image.Image{} // nobody has the node yet
 	}
 	d.node.draft = d
 	return d

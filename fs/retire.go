@@ -21,7 +21,7 @@ func (r *rootNode) target(ctx context.Context, name string) (*node, error) {
 	child := r.GetChild(name)
 	if child == nil { // the kernel has forgotten it: nothing to compare with
 		if known == nil {
-			known = &node{fs: r.fs, img: e.Image.Unpack()}
+			known = &node{fs: r.fs, img: e.Image}
 		}
 		return known, nil
 	}
@@ -340,7 +340,7 @@ func (n *node) retires(ctx context.Context) (retiring, error) {
 // renamed: that has an entry, and now a node, of its own.
 func (n *node) leaveImage(d *draft) {
 	n.mu.Lock()
-	n.img = image.Image{}
+	n.img = image.Packed{}
 	n.mu.Unlock()
 	n.fs.moved(n, d.bytes.ID())
 }

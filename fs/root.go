@@ -168,7 +168,7 @@ const putAway = 2 * time.Millisecond
 func (f *FS) taken(ctx context.Context, entry string) (Entry, error) {
 	for {
 		e, err := f.Catalog.Lookup(ctx, entry)
-		if err != nil || e.Image.ID() != "" {
+		if err != nil || !e.Image.IsZero() {
 			return e, err
 		}
 		if n := f.known(e); n != nil {

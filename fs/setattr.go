@@ -114,7 +114,7 @@ func (n *node) setAttributes(ctx context.Context, want image.Attributes) error {
 // image, if that may be changed.
 func (n *node) allowed(img image.Image, want image.Attributes) (image.Attributes, error) {
 	var shown fuse.Attr
-	n.fs.fillAttr(&shown, img, nil)
+	n.fs.fillAttr(&shown, image.Pack(img), nil)
 	set, changed := merge(image.Attributes{}, want, &shown)
 	switch {
 	case !changed:
@@ -165,8 +165,9 @@ func (f *FS) attributesLost(n *node, id string, err error) {
 	if d != nil && img.ID == id {
 		d.revert(img.Attributes())
 	}
+	k := keyOf(id)
 	for _, n := range f.allNodes() {
-		if now, _ := n.now(); now.ID == id {
+		if now, _, _ := n.look(); keyOfImage(now) == k {
 			n.attributesChanged()
 		}
 	}

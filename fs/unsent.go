@@ -90,6 +90,15 @@ func (u *unsent) of(id string) image.Attributes {
 	return image.Attributes{}
 }
 
+// over returns what was set on an image, with what waits for it.
+func (u *unsent) over(img image.Packed) image.Attributes {
+	set := img.Attributes()
+	if u.count.Load() == 0 {
+		return set
+	}
+	return overlaid(set, u.of(img.ID()))
+}
+
 // left is told what an update has brought to the service. What was changed while
 // it was under way still waits.
 func (u *unsent) left(id string, set image.Attributes) {

@@ -1,0 +1,134 @@
+package fs
+
+import (
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// known returns the node of an entry, nil when the kernel knows none.
+func (f *FS) known(e Entry) *node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.knownLocked(e)
+}
+
+func (f *FS) knownLocked(e Entry) *node {
+	if e.Draft != "" {
+		if d := f.drafts[e.Draft]; d != nil {
+			return d.node // its image's id may be changing just now
+		}
+	}
+	if e.Image.IsZero() {
+		return nil // its draft has just ended
+	}
+	return f.aliveLocked(keyOfImage(e.Image), f.root.EmbeddedInode(), e.Name)
+}
+
+// aliveLocked returns the node with a key, whose name in the directory is as given.
+func (f *FS) aliveLocked(k nodeKey, directory *gofs.Inode, name string) *node {
+	if child := directory.GetChild(name); child != nil {
+		// go-fuse can revive a node that it has just told us to forget, when a lookup
+		// of it is under way. Two nodes of one image would part.
+		if n, ok := child.Operations().(*node); ok && n.key == k && !n.parted {
+			return n
+		}
+	}
+	return f.nodes.of(k)
+}
+
+// nodeOf returns the node of an entry, and makes it when the kernel knows none; nil
+// for a draft that has just ended without an image. A node that is known takes the
+// newer record.
+func (f *FS) nodeOf(e Entry) *node {
+	f.mu.Lock()
+	n := f.knownLocked(e)
+	switch {
+	case n == nil && e.Image.IsZero():
+		f.mu.Unlock()
+		return nil
+	case n == nil:
+		n = f.newNodeLocked(keyOfImage(e.Image), e.Image)
+	case n.forgotten:
+		f.keepLocked(n)
+	}
+	f.mu.Unlock()
+	n.found(e.Image)
+	return n
+}
+
+// fixedNodeOf returns the node of an entry of .by-id, the given directory.
+func (f *FS) fixedNodeOf(e Entry, directory *gofs.Inode) *node {
+	k := keyOfImage(e.Image).fixed()
+	f.mu.Lock()
+	n := f.aliveLocked(k, directory, e.Name)
+	if n == nil {
+		n = f.newNodeLocked(k, e.Image)
+	} else if n.forgotten {
+		f.keepLocked(n)
+	}
+	f.mu.Unlock()
+	n.found(e.Image)
+	return n
+}
+
+// newNodeLocked makes a node; its image is no record for that of a new draft.
+func (f *FS) newNodeLocked(k nodeKey, img image.Packed) *node {
+	n := &node{fs: f, ino: f.nodes.freeNumber(k), key: k, fixed: k.byID, img: img}
+	f.keepLocked(n)
+	return n
+}
+
+// keepLocked makes the node the one that its key and its number lead to.
+func (f *FS) keepLocked(n *node) {
+	f.nodes.keep(n)
+	n.forgotten = false
+}
+
+// inodeOf is the inode number that an entry has, or will have when it is looked up.
+func (f *FS) inodeOf(e Entry) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e.Draft != "" {
+		if d := f.drafts[e.Draft]; d != nil {
+			return d.node.ino
+		}
+	}
+	if e.Image.IsZero() {
+		return keyOf(e.Draft).number()
+	}
+	return f.nodes.number(keyOfImage(e.Image))
+}
+
+// fixedInodeOf is the inode number that an entry of .by-id has, or will have.
+func (f *FS) fixedInodeOf(e Entry) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.nodes.number(keyOfImage(e.Image).fixed())
+}
+
+// moved records that the node is now behind the image, or the new draft, with the given
+// id.
+func (f *FS) moved(n *node, id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.nodes.rekey(n, keyOf(id))
+}
+
+// allNodes returns every node that the kernel knows.
+func (f *FS) allNodes() []*node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.nodes.all()
+}
+
+// forget drops a node that the kernel has forgotten.
+func (f *FS) forget(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n.forgotten = true
+	f.nodes.drop(n)
+}
+
+// stable returns the identity of a regular file with this inode number.
+func stable(ino uint64) gofs.StableAttr { return gofs.StableAttr{Mode: modeRegular, Ino: ino} }
