@@ -189,10 +189,10 @@ func TestDirectoryProperties(t *testing.T) {
 
 // TestDirectoryLongHistory: as TestDirectoryProperties, with groups of hundreds.
 func TestDirectoryLongHistory(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	for seed := range uint64(5) {
 		images := map[string]image.Image{}
 		d := newDirectory(project, everyVisibility)
-		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		random := rand.New(rand.NewPCG(seed, 0))
 		names := []string{"disk.qcow2", "disk.qcow2", "disk.qcow2", "disk~00000001.qcow2", "", "a/b"}
 		for range 1500 {
 			id := fmt.Sprintf("%08x-0000-4000-8000-%012x", random.IntN(3), random.IntN(200))
@@ -220,7 +220,7 @@ func TestDirectoryLongHistory(t *testing.T) {
 		if len(entriesOf(d)) > 0 || len(d.groups.whole)+len(d.claims.whole)+len(d.longer)+d.groups.first.n+d.claims.first.n > 0 {
 			t.Fatal("something is left of nothing")
 		}
-	})
+	}
 }
 
 func union(a, b map[string]string) map[string]string {
