@@ -79,7 +79,11 @@ func (s service) expected(t *testing.T, prefix string) map[string]entry {
 				ext := filepath.Ext(base)
 				name = strings.TrimSuffix(base, ext) + "~" + img.ID[:8] + ext
 			}
-			all[name] = entry{ID: img.ID, Size: max(img.Size, 0), MTime: img.CreatedAt.Unix()}
+			modified := img.CreatedAt
+			if set := img.Attributes().ModTime; set != nil {
+				modified = *set
+			}
+			all[name] = entry{ID: img.ID, Size: max(img.Size, 0), MTime: modified.Unix()}
 		}
 	}
 	return all
