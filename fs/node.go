@@ -41,8 +41,12 @@ type node struct {
 	turn    chan struct{} // made by the first take, then never changed
 }
 
-// enterTree gives the node its place in go-fuse's tree, beneath parent.
+// enterTree gives the node its place in go-fuse's tree, beneath parent. go-fuse makes
+// its Inode there, and two lookups may be here at once: whoever stats an entry whose
+// validity is over asks anew, and so does the next one.
 func (n *node) enterTree(ctx context.Context, parent *gofs.Inode) *gofs.Inode {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	inode := parent.NewInode(ctx, n, stable(n.ino))
 	n.inTree.Store(true)
 	return inode

@@ -3,6 +3,8 @@ package fs
 import (
 	"context"
 	"os"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -61,6 +63,32 @@ func TestLookupMeetsForget(t *testing.T) {
 	}
 	if err := os.Remove(m.path("disk")); err != nil {
 		t.Fatalf("the entry counts as another image: %v", err)
+	}
+}
+
+// Lookups of one entry that nobody has looked up before get one node, however many come
+// at once: each of those that stat an entry whose validity is over asks anew.
+func TestLookupsAtOnce(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "x")
+	m := mountHouse(t, h)
+	root := m.server.fs.root
+	var group sync.WaitGroup
+	nodes := make([]uint64, 8)
+	for i := range nodes {
+		group.Go(func() {
+			var out fuse.EntryOut
+			inode, errno := root.Lookup(t.Context(), "disk", &out)
+			if errno != 0 {
+				t.Errorf("lookup: %v", errno)
+				return
+			}
+			nodes[i] = inode.StableAttr().Ino
+		})
+	}
+	group.Wait()
+	if one := slices.Compact(nodes); len(one) != 1 || one[0] == 0 {
+		t.Errorf("the lookups found the nodes %v", nodes)
 	}
 }
 
