@@ -102,6 +102,7 @@ func TestSnapshotProperties(t *testing.T) {
 			want []string
 		}
 		var all []held
+		created := map[string]time.Time{}
 		read := func(s *snapshot) (list []string) {
 			for i := 0; ; i++ {
 				e, ok, err := s.at(t.Context(), i)
@@ -119,7 +120,12 @@ func TestSnapshotProperties(t *testing.T) {
 			if rapid.Bool().Draw(t, "remove") {
 				c.dir.remove(id, touched)
 			} else {
-				c.dir.put(drawImage(t, id), touched)
+				img := drawImage(t, id)
+				if first, ok := created[id]; ok { // the service never changes it
+					img.CreatedAt = first
+				}
+				created[id] = img.CreatedAt
+				c.dir.put(img, touched)
 			}
 			c.stale.add(touched)
 			s := c.snapshotNow()

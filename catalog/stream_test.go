@@ -221,3 +221,46 @@ func TestCloseEndsReaders(t *testing.T) {
 		}
 	})
 }
+
+// TestFollowerLeavesOut: who begins to read after a change of ours does not see what was
+// before, and sees once what is there again in the end.
+func TestFollowerLeavesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "a"), ours(2, "b"), ours(3, "c"), ours(4, "d"))
+		s.slow(2 * time.Second)
+		c := newCatalog(t, s)
+		early, err := c.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if diff := cmp.Diff([]string{"a", "b"}, names(t, early, 0)); diff != "" {
+			t.Fatal(diff)
+		}
+		s.slow(0)
+		for _, img := range []image.Image{ours(1, "a"), ours(2, "b")} {
+			if err := c.Remove(t.Context(), img.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		late, err := c.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := names(t, late, 0); len(got) != 0 {
+			t.Errorf("removed, and shown: %q", got)
+		}
+		c.Put(ours(9, "b"))
+		s.set(ours(9, "b"))
+		time.Sleep(10 * time.Second)
+		if diff := cmp.Diff([]string{"c", "d", "b"}, names(t, late, 0)); diff != "" {
+			t.Errorf("who came after the removal: %s", diff)
+		}
+		if diff := cmp.Diff([]string{"a", "b", "c", "d"}, names(t, early, 0)); diff != "" {
+			t.Errorf("who came before: %s", diff)
+		}
+		if e, ok, err := early.At(t.Context(), 1); !ok || err != nil || e.Image.ID() != ours(9, "").ID {
+			t.Errorf("b is %v, %v, %v", e, ok, err)
+		}
+	})
+}
