@@ -60,7 +60,7 @@ func findImage(cmd *cobra.Command, options *optionFlags, std streams, word strin
 	if word == "" {
 		return d, usageError(cmd, errors.New("the image is empty"))
 	}
-	if !cmd.Flags().Changed("cloud") && !cmd.Flags().Changed("endpoint") {
+	if !isDirect(cmd) {
 		t, entry, id, ok, err := inMount(word)
 		if err == nil && !ok {
 			t, ok, err = theMount()

@@ -41,7 +41,7 @@ func lsCommand(std streams) *cobra.Command {
   imagefs ls --json | jq -r 'select(.size > 1e10) | .entry'`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			direct := cmd.Flags().Changed("cloud") || cmd.Flags().Changed("endpoint")
+			direct := isDirect(cmd)
 			if direct && len(args) > 0 {
 				return usageError(cmd, errors.New("a mountpoint and a service are both given: give one of them"))
 			}
@@ -139,7 +139,7 @@ func listService(cmd *cobra.Command, options *optionFlags, std streams, out list
 // withCatalog runs do with a catalog of the service, without a mount, with the entries
 // that a mount with the same options would have.
 func withCatalog(cmd *cobra.Command, options *optionFlags, std streams, do func(ctx context.Context, c *catalog.Catalog) error) error {
-	return withService(cmd, options, std, func(ctx context.Context, service *client.Client, opts config.Config) error {
+	return orNoMount(cmd, withService(cmd, options, std, func(ctx context.Context, service *client.Client, opts config.Config) error {
 		c := catalog.New(catalog.Options{
 			Lister: lister{service, opts.Filter}, Records: service, Remover: newTrash(service, 0, nil), Sharer: service,
 			Project: service.Project(), Filter: opts.Filter, Now: service.Now,
@@ -147,7 +147,21 @@ func withCatalog(cmd *cobra.Command, options *optionFlags, std streams, do func(
 		})
 		defer c.Close()
 		return do(ctx, c)
-	})
+	}))
+}
+
+// isDirect reports whether the command line names the service to ask.
+func isDirect(cmd *cobra.Command) bool {
+	return cmd.Flags().Changed("cloud") || cmd.Flags().Changed("endpoint")
+}
+
+// orNoMount adds to the error that no service is known that there is no mount either,
+// which would have been asked.
+func orNoMount(cmd *cobra.Command, err error) error {
+	if codeOf(err) == exitCloud && !isDirect(cmd) {
+		return fail(exitCloud, "you have no mount, and %w", err)
+	}
+	return err
 }
 
 // valueOf is the zero value for what is not known.

@@ -266,6 +266,29 @@ func TestLsRefused(t *testing.T) {
 	}
 }
 
+func TestNoMountAndNoService(t *testing.T) {
+	for _, tc := range []struct {
+		flags []string
+		err   error
+		want  string
+	}{
+		{nil, fail(exitCloud, "no cloud"), "you have no mount, and no cloud"},
+		{[]string{"--cloud", "c"}, fail(exitCloud, "no cloud"), "no cloud"},
+		{nil, fail(exitUnreachable, "no answer"), "no answer"},
+	} {
+		cmd := lsCommand(streams{})
+		if err := cmd.ParseFlags(tc.flags); err != nil {
+			t.Fatal(err)
+		}
+		if got := orNoMount(cmd, tc.err); got.Error() != tc.want || codeOf(got) != codeOf(tc.err) {
+			t.Errorf("%v: %v", tc.flags, got)
+		}
+	}
+	if err := orNoMount(lsCommand(streams{}), nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOnlyMount(t *testing.T) {
 	a, b := target{path: "/a"}, target{path: "/b"}
 	if _, ok, err := only(nil); ok || err != nil {
