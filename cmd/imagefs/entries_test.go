@@ -47,14 +47,14 @@ func numbered(n int, name string) image.Image {
 }
 
 // entriesOf serves a catalog of the pages on a socket of its own.
-func entriesOf(t *testing.T) (pages, daemon, *statusServer) {
+func entriesOf(t *testing.T, hold int) (pages, daemon, *statusServer) {
 	t.Helper()
 	p := pages{in: make(chan any)}
 	c := catalog.New(catalog.Options{Lister: p, Project: ourProject})
 	t.Cleanup(c.Close)
 	dir := filepath.Join(t.TempDir(), "run")
 	s, err := listenStatus("/m", []string{dir}, answers{entries: &entries{
-		catalog: c, log: quiet, cached: func() cachedBytes { return uncached },
+		catalog: c, hold: hold, log: quiet, cached: func() cachedBytes { return uncached },
 		failure: func(err error) error { return serviceFailure(err, "", "http://h") },
 	}}, quiet)
 	if err != nil {
@@ -106,7 +106,7 @@ func (a asked) next() (lines []string) {
 // The first entries come before the last page is there; at the end come those that
 // have turned out to be another image's.
 func TestEntriesStream(t *testing.T) {
-	p, d, _ := entriesOf(t)
+	p, d, _ := entriesOf(t, 0)
 	a := askEntries(t.Context(), d)
 	p.in <- []image.Image{numbered(5, "a"), numbered(6, "b")}
 	if diff := cmp.Diff([]string{"a 5", "b 6"}, a.next()); diff != "" {
@@ -136,8 +136,33 @@ func TestEntriesStream(t *testing.T) {
 	}
 }
 
+// Of a listing that is not long each image comes once, with what is right.
+func TestEntriesAreHeldBack(t *testing.T) {
+	p, d, _ := entriesOf(t, 4)
+	a := askEntries(t.Context(), d)
+	p.in <- []image.Image{numbered(5, "a"), numbered(6, "b")}
+	p.in <- []image.Image{numbered(3, "a")}
+	close(p.in)
+	if diff := cmp.Diff([]string{"a 3", "a~00000005 5", "b 6"}, a.next()); diff != "" {
+		t.Error(diff)
+	}
+	if err := <-a.done; err != nil {
+		t.Error(err)
+	}
+	p, d, _ = entriesOf(t, 4)
+	a = askEntries(t.Context(), d)
+	p.in <- []image.Image{numbered(5, "a"), numbered(6, "b")}
+	p.in <- &image.Error{Op: "list", Kind: image.Unreachable}
+	if diff := cmp.Diff([]string{"a 5", "b 6"}, a.next()); diff != "" {
+		t.Errorf("of a listing that fails: %s", diff)
+	}
+	if err := <-a.done; codeOf(err) != exitUnreachable {
+		t.Error(err)
+	}
+}
+
 func TestEntriesFail(t *testing.T) {
-	p, d, _ := entriesOf(t)
+	p, d, _ := entriesOf(t, 0)
 	a := askEntries(t.Context(), d)
 	p.in <- []image.Image{numbered(1, "a")}
 	p.in <- &image.Error{Op: "list", Kind: image.Unreachable, Detail: "a \x1b cursor"}
@@ -155,7 +180,7 @@ func TestEntriesFail(t *testing.T) {
 
 // Who goes away ends only his own listing, and the end of the daemon ends all.
 func TestEntriesEnd(t *testing.T) {
-	p, d, s := entriesOf(t)
+	p, d, s := entriesOf(t, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	gone, stays := askEntries(ctx, d), askEntries(t.Context(), d)
 	p.in <- []image.Image{numbered(1, "a")}
@@ -207,7 +232,7 @@ func TestEntriesCutShort(t *testing.T) {
 }
 
 func TestOneEntry(t *testing.T) {
-	p, d, _ := entriesOf(t)
+	p, d, _ := entriesOf(t, 0)
 	go func() { p.in <- []image.Image{numbered(1, "a")}; close(p.in) }()
 	a := askEntries(t.Context(), d)
 	a.next()

@@ -42,6 +42,7 @@ type entryAnswer struct {
 // entries answers what the entries of a mount stand for.
 type entries struct {
 	catalog *catalog.Catalog
+	hold    int                // see eachEntry
 	cached  func() cachedBytes // as of now
 	failure func(error) error  // gives an error its exit code
 	log     *slog.Logger
@@ -50,7 +51,7 @@ type entries struct {
 // entries is what a mount answers with.
 func (a *about) entries(log *slog.Logger) *entries {
 	return &entries{
-		catalog: a.rooms.catalog, log: log,
+		catalog: a.rooms.catalog, hold: heldBack, log: log,
 		failure: func(err error) error { return serviceFailure(err, a.config.Cloud, a.config.Endpoint) },
 		cached: func() cachedBytes {
 			held, service := a.rooms.cache.Held(), a.rooms.client.Service()
@@ -69,7 +70,7 @@ func (s *entries) all(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriter(w)
 	lines, cached := json.NewEncoder(out), s.cached()
-	err := eachEntry(r.Context(), s.catalog, entrySink{
+	err := eachEntry(r.Context(), s.catalog, s.hold, entrySink{
 		entry: func(e catalog.Entry) error {
 			l := listedOf(e, cached)
 			return lines.Encode(entriesLine{Entry: &l})

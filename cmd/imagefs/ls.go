@@ -18,9 +18,10 @@ which answers from what it knows, also while the service is away. MOUNTPOINT is 
 needed where there is one mount only. With --cloud or --endpoint, or where there is no
 mount, it asks the service itself, and shows the entries that a mount would have.
 
-The options that choose images choose of a mount those that it shows. While a listing
-is still coming from the service, an entry may turn out to be another image's: then
-both come again at the end; the last line of an id counts.
+The options that choose images choose of a mount those that it shows. Where a service
+has more than 5000 images, the first lines come before the last page of its listing:
+then an entry may turn out to be another image's, and both come again at the end. The
+last line of an id counts.
 
 --json prints one object a line: entry, id, name, status, visibility, disk_format, size,
 virtual_size, owner, tags, cached (the bytes that the mount's cache holds) and draft (the
@@ -128,7 +129,7 @@ func chooses(f image.Filter, l listed) bool {
 // listService prints what a mount of the service would show.
 func listService(cmd *cobra.Command, options *optionFlags, std streams, out listedPrinter) error {
 	return withCatalog(cmd, options, std, func(ctx context.Context, c *catalog.Catalog) error {
-		err := eachEntry(ctx, c, entrySink{
+		err := eachEntry(ctx, c, heldBack, entrySink{
 			entry: func(e catalog.Entry) error { return out.print(listedOf(e, uncached)) },
 			pause: out.pause,
 		})
