@@ -2,7 +2,7 @@ package image
 
 import (
 	"bytes"
-	"cmp"
+	"strings"
 )
 
 // UUID is the text of a UUID in little memory. The Image service keeps the case in which
@@ -79,7 +79,10 @@ func (u UUID) String() string {
 // Bytes returns the value of the digits.
 func (u UUID) Bytes() [16]byte { return u.bytes }
 
-// Compare orders UUIDs by their digits, then by the case of these.
+// Compare orders UUIDs as their texts.
 func (u UUID) Compare(v UUID) int {
-	return cmp.Or(bytes.Compare(u.bytes[:], v.bytes[:]), cmp.Compare(u.upper, v.upper))
+	if u.upper|v.upper == 0 {
+		return bytes.Compare(u.bytes[:], v.bytes[:])
+	}
+	return strings.Compare(u.String(), v.String())
 }
