@@ -51,7 +51,7 @@ func (f *follower) ready(i int) bool {
 func (f *follower) entry(i int) (Entry, bool) {
 	c, items := f.s.c, f.s.items
 	for ; f.next < len(items) && i >= f.next-len(f.out); f.next++ {
-		if !c.shows(items[f.next].name) {
+		if !f.s.shows(items[f.next].name) {
 			f.out = append(f.out, f.next)
 		}
 	}
@@ -59,14 +59,14 @@ func (f *follower) entry(i int) (Entry, bool) {
 		// Before the item with index k there are as many left out as of those with
 		// out[n]-n <= i.
 		k := i + sort.Search(len(f.out), func(n int) bool { return f.out[n]-n > i })
-		return c.shownItem(f.now(items[k])), true
+		return f.now(items[k]), true
 	}
 	if !f.s.ended {
 		return Entry{}, false
 	}
 	f.end()
 	if i -= f.next - len(f.out); i < len(f.late) {
-		return c.shownItem(f.now(f.late[i])), true
+		return f.now(f.late[i]), true
 	}
 	if i -= len(f.late); i < len(f.s.drafts) {
 		return c.shownDraft(f.s.drafts[i]), true
@@ -81,21 +81,19 @@ func (f *follower) end() {
 	}
 	f.done = true
 	for _, n := range f.out {
-		if it := f.s.items[n]; f.s.c.shows(it.name) {
+		if it := f.s.items[n]; f.s.shows(it.name) {
 			f.late = append(f.late, it)
 		}
 	}
 }
 
 // now returns the item with the image that has its entry by now, if there is one.
-func (f *follower) now(it item) item {
-	if r := f.s.c.dir.at(it.name); r != nil {
+func (f *follower) now(it item) Entry {
+	if r := f.s.find(it.name); r != nil {
 		it.row = r
 	}
-	return it
-}
-
-// shows reports whether the root shows the entry. The caller holds mu.
-func (c *Catalog) shows(entry string) bool {
-	return c.dir.at(entry) != nil || c.drafts[entry] != nil
+	if f.s.byID {
+		return Entry{Name: it.name, Image: it.row.packed()}
+	}
+	return f.s.c.shownItem(it)
 }

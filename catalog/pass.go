@@ -12,8 +12,10 @@ import (
 // fails leaves what it has learned, and removes nothing.
 type pass struct {
 	request
-	began  since
-	stream *stream // what it brings; nil where a complete listing is known
+	began since
+	// What the first one brings: a stream of entries, and one of ids once that is asked
+	// for. Where a complete listing is known, none.
+	streams []*stream
 }
 
 // beginPass joins or begins the pass. The caller holds mu.
@@ -23,7 +25,7 @@ func (c *Catalog) beginPass() *pass {
 	}
 	p := &pass{request: request{done: make(chan struct{})}, began: c.begin()}
 	if !c.complete() {
-		p.stream = newStream(c)
+		p.streams = []*stream{newStream(c, false)}
 	}
 	c.pass, c.tried = p, p.began.at
 	c.counts.refreshes++
@@ -43,6 +45,23 @@ func (c *Catalog) beginPass() *pass {
 	return p
 }
 
+// entries is the stream of entries of the first pass.
+func (p *pass) entries() *stream { return p.streams[0] }
+
+// ids is the stream of ids of the first pass. The caller holds mu.
+func (p *pass) ids() *stream {
+	if len(p.streams) == 1 {
+		c, s := p.entries().c, newStream(p.entries().c, true)
+		for _, it := range c.inOrder() {
+			if it.row.seen >= p.began.seq { // not what lookups have learned before
+				s.arrived(it.row)
+			}
+		}
+		p.streams = append(p.streams, s)
+	}
+	return p.streams[1]
+}
+
 func (c *Catalog) takePage(p *pass, page []image.Image) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,12 +69,14 @@ func (c *Catalog) takePage(p *pass, page []image.Image) {
 	for _, img := range page {
 		r := c.take(img, p.began, touched)
 		r.mark(p.began)
-		if r != nil && p.stream != nil {
-			p.stream.give(r.base(), r)
+		for _, s := range p.streams {
+			if r != nil {
+				s.arrived(r)
+			}
 		}
 	}
-	if p.stream != nil {
-		p.stream.wake()
+	for _, s := range p.streams {
+		s.wake()
 	}
 	c.tell(touched)
 }
@@ -121,8 +142,8 @@ func (c *Catalog) endPass(p *pass, err error) {
 	}
 	c.end(p.began)
 	c.pass = nil
-	if p.stream != nil {
-		p.stream.end(err)
+	for _, s := range p.streams {
+		s.end(err)
 	}
 	p.err = err
 	close(p.done)

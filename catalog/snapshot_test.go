@@ -135,7 +135,7 @@ func TestSnapshotProperties(t *testing.T) {
 			}
 			slices.SortFunc(records, func(a, b *record) int {
 				x, y := a.image(), b.image()
-				return cmp.Or(x.CreatedAt.Compare(y.CreatedAt), cmp.Compare(x.ID, y.ID))
+				return cmp.Or(x.CreatedAt.Compare(y.CreatedAt), a.uuid().Compare(b.uuid()))
 			})
 			var want []string
 			for _, r := range records {

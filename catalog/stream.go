@@ -9,10 +9,11 @@ import (
 // far, for any number of readers. It gives out a base entry with the first image of
 // it (some image will have that entry; which one is seen when it is read), and at
 // the end of the pass the entries with a suffix and the drafts. So it gives out every
-// entry, none twice, however entries move while the pass goes on. Catalog.mu guards
-// it.
+// entry, none twice, however entries move while the pass goes on. One by id gives out
+// each image as it comes. Catalog.mu guards it.
 type stream struct {
 	c      *Catalog
+	byID   bool // entries are the ids of the images, and there are no drafts
 	items  []item
 	drafts []Entry             // after the items: at the end only
 	given  map[string]struct{} // the entries of items; nil at the end
@@ -28,11 +29,32 @@ type item struct {
 	row  *record
 }
 
-func newStream(c *Catalog) *stream {
-	return &stream{c: c, given: map[string]struct{}{}, more: make(chan struct{})}
+func newStream(c *Catalog, byID bool) *stream {
+	return &stream{c: c, byID: byID, given: map[string]struct{}{}, more: make(chan struct{})}
 }
 
-// give adds an entry, if it is new.
+// find returns the record that has an entry, nil for none.
+func (s *stream) find(entry string) *record {
+	if s.byID {
+		return s.c.dir.get(entry)
+	}
+	return s.c.dir.at(entry)
+}
+
+// shows reports whether an entry stands for anything.
+func (s *stream) shows(entry string) bool {
+	return s.find(entry) != nil || !s.byID && s.c.drafts[entry] != nil
+}
+
+// arrived gives out what a page has brought, if it is new.
+func (s *stream) arrived(r *record) {
+	if s.byID {
+		s.give(r.id(), r)
+	} else {
+		s.give(r.base(), r)
+	}
+}
+
 func (s *stream) give(entry string, r *record) {
 	if _, given := s.given[entry]; !given {
 		s.given[entry] = struct{}{}
@@ -58,12 +80,19 @@ func (s *stream) end(err error) {
 func (s *stream) giveRest() {
 	var rest []item
 	for r := range s.c.dir.all() {
-		if _, given := s.given[r.entry()]; !given {
-			rest = append(rest, item{r.entry(), r})
+		entry := r.entry()
+		if s.byID {
+			entry = r.id()
+		}
+		if _, given := s.given[entry]; !given {
+			rest = append(rest, item{entry, r})
 		}
 	}
 	slices.SortFunc(rest, func(a, b item) int { return cmp.Compare(a.name, b.name) })
 	s.items = append(s.items, rest...)
+	if s.byID {
+		return
+	}
 	for _, o := range s.c.drafts {
 		if _, given := s.given[o.entry]; !given && s.c.dir.at(o.entry) == nil {
 			s.drafts = append(s.drafts, Entry{Name: o.entry, Draft: o.draft})

@@ -144,8 +144,8 @@ func TestStreamFails(t *testing.T) {
 		if !image.Is(err, image.Unavailable) || len(entries) != 2 {
 			t.Errorf("%v, %v", entries, err)
 		}
-		if _, err := c.IDs(t.Context()); !image.Is(err, image.Unavailable) {
-			t.Errorf("IDs: %v", err)
+		if ids, err := readAll(t.Context(), c.IDs); !image.Is(err, image.Unavailable) || len(ids) != 2 {
+			t.Errorf("IDs: %v, %v", ids, err)
 		}
 		if stats := c.Stats(); stats.Complete || stats.Images != 2 || stats.Away.IsZero() {
 			t.Errorf("%+v", stats)
@@ -261,6 +261,47 @@ func TestFollowerLeavesOut(t *testing.T) {
 		}
 		if e, ok, err := early.At(t.Context(), 1); !ok || err != nil || e.Image.ID() != ours(9, "").ID {
 			t.Errorf("b is %v, %v, %v", e, ok, err)
+		}
+	})
+}
+
+// TestIDsStream: images come by their ids as the service lists them, twins as others, also
+// to who asks when some have come.
+func TestIDsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "a"), ours(2, "a"), ours(3, "c"), ours(4, "d"))
+		c := newCatalog(t, s)
+		lookup(t, c, "d") // known, and not listed yet
+		s.slow(2 * time.Second)
+		if err := c.AddDraft("new", draft("d")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.List(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		l, err := c.IDs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{ours(1, "").ID, ours(2, "").ID}, names(t, l, 0)); diff != "" {
+			t.Errorf("after the first page: %s", diff)
+		}
+		s.slow(0)
+		c.Put(ours(9, "own"))
+		s.set(ours(9, "own"))
+		c.Forget(ours(3, "").ID)
+		s.drop(ours(3, "").ID)
+		time.Sleep(10 * time.Second)
+		want := []string{ours(1, "").ID, ours(2, "").ID, ours(4, "").ID, ours(9, "").ID}
+		if diff := cmp.Diff(want, names(t, l, 0)); diff != "" {
+			t.Errorf("all: %s", diff)
+		}
+		if l, err = c.IDs(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, names(t, l, 0)); diff != "" {
+			t.Errorf("from the listing: %s", diff)
 		}
 	})
 }

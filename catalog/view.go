@@ -31,7 +31,7 @@ func (c *Catalog) List(ctx context.Context) (*Listing, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.complete() {
-		return &Listing{&follower{s: c.beginPass().stream}}, nil
+		return &Listing{&follower{s: c.beginPass().entries()}}, nil
 	}
 	if err := c.current(ctx, "list", false); err != nil {
 		return nil, err
@@ -40,10 +40,13 @@ func (c *Catalog) List(ctx context.Context) (*Listing, error) {
 }
 
 // IDs returns all images of the listing, each under its id, for the directory of ids.
-// It is as old as what List returns, and waits until the first one is complete.
+// It is as old as what List returns, and comes as that does.
 func (c *Catalog) IDs(ctx context.Context) (*Listing, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.complete() {
+		return &Listing{&follower{s: c.beginPass().ids()}}, nil
+	}
 	if err := c.current(ctx, "list ids", false); err != nil {
 		return nil, err
 	}
