@@ -12,13 +12,15 @@
 //	            journal names, hidden (os_hidden) and marked with the draft
 //	            (image.PropertyDraft), with everything that is carried over; owner
 //	            and members follow
+//	            What was set of the new record (staging.Record.Settings) is in that request,
+//	            but for its protection: a protected record could not be taken back
 //	created     the content is uploaded, hashed on its way; then the service's size, md5
 //	            and os_hash are compared. Where the local disk has failed to take what
 //	            was written, what was read may be something else, and nothing is
 //	            published. Beside an upload that takes long the draft is fsynced
 //	uploaded    the record gets what others have changed of the replaced image during
 //	            the upload; then one update unhides it, removes the mark and sets the
-//	            name and the attributes that the draft has by now
+//	            name, the attributes and the settings that the draft has by now
 //	visible     the replaced image is looked at once more, and deleted (trash.go: or
 //	            hidden for a time), or renamed where it is in use. One that somebody
 //	            has renamed meanwhile is left alone

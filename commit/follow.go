@@ -41,7 +41,7 @@ func (r *run) follow(ctx context.Context, img image.Image) (image.Image, error) 
 // now as given, and with whom it is shared where members is set.
 func (r *run) carry(ctx context.Context, img, now image.Image, members bool) (image.Image, error) {
 	before := *r.plan.from
-	changes := changed(before, now)
+	changes := r.d.Record().Settings.Leave(changed(before, now)) // what was set on the draft is what it shall be
 	r.plan.old, r.plan.from, r.plan.hidden = &now, &now, staysHidden(now)
 	if before.Owner != now.Owner {
 		if err := r.chown(ctx, img); err != nil {

@@ -40,7 +40,14 @@ func (r *run) prepare(ctx context.Context) error {
 	if source != nil && r.plan.old != nil && source.ID == r.plan.old.ID {
 		r.plan.from = r.plan.old
 	}
-	return r.formats(ctx, source)
+	if err := r.formats(ctx, source); err != nil {
+		return err
+	}
+	r.plan.create = r.rec.Settings.Create(r.plan.create)
+	if v := r.plan.create.Visibility; v != "" && v != image.VisibilityShared {
+		r.plan.members = nil // only a shared image can have them
+	}
+	return nil
 }
 
 // findSource reads the record that the new one takes over from: the queued one
@@ -184,6 +191,7 @@ func (r *run) formats(ctx context.Context, source *image.Image) error {
 	if r.plan.into != nil && disk == format.Raw {
 		r.keepDeclared(to)
 	}
+	*to = r.rec.Settings.Create(*to) // whoever names a format knows better than the content
 	err = format.Check(at, size, to.DiskFormat, to.ContainerFormat)
 	var no *format.Refused
 	if errors.As(err, &no) && source != nil && source.ContainerFormat == compressed && to.ContainerFormat != compressed {

@@ -35,15 +35,15 @@ func (r *run) publish(ctx context.Context, img image.Image) (image.Image, error)
 }
 
 // show brings the record to what it shall be at the end, in one request: not
-// hidden, without the mark, with the name and the attributes that the draft has
-// by now.
+// hidden, without the mark, with the name, the attributes and the settings that the
+// draft has by now. Until then it is not protected, so that it can be taken back.
 func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
-	name, attributes := r.d.Record().Name, r.attributes(img.ID)
+	name, attributes, settings := r.d.Record().Name, r.attributes(img.ID), r.d.Record().Settings
+	if settings.Hidden == nil {
+		settings.Hidden = &r.plan.hidden
+	}
 	pending := func(img image.Image) []image.Change {
-		var changes []image.Change
-		if img.Hidden != r.plan.hidden {
-			changes = append(changes, image.Change{Field: "os_hidden", Value: r.plan.hidden})
-		}
+		changes := settings.Missing(img)
 		if img.Properties[image.PropertyDraft] != "" {
 			changes = append(changes, image.Change{Field: image.PropertyDraft, Property: true})
 		}
@@ -159,10 +159,17 @@ func (r *run) moveAside(ctx context.Context, busy error) error {
 	return nil
 }
 
-// delete removes one image for good; that there is none is fine.
+// delete removes one image for good; that there is none is fine. One that this draft's
+// settings have protected when it was published is taken back all the same.
 func (r *run) delete(ctx context.Context, id string, retry func(error) bool) error {
+	protects := r.d.Record().Settings.Protected
 	return again(ctx, retry, func(ctx context.Context) error {
 		err := r.c.service.Delete(ctx, id)
+		if image.Is(err, image.Protected) && protects != nil && *protects {
+			if _, err = r.c.service.Update(ctx, id, []image.Change{{Field: "protected", Value: false}}); err == nil {
+				err = r.c.service.Delete(ctx, id)
+			}
+		}
 		if image.Is(err, image.NotFound) {
 			return nil
 		}

@@ -153,9 +153,12 @@ func (r *run) chown(ctx context.Context, img image.Image) error {
 	})
 }
 
-// share gives the new image members of the old one. An acceptance is the member's own
-// to give: it is lost, and logged.
+// share gives the new image members of the old one, which only a shared image can have.
+// An acceptance is the member's own to give: it is lost, and logged.
 func (r *run) share(ctx context.Context, img image.Image, members []image.Member) error {
+	if img.Visibility != "" && img.Visibility != image.VisibilityShared {
+		return nil
+	}
 	var lost []string
 	for _, m := range members {
 		if err := again(ctx, transient, func(ctx context.Context) error { return r.addMember(ctx, img.ID, m.Project) }); err != nil {

@@ -139,7 +139,8 @@ func (r *run) complete(img image.Image) bool {
 // for which the service names no hash are not known to be the same.
 func (r *run) same(ctx context.Context, img image.Image) (bool, error) {
 	if r.snap.Size() == 0 {
-		atOnce := r.rec.Replaces == "" && !img.Hidden && img.Name == r.rec.Name
+		hides := r.rec.Settings.Hidden
+		atOnce := r.rec.Replaces == "" && (!img.Hidden || hides != nil && *hides) && img.Name == r.rec.Name
 		return img.Status == image.StatusQueued && img.ID != r.rec.Into && (r.marked(img) || atOnce), nil
 	}
 	if img.Status != image.StatusActive || img.Size != r.snap.Size() {

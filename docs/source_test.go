@@ -64,7 +64,7 @@ func settable(t *testing.T, pair *ast.KeyValueExpr) bool {
 
 func TestExtendedAttributes(t *testing.T) {
 	documented, real := map[string]bool{}, map[string]bool{}
-	for _, pair := range table(t, "../fs/xattr.go", "fields") {
+	for _, pair := range table(t, "../fs/xattrfields.go", "fields") {
 		key, ok := pair.Key.(*ast.BasicLit)
 		if !ok {
 			t.Fatal("a key of another form")
@@ -82,7 +82,7 @@ func TestExtendedAttributes(t *testing.T) {
 			continue
 		}
 		names[name] = true
-		documented[name+" settable "+strconv.FormatBool(row[2] == "yes")] = true
+		documented[name+" settable "+strconv.FormatBool(row[2] != "no")] = true
 	}
 	compare(t, "extended attributes", documented, real)
 	for _, path := range documents(t) {

@@ -227,13 +227,13 @@ func TestXattrs(t *testing.T) {
 	}
 	p := make([]byte, 1024)
 	list := string(p[:must(unix.Listxattr(m.path("disk"), p))])
-	for _, key := range []string{"tags", "visibility", "property.os_distro"} {
+	for _, key := range []string{"tags", "visibility", "hidden", "protected", "min_disk", "min_ram", "property.os_distro", "property.site"} {
 		if !strings.Contains(list, "user.image."+key+"\x00") {
 			t.Errorf("%s is not listed", key)
 		}
 	}
-	// Neither what cannot be set nor what a new image has.
-	for _, key := range []string{"user.image.id\x00", "protected", "min_disk", "property.site", "os_glance_x", image.PropertyAttributes} {
+	// Not what cannot be set, and no format that content tells.
+	for _, key := range []string{"user.image.id\x00", "disk_format", "container_format", "os_glance_x", image.PropertyAttributes} {
 		if strings.Contains(list, key) {
 			t.Errorf("%s is listed", key)
 		}
@@ -276,15 +276,13 @@ func TestXattrs(t *testing.T) {
 	if err := unix.Removexattr(m.path("disk"), "user.image.property.os_distro"); err != nil {
 		t.Error(err)
 	}
-	wantErr(t, unix.Removexattr(m.path("disk"), "user.image.tags"), syscall.EPERM)
+	wantErr(t, unix.Removexattr(m.path("disk"), "user.image.id"), syscall.EPERM)
+	wantErr(t, unix.Removexattr(m.path("disk"), "user.image.property.none"), syscall.ENODATA)
 	wantErr(t, unix.Removexattr(m.path("disk"), "user.other"), syscall.EOPNOTSUPP)
 	now := m.the("disk")
 	if strings.Join(now.Tags, ";") != "c;d" || now.MinDisk != 3 || now.Properties["new"] != "v" || now.Properties["os_distro"] != "" {
 		t.Errorf("the record is %+v", now)
 	}
-	f := must(os.Create(m.path("new")))
-	defer f.Close()
-	wantErr(t, set("new", "user.image.tags", "x", 0), syscall.EOPNOTSUPP)
 }
 
 func TestStatfs(t *testing.T) {

@@ -50,14 +50,6 @@ func (d *draft) interruptLocked(why error) {
 	}
 }
 
-// interrupt ends a try of the commit behind which does not know what the caller, who
-// has the node's turn, has changed.
-func (d *draft) interrupt() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.interruptLocked(errOvertaken)
-}
-
 // touch begins a change of the bytes: a try of the commit behind gives way, and none
 // begins until the returned function is called.
 func (d *draft) touch() (done func()) {

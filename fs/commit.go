@@ -156,13 +156,23 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 func (d *draft) became(ctx context.Context, img image.Image, asked image.Attributes) error {
 	switch {
 	case img.ID == "":
-		return d.keepAttributes(ctx, asked)
+		return d.keep(ctx, asked)
 	case img.Status == image.StatusQueued: // it may have been there before, and is empty again
 		d.node.replace(img)
-		return d.keepAttributes(ctx, d.dated(asked))
+		return d.keep(ctx, d.dated(asked))
 	}
 	d.node.replace(img)
+	d.tookSettings()
 	return nil
+}
+
+// keep stores what was set on a draft of which no byte had to be committed, in the
+// node's turn.
+func (d *draft) keep(ctx context.Context, set image.Attributes) error {
+	if err := d.keepSettings(ctx); err != nil {
+		return err
+	}
+	return d.keepAttributes(ctx, set)
 }
 
 // keepAttributes stores what was set on a draft of which no byte had to be

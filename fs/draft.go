@@ -54,6 +54,7 @@ type draft struct {
 	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded
 	set       image.Attributes        // what the committed image will carry
 	noted     image.Attributes        // of that, what the journal has
+	settings  image.Settings          // of its record; the journal has them
 	cancel    context.CancelCauseFunc // ends the commit that runs; nil when none does
 }
 

@@ -153,7 +153,7 @@ func (h *house) Rename(ctx context.Context, img image.Image, entry string, over 
 	return now, nil
 }
 
-// Update changes a record: only properties and what the tests change.
+// Update changes a record.
 func (h *house) Update(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
 	if err := h.ask(ctx, "update", id); err != nil {
 		return image.Image{}, err
@@ -171,24 +171,12 @@ func (h *house) Update(ctx context.Context, id string, changes []image.Change) (
 	return img, nil
 }
 
-// changed is a record with changes of properties, or of what the tests change.
+// changed is a record with changes.
 func changed(img image.Image, changes []image.Change) image.Image {
-	img = img.Clone()
 	for _, c := range changes {
-		switch {
-		case c.Property && c.Value == nil:
-			delete(img.Properties, c.Field)
-		case c.Property:
-			img.Properties[c.Field], _ = c.Value.(string) // fs sends strings only
-		case c.Field == "tags":
-			img.Tags, _ = c.Value.([]string)
-		case c.Field == "protected":
-			img.Protected, _ = c.Value.(bool)
-		case c.Field == "min_disk":
-			img.MinDisk, _ = c.Value.(int64)
-		}
+		img = image.Settings{}.With(c).Over(img)
 	}
-	return img
+	return img.Clone()
 }
 
 // AddDraft shows a draft.

@@ -24,6 +24,8 @@ type fakeDraft struct {
 	bytes          []byte
 	mod            time.Time
 	attributes     image.Attributes
+	settings       image.Settings
+	emptied        bool // nothing of a base shows any more
 	dirty, written bool
 	committed      string // id of the image that it was committed to last
 	unlinked       bool
@@ -190,7 +192,10 @@ func (d *fakeDraft) Truncate(ctx context.Context, size int64) error {
 	if d.Size() == size {
 		return nil
 	}
-	return d.change(ctx, func() { d.resize(size) })
+	return d.change(ctx, func() {
+		d.resize(size)
+		d.emptied = d.emptied || size == 0
+	})
 }
 
 func (d *fakeDraft) Allocate(ctx context.Context, mode uint32, off, size int64) error {
@@ -248,6 +253,22 @@ func (d *fakeDraft) SetAttributes(a image.Attributes) error {
 	defer d.mu.Unlock()
 	d.attributes = a
 	return nil
+}
+
+func (d *fakeDraft) SetSettings(s image.Settings) error {
+	if err := d.h.ask(context.Background(), "settings", d.entry()); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settings = s
+	return nil
+}
+
+func (d *fakeDraft) ShowsBase() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.spec.Base != nil && !d.emptied
 }
 
 func (d *fakeDraft) Rename(name, entry string, over *image.Image, supersedes string) error {
@@ -365,6 +386,8 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 	}
 	a := d.attributes
 	if old := d.spec.Replaces; old != nil {
+		is := h.images[old.ID]
+		img.Visibility, img.Tags, img.MinDisk, img.MinRAM, img.Properties = is.Visibility, is.Tags, is.MinDisk, is.MinRAM, is.CarriedProperties()
 		created := old.SortTime()
 		a.Created = &created
 		if is := h.images[old.ID].Name; is != old.Name && is != d.spec.Name { // others have renamed it to keep it
@@ -373,6 +396,8 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 		delete(h.images, old.ID)
 		delete(h.data, old.ID)
 	}
+	img = d.settings.Over(img).Clone()
+	d.settings = image.Settings{}
 	img.Properties[image.PropertyAttributes] = a.Encode(img.ID)
 	h.images[img.ID], h.data[img.ID] = img, append([]byte(nil), d.bytes...)
 	h.noteLocked(op, d.spec.Name)

@@ -15,13 +15,14 @@ type Owed struct {
 	Name       string       // of the image that it becomes
 	Under      *image.Image // the image that its commit replaces or fills, if that is there and has the name; else nil
 	Attributes image.Attributes
+	Settings   image.Settings
 	Since      time.Time // when its close was answered, or began
 }
 
 // resume puts a draft of an earlier run into the directory. It is committed in any
 // case; where its entry has another draft already, it does not show meanwhile.
 func (f *FS) resume(o Owed) *draft {
-	d := &draft{fs: f, bytes: o.Draft, entry: o.Entry, name: o.Name, set: o.Attributes, noted: o.Attributes, change: 1, wrote: 1, accepted: 1}
+	d := &draft{fs: f, bytes: o.Draft, entry: o.Entry, name: o.Name, set: o.Attributes, noted: o.Attributes, settings: o.Settings, change: 1, wrote: 1, accepted: 1}
 	f.mu.Lock()
 	f.drafts[o.Draft.ID()] = d
 	f.mu.Unlock()

@@ -188,6 +188,9 @@ type Draft interface {
 	ModTime() time.Time
 	Written() bool // holds bytes or a length, so that an image without data would not do
 	SetAttributes(a image.Attributes) error
+	// SetSettings journals what was set of the record that the next commit makes.
+	SetSettings(s image.Settings) error
+	ShowsBase() bool // bytes of the image under it can show: it keeps the formats of that
 	// Rename sets what the image will be called; over, where given, is what the
 	// commit retires from now on. draft, where not "", is the draft that had the entry,
 	// and is unlinked next: should the daemon end in between, the next one does it.

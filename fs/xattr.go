@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -16,73 +16,18 @@ const (
 	xattrPrefix    = "user.image."
 	propertyPrefix = xattrPrefix + "property."
 
-	// xattrCreate and xattrReplace are the flags of setxattr(2), from linux/xattr.h.
-	xattrCreate  = 1
-	xattrReplace = 2
+	// What the kernel passes, in bytes, from linux/limits.h. A name or a value beyond it
+	// in a list would make cp give up the file.
+	xattrNameMax  = 255
+	xattrValueMax = 64 << 10
+	xattrListMax  = 64 << 10
 )
 
 // errNoXattr is an attribute that the image does not have.
 var errNoXattr = errors.New("no such attribute")
 
-// field is one attribute of every image.
-type field struct {
-	get func(image.Image) string
-	// set is the name of the record's field and how to read a value for it; nil
-	// when the attribute is the service's own.
-	set func(value string) (image.Change, error)
-}
-
-// fields are the attributes below user.image., without the properties.
-var fields = map[string]field{
-	"id":               {get: func(i image.Image) string { return i.ID }},
-	"status":           {get: func(i image.Image) string { return string(i.Status) }},
-	"visibility":       {func(i image.Image) string { return string(i.Visibility) }, text("visibility")},
-	"disk_format":      {get: func(i image.Image) string { return i.DiskFormat }},
-	"container_format": {get: func(i image.Image) string { return i.ContainerFormat }},
-	"hidden":           {func(i image.Image) string { return strconv.FormatBool(i.Hidden) }, boolean("os_hidden")},
-	"virtual_size":     {get: func(i image.Image) string { return strconv.FormatInt(i.VirtualSize, 10) }},
-	"stores":           {get: func(i image.Image) string { return strings.Join(i.Stores, ",") }},
-	"checksum":         {get: func(i image.Image) string { return i.Checksum }},
-	"os_hash_algo":     {get: func(i image.Image) string { return i.HashAlgo }},
-	"os_hash_value":    {get: func(i image.Image) string { return i.HashValue }},
-	"owner":            {get: func(i image.Image) string { return i.Owner }},
-	"protected":        {func(i image.Image) string { return strconv.FormatBool(i.Protected) }, boolean("protected")},
-	"tags":             {func(i image.Image) string { return strings.Join(i.Tags, ",") }, tags},
-	"min_disk":         {func(i image.Image) string { return strconv.FormatInt(i.MinDisk, 10) }, number("min_disk")},
-	"min_ram":          {func(i image.Image) string { return strconv.FormatInt(i.MinRAM, 10) }, number("min_ram")},
-	"created_at":       {get: func(i image.Image) string { return i.CreatedAt.UTC().Format(time.RFC3339) }},
-	"updated_at":       {get: func(i image.Image) string { return i.UpdatedAt.UTC().Format(time.RFC3339) }},
-}
-
-func text(name string) func(string) (image.Change, error) {
-	return func(v string) (image.Change, error) { return image.Change{Field: name, Value: v}, nil }
-}
-
-func boolean(name string) func(string) (image.Change, error) {
-	return func(v string) (image.Change, error) {
-		b, err := strconv.ParseBool(v)
-		return image.Change{Field: name, Value: b}, err
-	}
-}
-
-func number(name string) func(string) (image.Change, error) {
-	return func(v string) (image.Change, error) {
-		n, err := strconv.ParseInt(v, 10, 64)
-		return image.Change{Field: name, Value: n}, err
-	}
-}
-
-func tags(v string) (image.Change, error) {
-	list := []string{}
-	for tag := range strings.SplitSeq(v, ",") {
-		if tag = strings.TrimSpace(tag); tag != "" {
-			list = append(list, tag)
-		}
-	}
-	return image.Change{Field: "tags", Value: list}, nil
-}
-
-// xattr returns the value of an attribute of the image.
+// xattr returns the value of an attribute of the image. One that is still to be made
+// has only what can be set of it.
 func xattr(img image.Image, name string) (string, error) {
 	if property, ok := strings.CutPrefix(name, propertyPrefix); ok {
 		if v, ok := img.Properties[property]; ok && !image.Internal(property) {
@@ -92,16 +37,29 @@ func xattr(img image.Image, name string) (string, error) {
 	}
 	short, ok := strings.CutPrefix(name, xattrPrefix)
 	f, known := fields[short]
-	if !ok || !known || img.ID == "" {
+	if !ok || !known {
 		return "", errNoXattr
 	}
-	return f.get(img), nil
+	v := f.get(img)
+	if img.ID == "" && (f.set == "" || v == "" && formats(f.set)) {
+		return "", errNoXattr
+	}
+	return v, nil
 }
+
+// formats reports a field that says what the bytes are.
+func formats(field string) bool { return field == fieldDiskFormat || field == fieldContainerFormat }
 
 // Getxattr answers from memory, also for the attributes that ls -l asks of every
 // entry and that no image has.
 func (n *node) Getxattr(_ context.Context, name string, dest []byte) (uint32, syscall.Errno) {
-	img, _ := n.now()
+	if !strings.HasPrefix(name, xattrPrefix) {
+		return 0, syscall.ENODATA
+	}
+	img, ok := n.willBe()
+	if !ok {
+		return 0, syscall.ENODATA
+	}
 	v, err := xattr(img, name)
 	if err != nil {
 		return 0, syscall.ENODATA
@@ -109,28 +67,58 @@ func (n *node) Getxattr(_ context.Context, name string, dest []byte) (uint32, sy
 	return fill(dest, v)
 }
 
-// Listxattr names the attributes that can be set and are not what a new image has
-// anyway: cp --preserve=xattr sets what is listed elsewhere, and rsync -X removes
-// what is listed here and not there. The others answer when asked by name.
+// Listxattr names what a copy of the file is to have: what can be set of an image, or of
+// a new one. The others answer when asked by name.
 func (n *node) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) {
-	img, d := n.now()
-	if n.fixed || d != nil || img.ID == "" || n.fs.policy.change("list attributes", img) != nil {
+	img, ok := n.willBe()
+	if !ok {
 		return 0, 0
 	}
-	fresh := n.fs.fresh()
-	var b strings.Builder
+	return fill(dest, listed(img, n.fs.policy.ours(img.Owner) || n.fs.policy.all))
+}
+
+// listed is the list of attributes. Who may see the image of another project, and who
+// may delete it, is that project's affair, and says nothing about a copy. Properties
+// that are bound to the image or its bytes are not for a copy either.
+func listed(img image.Image, ours bool) string {
+	var names []string
 	for short, f := range fields {
-		if f.set != nil && f.get(img) != f.get(fresh) {
-			b.WriteString(xattrPrefix + short + "\x00")
+		switch {
+		case f.set == "", !ours && (f.set == fieldVisibility || f.set == fieldProtected || f.set == fieldHidden):
+		case formats(f.set) && !tellsFormat(img, f):
+		default:
+			names = append(names, xattrPrefix+short)
 		}
 	}
-	for property, value := range img.Properties {
-		usual, has := fresh.Properties[property]
-		if !image.Internal(property) && !strings.HasPrefix(property, "os_glance_") && !(has && usual == value) {
-			b.WriteString(propertyPrefix + property + "\x00")
+	slices.Sort(names) // before the properties: should those not fit, these do
+	for _, property := range slices.Sorted(maps.Keys(img.CarriedProperties())) {
+		names = append(names, propertyPrefix+property)
+	}
+	var b strings.Builder
+	for _, name := range names {
+		v, _ := xattr(img, name) // it has each
+		unfit := len(name) > xattrNameMax || len(v) > xattrValueMax || strings.ContainsRune(name, 0)
+		if !unfit && b.Len()+len(name)+1 <= xattrListMax {
+			b.WriteString(name + "\x00")
 		}
 	}
-	return fill(dest, b.String())
+	return b.String()
+}
+
+// undetectable are disk formats that a copy's content does not tell, as that of a raw
+// disk does not.
+var undetectable = []string{"ami", "ari", "aki", "ploop"}
+
+// tellsFormat reports whether a copy has to be told the format: its bytes alone would
+// give it another one. Of a file that is still to be made, somebody has told it.
+func tellsFormat(img image.Image, f field) bool {
+	switch {
+	case f.get(img) == "":
+		return false
+	case img.ID == "":
+		return true
+	}
+	return slices.Contains(undetectable, img.DiskFormat) || img.ContainerFormat != "" && img.ContainerFormat != "bare"
 }
 
 // fresh is the record of a new image. Where nobody chooses, the service makes it
@@ -148,78 +136,6 @@ func fill(dest []byte, v string) (uint32, syscall.Errno) {
 		return uint32(len(v)), syscall.ERANGE
 	}
 	return uint32(copy(dest, v)), 0
-}
-
-// Setxattr changes one field or property of the image's record: one update, which
-// takes attributes along that wait.
-func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uint32) syscall.Errno {
-	return n.changeXattr(ctx, name, flags, func(string) (image.Change, error) {
-		if property, ok := strings.CutPrefix(name, propertyPrefix); ok {
-			return image.Change{Field: property, Property: true, Value: string(data)}, nil
-		}
-		return fields[strings.TrimPrefix(name, xattrPrefix)].set(string(data))
-	})
-}
-
-// Removexattr removes a property; a field of the record cannot be removed.
-func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
-	property, ok := strings.CutPrefix(name, propertyPrefix)
-	switch {
-	case !strings.HasPrefix(name, xattrPrefix):
-		return syscall.EOPNOTSUPP
-	case !ok:
-		return syscall.EPERM
-	}
-	return n.changeXattr(ctx, name, xattrReplace, func(string) (image.Change, error) {
-		return image.Change{Field: property, Property: true}, nil
-	})
-}
-
-func (n *node) changeXattr(ctx context.Context, name string, flags uint32, change func(string) (image.Change, error)) syscall.Errno {
-	short, ours := strings.CutPrefix(name, xattrPrefix)
-	property, isProperty := strings.CutPrefix(name, propertyPrefix)
-	switch {
-	case !ours:
-		return syscall.EOPNOTSUPP
-	case n.fixed, isProperty && image.Internal(property), !isProperty && fields[short].set == nil:
-		return syscall.EPERM
-	}
-	c, cctx := n.fs.change(ctx)
-	defer c.end()
-	if err := n.take(cctx); err != nil { // a commit takes over what the record says when it begins
-		return errnoOf(n.fs.fail("set xattr", err, "xattr", name))
-	}
-	defer n.give()
-	img, d := n.now()
-	if img.ID == "" {
-		return syscall.EOPNOTSUPP // there is no record yet
-	}
-	if d != nil {
-		d.interrupt()
-	}
-	_, missing := xattr(img, name)
-	switch {
-	case flags&xattrCreate != 0 && missing == nil:
-		return syscall.EEXIST
-	case flags&xattrReplace != 0 && missing != nil:
-		return syscall.ENODATA
-	}
-	want, err := change(short)
-	if err != nil {
-		return syscall.EINVAL
-	}
-	if err := n.fs.policy.change("set "+name, img); err != nil {
-		return errnoOf(n.fs.fail("set xattr", err))
-	}
-	waits, with := n.fs.waiting(img)
-	fresh, err := n.fs.Catalog.Update(cctx, img.ID, append(with, want))
-	if err != nil {
-		return openErrno(n.fs.fail("set xattr", err, "xattr", name))
-	}
-	n.fs.unsent.left(img.ID, waits)
-	n.refresh(fresh)
-	n.attributesChanged()
-	return 0
 }
 
 // The directories are not images: they have no attributes, and get none. cp -a, which

@@ -54,15 +54,19 @@ func (i Image) CarriedProperties() map[string]string {
 	kept := make(map[string]string, len(i.Properties))
 	for name, value := range i.Properties {
 		switch {
-		case strings.HasPrefix(name, prefixService), strings.HasPrefix(name, prefixOurs),
-			strings.HasPrefix(name, prefixSignature), name == propEncryptionKey,
-			strings.HasPrefix(name, prefixClientMarks) && isHashName(name[strings.LastIndexByte(name, '.')+1:]),
-			slices.Contains(serviceFields, name):
+		case Reserved(name), strings.HasPrefix(name, prefixSignature), name == propEncryptionKey,
+			strings.HasPrefix(name, prefixClientMarks) && isHashName(name[strings.LastIndexByte(name, '.')+1:]):
 		default:
 			kept[name] = value
 		}
 	}
 	return kept
+}
+
+// Reserved reports the name of a custom property that nobody can give an image: that of
+// a field of the record, or what the service or imagefs keeps for itself.
+func Reserved(property string) bool {
+	return strings.HasPrefix(property, prefixService) || strings.HasPrefix(property, prefixOurs) || slices.Contains(serviceFields, property)
 }
 
 // isHashName reports whether the last part of an owner_specified.* property

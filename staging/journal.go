@@ -15,8 +15,11 @@ import (
 
 const (
 	// journalVersion is raised when a reader of the old one would misunderstand
-	// the new one. Journals of another version are reported and left alone.
+	// the new one. Journals of a later version are reported and left alone.
 	journalVersion = 1
+	// journalVersionSettings is that of a journal with Settings. A reader that does not
+	// know them would publish what was to be private.
+	journalVersionSettings = 2
 
 	// maxJournal bounds, in bytes, the journal that is written, and read into memory: ten
 	// million extents at some 12 bytes of text each fit.
@@ -150,6 +153,9 @@ type layerWire struct {
 
 func (j *journal) encode() ([]byte, error) {
 	w := journalWire{Verdict: noVerdict, Record: j.Record, Inherited: toInherited(j.Inherited)}
+	if w.Version = journalVersion; !j.Settings.IsZero() {
+		w.Version = journalVersionSettings
+	}
 	if a := j.Attributes; !a.IsZero() {
 		w.Attributes = &attributesWire{ModTime: a.ModTime, Mode: a.Mode, UID: a.UID, GID: a.GID, Created: a.Created}
 	}
@@ -170,7 +176,7 @@ var (
 type versionError int
 
 func (v versionError) Error() string {
-	return fmt.Sprintf("its journal has version %d, this imagefs knows version %d", int(v), journalVersion)
+	return fmt.Sprintf("its journal has version %d, this imagefs knows version %d", int(v), journalVersionSettings)
 }
 
 // parseJournal reads the journal of the given draft. An error says in one line
@@ -182,7 +188,7 @@ func parseJournal(text []byte, draft string) (journal, error) {
 	if json.Unmarshal(text, &probe) != nil || probe.Version == nil {
 		return journal{}, errNotJournal
 	}
-	if *probe.Version != journalVersion {
+	if *probe.Version != journalVersion && *probe.Version != journalVersionSettings {
 		return journal{}, versionError(*probe.Version)
 	}
 	var w journalWire
@@ -190,6 +196,7 @@ func parseJournal(text []byte, draft string) (journal, error) {
 		return journal{}, errNotJournal
 	}
 	j := journal{Record: w.Record}
+	j.Version = journalVersion // encode says anew which one it takes
 	j.Inherited = w.Inherited.image()
 	if w.Draft != draft {
 		return journal{}, errWrongDraft

@@ -45,8 +45,8 @@ func (s State) known() bool {
 // compared: only the record has to be brought to its end.
 func (s State) Checked() bool { return s == StateUploaded || s == StateVisible }
 
-// Record is what a draft's journal says. It is a value; what its Attributes
-// and Inherited point to is never changed.
+// Record is what a draft's journal says. It is a value; what its Attributes,
+// Settings and Inherited point to is never changed.
 type Record struct {
 	Version int    `json:"version"`
 	Draft   string `json:"draft"`           // id of the draft, a UUID in lower case
@@ -85,6 +85,9 @@ type Record struct {
 	Inherit     string `json:"inherit,omitempty"` // id of the image whose record is carried over
 	Size        int64  `json:"size"`              // bytes; in a journal as of its writing, elsewhere live
 	Reason      string `json:"reason,omitempty"`  // one line: why it failed or was abandoned
+	// Settings are what was set of the image's record before it is there; the commit gives
+	// them to it.
+	Settings image.Settings `json:"settings,omitzero"`
 	// Unsure: an abandoned draft is kept without a time limit: nobody could tell whether
 	// its writer was killed, or a close was answered before that writer came.
 	Unsure bool `json:"unsure,omitempty"`

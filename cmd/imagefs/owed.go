@@ -76,7 +76,7 @@ func (r *rooms) takeUp(ctx context.Context, k staging.Record) (fs.Owed, error) {
 		return fs.Owed{}, err
 	}
 	return fs.Owed{
-		Draft: r.drafts().wrap(d), Entry: k.Entry, Name: k.Name, Under: under, Attributes: d.Record().Attributes, Since: k.UpdatedAt,
+		Draft: r.drafts().wrap(d), Entry: k.Entry, Name: k.Name, Under: under, Attributes: d.Record().Attributes, Settings: d.Record().Settings, Since: k.UpdatedAt,
 	}, nil
 }
 

@@ -65,6 +65,11 @@ func (d *draft) SetAttributes(a image.Attributes) error {
 	return d.Update(func(r *staging.Record) { r.Attributes = a })
 }
 
+// SetSettings journals what was set of the record that the next commit makes.
+func (d *draft) SetSettings(s image.Settings) error {
+	return d.Update(func(r *staging.Record) { r.Settings = s })
+}
+
 // Rename gives the draft another name, perhaps over another draft.
 func (d *draft) Rename(name, entry string, over *image.Image, gone string) error {
 	return d.RenameOver(name, entry, over, gone)
