@@ -26,6 +26,9 @@ const (
 	maxRecord = 16 << 20
 	// maxPage bounds a page of the listing: 1000 usual records have 630 KB.
 	maxPage = 64 << 20
+	// bodyAhead is the most memory that is taken for an answer before it has come: a
+	// usual page of the listing fits.
+	bodyAhead = 1 << 20
 	// maxRetryAfter is what a larger or senseless Retry-After counts as; no
 	// budget waits that long.
 	maxRetryAfter = time.Hour
@@ -68,7 +71,9 @@ func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error
 			return err
 		}
 		a.status, a.requestID = resp.StatusCode, resp.Header.Get(headerRequestID)
-		a.body, err = io.ReadAll(io.LimitReader(resp.Body, r.limit+1))
+		body := bytes.NewBuffer(make([]byte, 0, max(0, min(resp.ContentLength, bodyAhead))+bytes.MinRead))
+		_, err = body.ReadFrom(io.LimitReader(resp.Body, r.limit+1))
+		a.body = body.Bytes()
 		_ = resp.Body.Close() // it was read, or its failure is already known
 		switch {
 		case err != nil:
