@@ -26,7 +26,7 @@ func TestBehindTheBack(t *testing.T) {
 	for _, c := range []struct {
 		service service
 		changes int
-	}{{inProcess(t), 10_000}, {services[1], 200}} {
+	}{{inProcess(t, t.TempDir()), 10_000}, {services[1], 200}} {
 		t.Run(c.service.name, func(t *testing.T) {
 			b := &behind{t: t, s: c.service, prefix: "behind-"}
 			if c.service.name == "glance" {

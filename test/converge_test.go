@@ -17,7 +17,7 @@ func TestConverge(t *testing.T) {
 	for _, c := range []struct {
 		service service
 		changes int // of each writer
-	}{{inProcess(t), 60}, {services[1], 8}} {
+	}{{inProcess(t, t.TempDir()), 60}, {services[1], 8}} {
 		t.Run(c.service.name, func(t *testing.T) {
 			const prefix = "converge-"
 			var mounts []*mount

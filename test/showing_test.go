@@ -22,10 +22,10 @@ import (
 )
 
 // inProcess is an embedded server without a process of its own, and without fsync, for
-// tests that change it thousands of times.
-func inProcess(t *testing.T) service {
+// tests that change it thousands of times, or have thousands of images in a directory.
+func inProcess(t *testing.T, dir string) service {
 	t.Helper()
-	server, err := imageserver.New(imageserver.Options{Dir: t.TempDir(), NoSync: true})
+	server, err := imageserver.New(imageserver.Options{Dir: dir, NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
