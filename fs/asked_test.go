@@ -54,6 +54,12 @@ func (c *counting) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.Sta
 	return c.RawFileSystem.Statx(cancel, in, out)
 }
 
+// GetXAttr counts.
+func (c *counting) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
+	c.count("GETXATTR")
+	return c.RawFileSystem.GetXAttr(cancel, in, name, dest)
+}
+
 // ReadDir counts.
 func (c *counting) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	c.count("READDIR")
@@ -118,6 +124,11 @@ func TestAttributesComeWithTheListing(t *testing.T) {
 			}
 			if asked["LOOKUP"] > c.lookups || asked["GETATTR"]+asked["STATX"] > 0 {
 				t.Errorf("asked of %d entries: %v", many, asked)
+			}
+			// ls -l asks for a label and an access control list, and of no other file where
+			// it is told that the filesystem has none.
+			if n := asked["GETXATTR"]; n > 5 {
+				t.Errorf("asked for %d extended attributes", n)
 			}
 			if n := asked["READDIR"]; c.names && n == 0 {
 				t.Errorf("attributes came along for nobody: %v", asked)

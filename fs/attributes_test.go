@@ -221,9 +221,13 @@ func TestXattrs(t *testing.T) {
 			}
 		}
 	}
-	for _, key := range []string{"security.selinux", "user.other", "user.image.none", "user.image.property.none", "user.image.property." + image.PropertyAttributes} {
+	for _, key := range []string{"user.other", "user.image.none", "user.image.property.none", "user.image.property." + image.PropertyAttributes} {
 		_, err := get("disk", key)
 		wantErr(t, err, syscall.ENODATA)
+	}
+	for _, key := range []string{"security.selinux", "security.capability", "system.posix_acl_access", "trusted.x"} {
+		_, err := get("disk", key)
+		wantErr(t, err, syscall.EOPNOTSUPP)
 	}
 	p := make([]byte, 1024)
 	list := string(p[:must(unix.Listxattr(m.path("disk"), p))])

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	xattrPrefix    = "user.image."
+	userPrefix     = "user."
+	xattrPrefix    = userPrefix + "image."
 	propertyPrefix = xattrPrefix + "property."
 
 	// What the kernel passes, in bytes, from linux/limits.h. A name or a value beyond it
@@ -50,10 +51,14 @@ func xattr(img image.Image, name string) (string, error) {
 // formats reports a field that says what the bytes are.
 func formats(field string) bool { return field == fieldDiskFormat || field == fieldContainerFormat }
 
-// Getxattr answers from memory, also for the attributes that ls -l asks of every
-// entry and that no image has.
+// Getxattr answers from memory. ls -l asks every file for a security label and an access
+// control list: told that the filesystem has no such thing, and not that this file has
+// none, it asks once.
 func (n *node) Getxattr(_ context.Context, name string, dest []byte) (uint32, syscall.Errno) {
-	if !strings.HasPrefix(name, xattrPrefix) {
+	switch {
+	case !strings.HasPrefix(name, userPrefix):
+		return 0, syscall.EOPNOTSUPP
+	case !strings.HasPrefix(name, xattrPrefix):
 		return 0, syscall.ENODATA
 	}
 	img, ok := n.willBe()

@@ -1,11 +1,42 @@
 package test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/imageserver"
 )
+
+// A listing with attributes costs as many requests as it has pages, and none soon after.
+func TestRequestsOfListings(t *testing.T) {
+	const images, pages = 2500, 3
+	dir := t.TempDir()
+	if err := imageserver.Seed(dir, images); err != nil {
+		t.Fatal(err)
+	}
+	w, s := newWire(t, embedded(t, "--dir", dir))
+	m := mountOn(t, s)
+	w.exchanges()
+	for _, c := range []struct {
+		command string
+		want    int
+	}{{`ls -l "$0"`, pages}, {`ls -l "$0"`, 0}, {`find "$0" -type f -size -100G`, 0}} {
+		if out := run(t, "sh", "-ec", c.command+" | grep -c debian-12", m.dir); strings.TrimSpace(out) != strconv.Itoa(images) {
+			t.Errorf("%s shows %s images", c.command, out)
+		}
+		var seen []string
+		for _, e := range w.exchanges() {
+			if !strings.Contains(e.what, "/info/usage") { // asked for behind statfs
+				seen = append(seen, e.what)
+			}
+		}
+		if len(seen) != c.want {
+			t.Errorf("%s: %d requests, want %d:\n%s", c.command, len(seen), c.want, strings.Join(seen, "\n"))
+		}
+	}
+}
 
 // The numbers of requests that SEMANTICS gives for removals and replacements.
 func TestRequestsOfReplacements(t *testing.T) {
