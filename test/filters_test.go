@@ -1,6 +1,7 @@
 package test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,8 @@ import (
 )
 
 // chosen mounts with options and checks which of the images (by name) show: by looking
-// up each, and then by listing. .by-id reaches all of them.
+// up each, and then by listing. .by-id reaches all of them. What ls shows without a mount
+// is the same.
 func chosen(t *testing.T, s service, prefix string, images map[string]string, want []string, args ...string) {
 	t.Helper()
 	m := mountOn(t, s, args...)
@@ -44,6 +46,10 @@ func chosen(t *testing.T, s service, prefix string, images map[string]string, wa
 	}
 	if diff := cmp.Diff(want, shown); diff != "" {
 		t.Errorf("%v: listed (-want +got):\n%s", args, diff)
+	}
+	printed := slices.Sorted(maps.Keys(objects(t, prefix, slices.Concat(args, s.args)...)))
+	if diff := cmp.Diff(want, printed); diff != "" {
+		t.Errorf("imagefs ls %v (-want +got):\n%s", args, diff)
 	}
 }
 
