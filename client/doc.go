@@ -14,7 +14,8 @@
 // after a broken connection.
 //
 // Goroutines: a renewal of the token runs in its own, so that the caller who
-// noticed first can be cancelled without failing the others; Close ends it. The
+// noticed first can be cancelled without failing the others; Close ends it. List
+// asks for each page in one of its own, which has ended when List returns. The
 // connections' goroutines belong to net/http: they end with their request or, when
 // idle, by Close. Bodies must be closed by whoever opened them.
 //
