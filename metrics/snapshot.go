@@ -67,7 +67,14 @@ type Memory struct {
 type Listing struct {
 	Images  int      `json:"images"`
 	Age     *float64 `json:"age_seconds"`       // null until there was one
+	Whole   *Whole   `json:"whole"`             // the last reading of all of it; null until there was one
 	Warning string   `json:"warning,omitempty"` // why the last refresh failed
+}
+
+// Whole is a reading of the whole listing: after it, deletions show.
+type Whole struct {
+	Age  float64 `json:"age_seconds"` // since it began
+	Took float64 `json:"took_seconds"`
 }
 
 // Cache is the block cache.

@@ -84,8 +84,15 @@ func (s Service) text() string {
 
 func (l Listing) text(ttl float64) string {
 	text := "none yet"
+	if l.Age == nil && l.Images > 0 {
+		text += fmt.Sprintf(", %s so far", count(l.Images, "image", "images"))
+	}
 	if l.Age != nil {
-		text = fmt.Sprintf("%s, %s old (refreshed after %s)", count(l.Images, "image", "images"), seconds(*l.Age), seconds(ttl))
+		text = fmt.Sprintf("%s, %s old (refreshed after %s", count(l.Images, "image", "images"), seconds(*l.Age), seconds(ttl))
+		if l.Whole != nil && l.Whole.Age > *l.Age+1 { // the last refresh asked for what was changed
+			text += fmt.Sprintf("; read whole %s ago, in %s", seconds(l.Whole.Age), seconds(l.Whole.Took))
+		}
+		text += ")"
 	}
 	if l.Warning != "" {
 		text += "; last refresh failed: " + plain(l.Warning)

@@ -24,7 +24,7 @@ func busy() Snapshot {
 		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging",
 			Filter: []string{"--tag=ready", "--name=a\x1b*"}},
 		Memory:  Memory{Resident: 412 << 20, HeapLive: 96 << 20},
-		Listing: Listing{Images: 1234, Age: ptr(12.0), Warning: "list: unavailable:\n503"},
+		Listing: Listing{Images: 1234, Age: ptr(12.0), Whole: &Whole{Age: 130, Took: 45}, Warning: "list: unavailable:\n503"},
 		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
 			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,
 			Evicted: 80, Damaged: 1, Verified: 3, Mismatched: 1, Verifying: 2,
@@ -116,5 +116,18 @@ func (failing) Write([]byte) (int, error) { return 0, os.ErrClosed }
 func TestWriteErrorIsReturned(t *testing.T) {
 	if err := idle().WriteText(failing{}); err == nil {
 		t.Error("a failed write is not told")
+	}
+}
+
+func TestListingText(t *testing.T) {
+	for want, l := range map[string]Listing{
+		"none yet":                              {},
+		"none yet, 23,000 images so far":        {Images: 23000},
+		"1 image, 3s old (refreshed after 30s)": {Images: 1, Age: ptr(3.0), Whole: &Whole{Age: 3}},
+		"2 images, 3s old (refreshed after 30s; read whole 1m35s ago, in 45s)": {Images: 2, Age: ptr(3.0), Whole: &Whole{Age: 95, Took: 45}},
+	} {
+		if got := l.text(30); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

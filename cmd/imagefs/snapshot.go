@@ -80,6 +80,7 @@ func (a *about) listing() metrics.Listing {
 	if !stats.Listed.IsZero() {
 		age := time.Since(stats.Listed).Seconds()
 		l.Age = &age
+		l.Whole = &metrics.Whole{Age: time.Since(stats.Passed).Seconds(), Took: stats.Took.Seconds()}
 	}
 	return l
 }
