@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -51,7 +49,7 @@ func (c *Client) discover(ctx context.Context, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := parsePage(a.body, func(img image.Image, _ uuid.UUID, err error) {
+	if _, err := parsePage(a.body, func(img image.Image, _ image.UUID, err error) {
 		if err == nil { // a listing leaves out a record that is not understood
 			c.hashAlgo = img.HashAlgo
 		}

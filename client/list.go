@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -28,7 +26,7 @@ const (
 // listing and is returned as it is. A record that cannot be read is left out with a
 // line in the log. Kinds: those of every request.
 func (c *Client) List(ctx context.Context, f Filter, yield func([]image.Image) error) error {
-	l := listing{client: c, filter: f, yield: yield, seen: make(map[uuid.UUID]struct{}), ordered: true}
+	l := listing{client: c, filter: f, yield: yield, seen: make(map[image.UUID]struct{}), ordered: true}
 	for stuck := 0; ; {
 		found := len(l.seen)
 		overtaken, err := l.run(ctx)
@@ -54,7 +52,7 @@ type listing struct {
 	client *Client
 	filter Filter
 	yield  func([]image.Image) error
-	seen   map[uuid.UUID]struct{}
+	seen   map[image.UUID]struct{}
 	// from is the created_at that the requests begin with; zero: the first.
 	from time.Time
 	// last is the created_at of the last record that was seen.
@@ -112,7 +110,7 @@ func (l *listing) run(ctx context.Context) (overtaken bool, err error) {
 
 // read reads a page: what of it is new, and the link to the next one.
 func (l *listing) read(body []byte) (fresh []image.Image, link string, err error) {
-	p, err := parsePage(body, func(img image.Image, id uuid.UUID, err error) {
+	p, err := parsePage(body, func(img image.Image, id image.UUID, err error) {
 		if err != nil {
 			l.client.log.Warn("a record of the listing is not understood and left out", "error", err)
 			return

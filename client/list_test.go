@@ -242,3 +242,17 @@ func TestFilterQuery(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// TestListCaseOfIDs: ids that differ in their case only are two images, for Glance
+// keeps the case that a client chose.
+func TestListCaseOfIDs(t *testing.T) {
+	lower := "abcdef00-0000-4000-8000-000000000001"
+	upper := strings.ToUpper(lower)
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"images": [%s, %s, %s]}`, record(lower, ""), record(upper, ""), record(lower, ""))
+	})
+	got, err := list(t, c, Filter{})
+	if want := []string{lower, upper}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; not %v", got, err, want)
+	}
+}

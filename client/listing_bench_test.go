@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"golang.org/x/sync/errgroup"
@@ -127,7 +126,7 @@ func askPage(ctx context.Context, c *Client, query url.Values) (read []image.Ima
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := parsePage(a.body, func(img image.Image, _ uuid.UUID, err error) {
+	p, err := parsePage(a.body, func(img image.Image, _ image.UUID, err error) {
 		if err == nil {
 			read = append(read, img)
 		}

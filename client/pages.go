@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/google/uuid"
-
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -35,7 +33,7 @@ type scannedPage struct {
 // parsePage reads a page and hands its records over in their order: an image and its
 // id, or why a record is not understood. Of a page that turns out to be none some may
 // have been handed over.
-func parsePage(data []byte, record func(image.Image, uuid.UUID, error)) (scannedPage, error) {
+func parsePage(data []byte, record func(image.Image, image.UUID, error)) (scannedPage, error) {
 	s := scanner{data: data}
 	var (
 		p     scannedPage
@@ -49,7 +47,7 @@ func parsePage(data []byte, record func(image.Image, uuid.UUID, error)) (scanned
 		if s.peek() != '{' {
 			v, err := s.value()
 			if err == nil {
-				record(image.Image{}, uuid.Nil, fmt.Errorf("record: %.40q is not an object", data[v.from:v.to]))
+				record(image.Image{}, image.UUID{}, fmt.Errorf("record: %.40q is not an object", data[v.from:v.to]))
 			}
 			return err
 		}

@@ -7,14 +7,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
-
 	"github.com/imagefs/imagefs/image"
 )
 
 // readPage is what parsePage hands over.
 func readPage(data []byte) (images []image.Image, bad int, p scannedPage, err error) {
-	p, err = parsePage(data, func(img image.Image, id uuid.UUID, err error) {
+	p, err = parsePage(data, func(img image.Image, id image.UUID, err error) {
 		if err != nil {
 			bad++
 			return

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -90,22 +88,22 @@ func (r *scannedRecord) scanTags(s *scanner, from int) (value, error) {
 }
 
 // image makes an image of what was scanned.
-func (r *scannedRecord) image() (image.Image, uuid.UUID, error) {
+func (r *scannedRecord) image() (image.Image, image.UUID, error) {
 	var i image.Image
 	for f, v := range r.known {
 		if v.kind == kindNone {
 			continue
 		}
 		if err := r.set(&i, field(f), v); err != nil {
-			return image.Image{}, uuid.Nil, fmt.Errorf("record %.50q: field %s: %w", r.raw(r.known[fieldID]), fieldNames[f], err)
+			return image.Image{}, image.UUID{}, fmt.Errorf("record %.50q: field %s: %w", r.raw(r.known[fieldID]), fieldNames[f], err)
 		}
 	}
-	id, ok := parseID(i.ID)
+	id, ok := image.ParseUUID(i.ID)
 	if !ok {
-		return image.Image{}, uuid.Nil, fmt.Errorf("record: id %.50q is not a UUID", i.ID)
+		return image.Image{}, image.UUID{}, fmt.Errorf("record: id %.50q is not a UUID", i.ID)
 	}
 	if i.Status == "" {
-		return image.Image{}, uuid.Nil, fmt.Errorf("record %s: no status", i.ID)
+		return image.Image{}, image.UUID{}, fmt.Errorf("record %s: no status", i.ID)
 	}
 	for _, p := range r.properties {
 		r.setProperty(&i, p)
@@ -278,14 +276,8 @@ func (r *scannedRecord) setProperty(i *image.Image, p member) {
 	i.Properties[key] = text
 }
 
-// parseID reads a UUID in its canonical form, which may go into a URL as it is.
-// Upper case is let through: Glance keeps the case that a client chose.
-func parseID(id string) (uuid.UUID, bool) {
-	parsed, err := uuid.Parse(id)
-	return parsed, err == nil && len(id) == len("00000000-0000-0000-0000-000000000000")
-}
-
+// validID reports a UUID in its usual form, which may go into a URL as it is.
 func validID(id string) bool {
-	_, ok := parseID(id)
+	_, ok := image.ParseUUID(id)
 	return ok
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"hash/maphash"
 
-	"github.com/google/uuid"
-
 	"github.com/imagefs/imagefs/catalog"
+	"github.com/imagefs/imagefs/image"
 )
 
 // entrySink takes entries as they come. pause is called before a wait for more of them.
@@ -43,10 +42,10 @@ func eachEntry(ctx context.Context, c *catalog.Catalog, hold int, to entrySink) 
 		}
 	}
 	seed := maphash.MakeSeed()
-	given := map[uuid.UUID]uint64{} // hashes of entries: there may be very many
+	given := map[image.UUID]uint64{} // hashes of entries: there may be very many
 	first := to
 	first.entry = func(e catalog.Entry) error {
-		if id, err := uuid.Parse(e.Image.ID()); err == nil {
+		if id, ok := e.Image.UUID(); ok {
 			given[id] = maphash.String(seed, e.Name)
 		}
 		return to.entry(e)
@@ -56,8 +55,8 @@ func eachEntry(ctx context.Context, c *catalog.Catalog, hold int, to entrySink) 
 	}
 	again := to
 	again.entry = func(e catalog.Entry) error {
-		id, err := uuid.Parse(e.Image.ID())
-		if err != nil || given[id] == maphash.String(seed, e.Name) {
+		id, ok := e.Image.UUID()
+		if !ok || given[id] == maphash.String(seed, e.Name) {
 			return nil
 		}
 		return to.entry(e)
