@@ -44,9 +44,6 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	r.plan.create = r.rec.Settings.Create(r.plan.create)
-	if v := r.plan.create.Visibility; v != "" && v != image.VisibilityShared {
-		r.plan.members = nil // only a shared image can have them
-	}
 	return nil
 }
 
