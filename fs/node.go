@@ -139,6 +139,9 @@ func (n *node) refresh(img image.Image) {
 func (n *node) keepSet() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.img.IsZero() {
+		return // packed, no record would be one
+	}
 	n.img = image.Pack(n.fs.asSet(n.img.Unpack()))
 }
 

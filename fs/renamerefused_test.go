@@ -45,3 +45,20 @@ func TestRefusedRenameOverDraft(t *testing.T) {
 	m.want("old", "AFTER!")
 	m.want("new", "fresh")
 }
+
+// A refused rename over a file that is being made, with nothing written yet, leaves it to
+// become the empty image that its close has promised.
+func TestRefusedRenameOverNewFile(t *testing.T) {
+	h := newHouse()
+	h.add("theirs", "x", func(i *image.Image) { i.Owner = "others" })
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("new")))
+	wantErr(t, os.Rename(m.path("theirs"), m.path("new")), syscall.EPERM)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	if img := m.the("new"); img.Status != image.StatusQueued {
+		t.Errorf("what was closed is %+v", img)
+	}
+}
