@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type service struct {
 	mu       sync.Mutex
 	images   map[string]image.Image
+	ids      []string        // of images, sorted; nil after one has come or gone
 	accepted map[string]bool // shares that the listing holds
 	members  map[string][]image.Member
 	latency  time.Duration // of each page and each other request, half before and half after its effect
@@ -125,7 +126,7 @@ func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Im
 		}
 		s.mu.Lock()
 		var page []image.Image
-		for _, id := range slices.Sorted(maps.Keys(s.images)) {
+		for _, id := range s.sorted() {
 			img := s.images[id]
 			if id > marker && s.chooses(q, img) && len(page) < s.page {
 				page = append(page, img)
@@ -145,6 +146,14 @@ func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Im
 			}
 		}
 	}
+}
+
+// sorted returns all ids in order. The caller holds mu.
+func (s *service) sorted() []string {
+	if s.ids == nil {
+		s.ids = slices.Sorted(maps.Keys(s.images))
+	}
+	return s.ids
 }
 
 // passing waits as a page of the whole listing does, and fails where later ones do.
@@ -245,6 +254,7 @@ func (s *service) Remove(ctx context.Context, id, _ string) error {
 	img, ok := s.images[id]
 	if ok && !img.Protected {
 		delete(s.images, id)
+		s.ids = nil
 	}
 	s.mu.Unlock()
 	switch {
@@ -305,6 +315,9 @@ func (s *service) RemoveMember(ctx context.Context, id, project string) error {
 func (s *service) set(img image.Image) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, there := s.images[img.ID]; !there {
+		s.ids = nil
+	}
 	s.images[img.ID] = img
 }
 
@@ -312,6 +325,7 @@ func (s *service) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.images, id)
+	s.ids = nil
 }
 
 func (s *service) slow(latency time.Duration) {

@@ -2,9 +2,7 @@ package catalog
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +28,7 @@ func (h *history) one() (image.Image, bool) {
 	if len(h.s.images) == 0 {
 		return image.Image{}, false
 	}
-	ids := slices.Sorted(maps.Keys(h.s.images))
+	ids := h.s.sorted()
 	return h.s.images[ids[h.random.IntN(len(ids))]].Clone(), true
 }
 
