@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"slices"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -57,8 +58,9 @@ func wider(v any, than image.Visibility) bool {
 }
 
 // formatFixed says why the formats of the file cannot be chosen any more, nil if they
-// can: the service takes them for bytes that are still to come.
-func (d *draft) formatFixed(img image.Image) error {
+// can: the service takes them for bytes that are still to come. removes: they are to be
+// found by the content, against which a record without bytes keeps what that cannot tell.
+func (d *draft) formatFixed(img image.Image, removes bool) error {
 	fixed := &image.Error{Op: "set format", Image: img.ID, Kind: image.NotPermitted, Detail: "the format of an image is fixed; that of a new file can be set until it is closed"}
 	if d == nil {
 		return fixed
@@ -66,7 +68,8 @@ func (d *draft) formatFixed(img image.Image) error {
 	d.mu.Lock()
 	clean := d.change == d.settled
 	d.mu.Unlock()
-	if img.ID != "" && clean || d.bytes.ShowsBase() {
+	keeps := removes && img.Status == image.StatusQueued && slices.Contains(undetectable, img.DiskFormat)
+	if img.ID != "" && clean || d.bytes.ShowsBase() || keeps {
 		return fixed
 	}
 	return nil

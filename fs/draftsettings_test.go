@@ -122,6 +122,32 @@ func TestXattrsOfAnEditedImage(t *testing.T) {
 	}
 }
 
+// A format that was chosen and is removed again before the close is found by the content.
+func TestFormatRemoved(t *testing.T) {
+	h := newHouse()
+	h.add("image", "x", func(i *image.Image) { i.DiskFormat, i.ContainerFormat = "aki", "aki" })
+	h.add("record", "", func(i *image.Image) { i.Status, i.DiskFormat = image.StatusQueued, "ari" })
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("new")))
+	defer f.Close()
+	for _, key := range []string{"disk_format", "container_format"} {
+		m.mustSet("new", key+"=aki")
+		if err := unix.Removexattr(m.path("new"), xattrPrefix+key); err != nil {
+			t.Error(err)
+		}
+		m.shows("new", key+"=(no data available)")
+		wantErr(t, unix.Removexattr(m.path("new"), xattrPrefix+key), syscall.ENODATA)
+		// Nor is one removed that stays.
+		wantErr(t, unix.Removexattr(m.path("image"), xattrPrefix+key), syscall.EPERM)
+	}
+	filled := must(os.OpenFile(m.path("record"), os.O_WRONLY, 0))
+	defer filled.Close()
+	must(filled.WriteString("x"))
+	wantErr(t, unix.Removexattr(m.path("record"), xattrPrefix+"disk_format"), syscall.EPERM)
+	m.mustSet("record", "disk_format=raw")
+	m.shows("record", "disk_format=raw")
+}
+
 // What waited is overruled by what is set since, and what a draft without a byte to
 // commit has been told reaches the record all the same.
 func TestXattrsOverruled(t *testing.T) {

@@ -73,15 +73,17 @@ func (n *node) setXattr(ctx context.Context, op, name string, flags uint32, valu
 	case flags&xattrReplace != 0 && missing != nil:
 		return missing
 	}
-	equal := image.Settings{}.With(change).Shows(shown)
+	chooses := !change.Property && formats(change.Field)
+	// A format is removed by forgetting that it was set, which no record shows.
+	equal := image.Settings{}.With(change).Shows(shown) && (value != nil || !chooses)
 	img, d := n.now()
 	if img.ID != "" {
 		if err := n.fs.policy.change(op, img); err != nil {
 			return err
 		}
 	}
-	if !change.Property && formats(change.Field) {
-		if fixed := d.formatFixed(img); fixed != nil {
+	if chooses {
+		if fixed := d.formatFixed(img, value == nil); fixed != nil {
 			if equal {
 				return nil
 			}
