@@ -3,7 +3,8 @@
 
 # database NAME prints its URL as oslo.config reads it ($ begins a reference there).
 database() {
-  local url="postgresql+psycopg2://postgres@/$1?host=$S/db/sock"
+  local url
+  url=$("${OS_DB}_url" "$1")
   echo "${url//\$/\$\$}"
 }
 
