@@ -249,3 +249,19 @@ func TestOneEntry(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A lookup may take longer than anything else that a daemon answers.
+func TestOneEntryTakesLong(t *testing.T) {
+	p, d, s := entriesOf(t, 0)
+	go func() { p.in <- []image.Image{numbered(1, "a")}; close(p.in) }()
+	answer := s.handler
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now()); err != nil { // the time for an answer is over
+			t.Error(err)
+		}
+		answer.ServeHTTP(w, r)
+	})
+	if got, err := d.entry(t.Context(), "a", ""); err != nil || valueOf(got.ID) != numbered(1, "").ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -64,9 +64,7 @@ func (a *about) entries(log *slog.Logger) *entries {
 // a pager, and ends with him: nothing is held meanwhile but a place in the listing.
 func (s *entries) all(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	if err := control.SetWriteDeadline(time.Time{}); err != nil {
-		s.log.Debug("a listing cannot last", "error", err)
-	}
+	s.allow(control, time.Time{})
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriter(w)
 	lines, cached := json.NewEncoder(out), s.cached()
@@ -95,8 +93,19 @@ func (s *entries) all(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// one answers what one entry, or one id, stands for.
+// allow lets an answer go on until then, the zero time for as long as it takes: the
+// server's own bound is for what a daemon has in memory.
+func (s *entries) allow(control *http.ResponseController, until time.Time) {
+	if err := control.SetWriteDeadline(until); err != nil {
+		s.log.Debug("an answer cannot last", "error", err)
+	}
+}
+
+// one answers what one entry, or one id, stands for. The service may be asked for it,
+// which the catalog bounds.
 func (s *entries) one(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	s.allow(control, time.Time{})
 	var a entryAnswer
 	d, err := describe(r.Context(), s.catalog, r.FormValue(queryEntry), r.FormValue(queryID), s.cached())
 	if err != nil {
@@ -110,6 +119,7 @@ func (s *entries) one(w http.ResponseWriter, r *http.Request) {
 	} else {
 		a.Image = &d
 	}
+	s.allow(control, time.Now().Add(askTimeout))
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(a); err != nil {
 		s.log.Debug("who asked for an image did not wait for it", "error", err)

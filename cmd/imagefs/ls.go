@@ -46,12 +46,12 @@ func lsCommand(std streams) *cobra.Command {
 			if direct && len(args) > 0 {
 				return usageError(cmd, errors.New("a mountpoint and a service are both given: give one of them"))
 			}
-			var out listedPrinter = newEntryLines(std.Out)
+			out := &outlet{listedPrinter: newEntryLines(std.Out)}
 			switch {
 			case asJSON:
-				out = newJSONLines(std.Out)
+				out.listedPrinter = newJSONLines(std.Out)
 			case long:
-				out = newEntryTable(std.Out)
+				out.listedPrinter = newEntryTable(std.Out)
 			}
 			t, mounted, err := target{}, false, error(nil)
 			switch {
@@ -82,7 +82,7 @@ func lsCommand(std streams) *cobra.Command {
 }
 
 // listMount prints what a mount shows.
-func listMount(cmd *cobra.Command, options *optionFlags, std streams, t target, out listedPrinter) error {
+func listMount(cmd *cobra.Command, options *optionFlags, std streams, t target, out *outlet) error {
 	return options.run(cmd, func(ctx context.Context, c config.Config) error {
 		d, err := t.daemon(ctx)
 		if err != nil {
@@ -103,11 +103,10 @@ func listMount(cmd *cobra.Command, options *optionFlags, std streams, t target, 
 		switch {
 		case ctx.Err() != nil:
 			return fail(exitInterruptedBy, "interrupted")
-		case err != nil && !errors.As(err, &known):
+		case err != nil && out.failed == nil && !errors.As(err, &known):
 			err = t.noDaemon(err)
 		}
-		err = errors.Join(out.end(), err)
-		if err == nil && warning != "" {
+		if err = out.finish(err); err == nil && warning != "" {
 			err = printNotes(std, []string{oneLine(errors.New(warning))})
 		}
 		return err
@@ -127,13 +126,13 @@ func chooses(f image.Filter, l listed) bool {
 }
 
 // listService prints what a mount of the service would show.
-func listService(cmd *cobra.Command, options *optionFlags, std streams, out listedPrinter) error {
+func listService(cmd *cobra.Command, options *optionFlags, std streams, out *outlet) error {
 	return withCatalog(cmd, options, std, func(ctx context.Context, c *catalog.Catalog) error {
 		err := eachEntry(ctx, c, heldBack, entrySink{
 			entry: func(e catalog.Entry) error { return out.print(listedOf(e, uncached)) },
 			pause: out.pause,
 		})
-		return errors.Join(out.end(), err)
+		return out.finish(err)
 	})
 }
 

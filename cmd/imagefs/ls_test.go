@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -300,4 +302,32 @@ func TestOnlyMount(t *testing.T) {
 	if _, ok, err := only([]target{a, b}); ok || codeOf(err) != exitUsage || !strings.Contains(err.Error(), "/a, /b") {
 		t.Errorf("two: %v, %v", ok, err)
 	}
+}
+
+// What cannot be printed says nothing of the daemon, nor of the service.
+func TestLsCannotPrint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := countedService(t)
+	api, err := client.Dial(t.Context(), client.Options{Endpoint: s.url, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	for n := range 100 { // more than is held back before it is written
+		if _, err := api.Create(t.Context(), image.New{Name: fmt.Sprintf("%03d", n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := w.mounted(s.url)
+	for _, of := range []string{m, "--endpoint " + s.url} {
+		for _, how := range []string{"", "--long", "--json"} {
+			out, err := w.sh(w.program + " ls " + how + " " + of + " > /dev/full")
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != int(exitInternal) || out != "imagefs: write /dev/stdout: no space left on device\n" {
+				t.Errorf("ls %s of %s: %v, %q", how, of, err, out)
+			}
+		}
+	}
+	w.mustRun("unmount", m)
 }

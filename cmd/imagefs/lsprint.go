@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,6 +18,33 @@ type listedPrinter interface {
 	print(l listed) error
 	pause() error
 	end() error
+}
+
+// outlet is a printer that remembers what it failed with: that says nothing of who was
+// asked for the entries, and is told once.
+type outlet struct {
+	listedPrinter
+	failed error // a *failure
+}
+
+func (o *outlet) print(l listed) error { return o.keep(o.listedPrinter.print(l)) }
+func (o *outlet) pause() error         { return o.keep(o.listedPrinter.pause()) }
+func (o *outlet) end() error           { return o.keep(o.listedPrinter.end()) }
+
+func (o *outlet) keep(err error) error {
+	if err != nil && o.failed == nil {
+		o.failed = fail(exitInternal, "%w", err)
+	}
+	return o.failed
+}
+
+// finish prints what was held back, and returns what a listing that ended with err has
+// come to.
+func (o *outlet) finish(err error) error {
+	if o.failed != nil { // it has ended the listing
+		return o.failed
+	}
+	return errors.Join(err, o.end())
 }
 
 // entryLines prints ids and entries.
