@@ -47,6 +47,15 @@ func (f *follower) ready(i int) bool {
 	return ok || f.s.ended
 }
 
+func (f *follower) still(e Entry) bool {
+	f.s.c.mu.Lock()
+	defer f.s.c.mu.Unlock()
+	if f.s.byID {
+		return f.s.find(e.Name) != nil
+	}
+	return f.s.c.still(e)
+}
+
 // entry returns the entry with index i, if it has come.
 func (f *follower) entry(i int) (Entry, bool) {
 	c, items := f.s.c, f.s.items

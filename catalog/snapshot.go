@@ -130,6 +130,12 @@ func (s *snapshot) at(_ context.Context, i int) (Entry, bool, error) {
 
 func (s *snapshot) ready(int) bool { return true }
 
+func (s *snapshot) still(e Entry) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.c.still(e)
+}
+
 // images is how many there are.
 func (s *snapshot) images() int {
 	if len(s.ends) == 0 {
@@ -159,4 +165,10 @@ func (s byID) at(_ context.Context, i int) (Entry, bool, error) {
 		return Entry{}, false, nil
 	}
 	return Entry{Name: it.row.id(), Image: it.row.packed()}, true, nil
+}
+
+func (s byID) still(e Entry) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.c.dir.get(e.Name) != nil
 }

@@ -8,6 +8,7 @@ type Listing struct {
 	entries interface {
 		at(ctx context.Context, i int) (Entry, bool, error)
 		ready(i int) bool
+		still(e Entry) bool
 	}
 }
 
@@ -20,6 +21,10 @@ func (l *Listing) At(ctx context.Context, i int) (e Entry, ok bool, err error) {
 
 // Ready reports whether At would not wait.
 func (l *Listing) Ready(i int) bool { return l.entries.ready(i) }
+
+// Still reports whether an entry of the listing stands for the same image and draft by
+// now, as far as is known: it makes no request.
+func (l *Listing) Still(e Entry) bool { return l.entries.still(e) }
 
 // List returns everything the root shows. Before the first listing is complete, the
 // entries come as the service sends them, and List itself does not wait. After that it
@@ -61,6 +66,16 @@ func (c *Catalog) shownItem(it item) Entry {
 		e.Draft = o.draft
 	}
 	return e
+}
+
+// still reports whether an entry stands for the same image and draft by now. The caller
+// holds mu.
+func (c *Catalog) still(e Entry) bool {
+	var draft Draft
+	if o := c.drafts[e.Name]; o != nil {
+		draft = o.draft
+	}
+	return draft == e.Draft && c.remembered(e.Name).Image.ID() == e.Image.ID()
 }
 
 // shownDraft is a draft of a listing, with the image that it has become by now. The

@@ -133,10 +133,10 @@ func (d *directory) Seekdir(_ context.Context, off uint64) syscall.Errno {
 }
 
 // Lookup answers readdirplus from the listing itself: no attribute is asked twice.
-// After a change of ours since the listing, it leaves the entry to a lookup of its
-// own: else a name that was just given up would be back for a moment.
+// What a change of ours since the listing has moved it leaves to a lookup of its own:
+// else a name that was just given up would be back for a moment.
 func (d *directory) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	if d.last.Name != name || d.asOf != d.fs.changes.Load() {
+	if d.last.Name != name || d.asOf != d.fs.changes.Load() && !d.listing.Still(d.last) {
 		return nil, syscall.ENOENT
 	}
 	return d.lookup(ctx, d.last, out)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/imagefs/imagefs/image"
@@ -36,7 +37,7 @@ func (h *house) List(ctx context.Context) (Listing, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return entries(h.entriesLocked()), nil
+	return housed{entries(h.entriesLocked()), h}, nil
 }
 
 // entries is a listing that is complete.
@@ -52,6 +53,24 @@ func (l entries) At(_ context.Context, i int) (Entry, bool, error) {
 
 // Ready says that nobody waits.
 func (l entries) Ready(int) bool { return true }
+
+// Still says that nothing changes.
+func (l entries) Still(Entry) bool { return true }
+
+// housed is a listing of the house, which changes.
+type housed struct {
+	entries
+	house *house
+}
+
+// Still asks the house.
+func (l housed) Still(e Entry) bool {
+	l.house.mu.Lock()
+	defer l.house.mu.Unlock()
+	return slices.ContainsFunc(l.house.entriesLocked(), func(now Entry) bool {
+		return now.Name == e.Name && now.Draft == e.Draft && now.Image.ID() == e.Image.ID()
+	})
+}
 
 // ByID finds an image.
 func (h *house) ByID(ctx context.Context, id string) (image.Image, error) {

@@ -37,6 +37,9 @@ func (p *paged) Ready(i int) bool {
 	return p.readyLocked(i)
 }
 
+// Still says that nothing changes.
+func (p *paged) Still(Entry) bool { return true }
+
 // At waits until it has come.
 func (p *paged) At(ctx context.Context, i int) (Entry, bool, error) {
 	for {

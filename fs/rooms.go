@@ -23,6 +23,9 @@ type Listing interface {
 	At(ctx context.Context, i int) (e Entry, ok bool, err error)
 	// Ready reports whether At would not wait.
 	Ready(i int) bool
+	// Still reports whether an entry of it stands for the same by now, as far as is
+	// known: it asks nobody.
+	Still(e Entry) bool
 }
 
 // Directory answers what the root directory shows. Its methods obey ctx; Lookup and

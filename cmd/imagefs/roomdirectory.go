@@ -75,6 +75,19 @@ func (l listing) At(ctx context.Context, i int) (fs.Entry, bool, error) {
 	return toEntry(e), ok, err
 }
 
+// Still reports whether an entry stands for the same by now.
+func (l listing) Still(e fs.Entry) bool {
+	return l.Listing.Still(fromEntry(e))
+}
+
+func fromEntry(e fs.Entry) catalog.Entry {
+	entry := catalog.Entry{Name: e.Name, Image: e.Image}
+	if e.Draft != "" {
+		entry.Draft = draftID(e.Draft)
+	}
+	return entry
+}
+
 func toEntry(e catalog.Entry) fs.Entry {
 	entry := fs.Entry{Name: e.Name, Image: e.Image}
 	if e.Draft != nil {
