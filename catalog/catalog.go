@@ -124,7 +124,7 @@ type Catalog struct {
 	deltaless bool          // the service does not take the question
 	newest    time.Time     // the latest updated_at of any record, by the service's clock
 	bound     time.Time     // from which updated_at on the next delta asks
-	walk      int           // lookups that cost a request since listed
+	walk      int           // lookups that cost a request since listed, or since the first pass began
 	known     *simplelru.LRU[string, since]
 	single    *simplelru.LRU[string, lookedUp]
 	asking    map[string]*request // groups being asked for, by base entry

@@ -151,9 +151,22 @@ func (c *Catalog) fresh(base string) bool {
 		if !c.dir.has(base) {
 			return c.young(s, min(c.ttl, negativeTTL))
 		}
-		return c.young(s, c.ttl)
+		return c.young(s, c.ttl) || c.passing(base)
 	}
-	return c.young(c.listed, c.ttl)
+	return c.young(c.listed, c.ttl) || c.passing(base)
+}
+
+// passing reports whether the first pass has brought the image that has a plain entry, as
+// far as can be told before its end: one of ours, for those come by the time of their
+// creation and go before all others. That is believed where somebody walks over the
+// directory while it is listed: else each name would cost a request more. The caller
+// holds mu.
+func (c *Catalog) passing(base string) bool {
+	if c.pass == nil || c.complete() || c.walk < walkLen || !c.young(c.pass.began, c.ttl) {
+		return false
+	}
+	r := c.dir.groups.head(base)
+	return r != nil && r.seen >= c.pass.began.seq && rankOf(r.rec, c.project) == rankOurs
 }
 
 func (c *Catalog) young(s since, limit time.Duration) bool {

@@ -26,6 +26,7 @@ func (c *Catalog) beginPass() *pass {
 	p := &pass{request: request{done: make(chan struct{})}, began: c.begin()}
 	if !c.complete() {
 		p.streams = []*stream{newStream(c, false)}
+		c.walk = 0
 	}
 	c.pass, c.tried = p, p.began.at
 	c.counts.refreshes++

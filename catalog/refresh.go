@@ -65,14 +65,15 @@ func (c *Catalog) refreshBehind() {
 	}
 }
 
-// walked notes that a lookup has to ask, although a listing is known. Who asks for one
-// name after the other walks over the directory: then the listing is refreshed, for
-// that is less than a request for each name. The caller holds mu.
+// walked notes that a lookup has to ask. Who asks for one name after the other walks over
+// the directory: then a listing that is known is refreshed, for that is less than a
+// request for each name, and one that comes for the first time is believed as far as it
+// has come (see passing). The caller holds mu.
 func (c *Catalog) walked() {
-	if !c.complete() || c.believed() {
+	if c.believed() {
 		return
 	}
-	if c.walk++; c.walk >= walkLen {
+	if c.walk++; c.walk >= walkLen && c.complete() {
 		c.refreshBehind()
 	}
 }
