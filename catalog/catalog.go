@@ -119,9 +119,10 @@ type Catalog struct {
 	passed    since         // when the last whole pass began that came to its end
 	tried     time.Time     // when the last pass began, whatever became of it
 	took      time.Duration // how long the one of passed took
+	wasted    time.Duration // how long the last pass took, if it failed; else zero
 	asked     time.Time     // when the last delta began
 	deltaTook time.Duration // how long it took
-	deltaless bool          // the service does not take the question
+	refusedAt time.Time     // when the service refused a delta; zero after one that it answered
 	newest    time.Time     // the latest updated_at of any record, by the service's clock
 	bound     time.Time     // from which updated_at on the next delta asks
 	walk      int           // lookups that cost a request since listed, or since the first pass began
@@ -151,7 +152,7 @@ type since struct {
 type request struct {
 	done    chan struct{} // closed when the fields below are final
 	err     error
-	unclear bool // only a listing can tell
+	unclear bool // only a listing can tell; of a delta: only a pass
 }
 
 // Most groups (4096, about 3 MiB) and single records (1024) that are remembered

@@ -31,7 +31,7 @@ func (c *Catalog) beginDelta() *request {
 		if err == nil {
 			c.askCrowded(ctx, crowded)
 		}
-		c.endDelta(r, began, err)
+		c.endDelta(ctx, r, began, err)
 	})
 	return r
 }
@@ -68,7 +68,13 @@ func (c *Catalog) askCrowded(ctx context.Context, crowded map[string]bool) {
 	}
 }
 
-func (c *Catalog) endDelta(r *request, began since, err error) {
+// deltaless reports whether the service has lately refused to tell what was changed. The
+// caller holds mu.
+func (c *Catalog) deltaless() bool {
+	return !c.refusedAt.IsZero() && time.Since(c.refusedAt) < deltaAgain
+}
+
+func (c *Catalog) endDelta(ctx context.Context, r *request, began since, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deltaTook = time.Since(began.at)
@@ -76,9 +82,14 @@ func (c *Catalog) endDelta(r *request, began since, err error) {
 	case err == nil:
 		c.answered()
 		c.refreshed(began, c.deltaTook)
-	case image.Is(err, image.Rejected): // a question that it does not know says nothing of the listing
-		c.log.Warn("the Image service does not tell what was changed; its whole listing is read each time instead", slog.Any("error", err))
-		c.deltaless, err = true, nil
+		c.refusedAt = time.Time{}
+	case !away(err) && ctx.Err() == nil: // what it does not tell of changes says nothing of the listing
+		if c.refusedAt.IsZero() {
+			c.log.Warn("the Image service does not tell what was changed; its whole listing is read each time instead", slog.Any("error", err))
+		}
+		c.counts.failures++
+		c.recovered()
+		c.refusedAt, r.unclear, err = time.Now(), true, nil
 	default:
 		c.failed(err)
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,29 +222,85 @@ func TestDeltaAndClocks(t *testing.T) {
 	})
 }
 
-// TestRefusedDelta: a service that does not take the question is asked for the whole.
+// TestRefusedDelta: a service that does not take the question is asked for the whole, at
+// its pace, and shows what is known meanwhile. It is asked again later.
 func TestRefusedDelta(t *testing.T) {
+	for _, kind := range []image.Kind{image.Rejected, image.Forbidden} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(ours(1, "a"))
+			large(s)
+			c := newCatalog(t, s)
+			listed(t, c)
+			s.failing("since", failure(kind))
+			s.set(changed(2, "b"))
+			s.took()
+			for start := time.Now(); time.Since(start) < 2*deltaAgain; time.Sleep(DefaultTTL) {
+				settle(t, c)
+			}
+			if got := remembered(c); len(got) != 2 {
+				t.Errorf("%v: got %v", kind, got)
+			}
+			passes, deltas := 0, 0
+			for _, request := range s.took() {
+				switch request {
+				case "list":
+					passes++
+				case "since":
+					deltas++
+				}
+			}
+			if passes < 4 || passes > 7 || deltas < 2 || deltas > 3 { // each pass takes 80 s, and comes three times as long after the one before
+				t.Errorf("%v: %d passes, %d requests for changes", kind, passes, deltas)
+			}
+			s.failing("since", nil)
+			time.Sleep(deltaAgain)
+			settle(t, c)
+			time.Sleep(5 * time.Minute)
+			s.set(changed(3, "c"))
+			s.took()
+			if got := settle(t, c); got["c"] == "" || !slices.Contains(s.took(), "since") {
+				t.Errorf("%v: the service tells again, and nobody asks: %v", kind, got)
+			}
+		})
+	}
+}
+
+// TestWaitingForARefusedDelta: who waits for a listing that is not too old gets one, and a
+// lookup that only the listing answers does not wait for a long one in vain.
+func TestWaitingForARefusedDelta(t *testing.T) {
+	cut := strings.Repeat("中", 200)
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(ours(1, "a"))
+		s := newService(ours(1, "a"), ours(2, cut))
 		large(s)
 		c := newCatalog(t, s)
 		listed(t, c)
-		s.failing("since", failure(image.Rejected))
-		s.set(changed(2, "b"))
-		for start := time.Now(); time.Since(start) < 20*time.Minute; time.Sleep(DefaultTTL) {
-			settle(t, c)
+		s.failing("since", failure(image.Forbidden))
+		time.Sleep(tooOld * DefaultTTL)
+		s.set(changed(3, "b"))
+		if got := listed(t, c); len(got) != 3 {
+			t.Errorf("who waited got %v", got)
 		}
-		if got := remembered(c); len(got) != 2 {
-			t.Errorf("got %v", got)
+		time.Sleep(DefaultTTL)
+		s.took()
+		before := time.Now()
+		if got := lookup(t, c, EntryName(cut, ours(2, "").ID)); got != ours(2, "").ID || time.Since(before) != 0 {
+			t.Errorf("%q after %v", got, time.Since(before))
 		}
-		passes := 0
-		for _, request := range s.took() {
-			if request == "list" {
-				passes++
-			}
+		if got := lookup(t, c, EntryName(cut, ours(9, "").ID)); got != "" || time.Since(before) != 0 {
+			t.Errorf("%q after %v", got, time.Since(before))
 		}
-		if passes < 4 || passes > 7 { // each takes 80 s, and comes three times as long after the one before
-			t.Errorf("%d passes", passes)
+		wantRequests(t, s)
+	})
+	// Where the whole listing is read at once, it is what answers.
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "a"))
+		s.failing("since", failure(image.Forbidden))
+		c := newCatalog(t, s)
+		listed(t, c)
+		time.Sleep(DefaultTTL)
+		s.set(changed(2, cut))
+		if got := lookup(t, c, EntryName(cut, ours(2, "").ID)); got == "" {
+			t.Error("what was made elsewhere is missing")
 		}
 	})
 }

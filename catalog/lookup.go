@@ -81,7 +81,10 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 		}
 		var err error
 		asked[base] = true
-		if p.listing {
+		if e := c.remembered(entry); p.listing && e.Image.ID() != "" && c.deltaless() && c.took > promptPass {
+			c.refreshBehind()
+			return e, nil
+		} else if p.listing {
 			err = c.current(ctx, "lookup", true)
 		} else {
 			r := c.askGroup(base)

@@ -35,6 +35,11 @@ func away(err error) bool {
 // answered and failed note how a request ended. The caller holds mu.
 func (c *Catalog) answered() {
 	c.refused = false
+	c.recovered()
+}
+
+// recovered notes that the service answers, whatever it says. The caller holds mu.
+func (c *Catalog) recovered() {
 	if c.outage == nil {
 		return
 	}

@@ -16,6 +16,10 @@ const promptPass = 2 * time.Second
 // comes later is found by a pass. Asking for a minute more costs nothing.
 const deltaMargin = time.Minute
 
+// deltaAgain is how long a service that has refused to tell what was changed is not asked
+// again: a policy or a proxy that was mended is noticed, and asking for nothing costs little.
+const deltaAgain = 10 * time.Minute
+
 // walkLen is how many lookups that cost a request show that somebody walks over the
 // directory: more than one command asks for, and much fewer than its entries.
 const walkLen = 8
@@ -24,7 +28,7 @@ const walkLen = 8
 const maxCrowded = 16
 
 // passDue reports whether the whole listing should be read: age is how long ago the
-// last pass began, took how long the last one that ended well did.
+// last pass began, took how long that one took, or the last one that ended well.
 func passDue(age, took, ttl time.Duration) bool { return age >= max(ttl, passRest*took) }
 
 // deltaDue reports whether it is time to ask for changes where nobody waits for the

@@ -108,7 +108,8 @@ func (c *Catalog) sweep(p *pass) {
 		}
 	}
 	c.tell(touched)
-	c.took, c.passed = time.Since(p.began.at), p.began
+	c.answered()
+	c.took, c.wasted, c.passed = time.Since(p.began.at), 0, p.began
 	c.refreshed(p.began, c.took)
 	for _, base := range c.known.Keys() { // the listing knows them now
 		if s, _ := c.known.Peek(base); s.seq <= p.began.seq {
@@ -124,7 +125,7 @@ func (c *Catalog) catchUp(ctx context.Context, p *pass) {
 		return
 	}
 	c.mu.Lock()
-	if c.deltaless {
+	if c.deltaless() {
 		c.mu.Unlock()
 		return
 	}
@@ -136,9 +137,8 @@ func (c *Catalog) catchUp(ctx context.Context, p *pass) {
 func (c *Catalog) endPass(p *pass, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
-		c.answered()
-	} else {
+	if err != nil {
+		c.wasted = time.Since(p.began.at)
 		c.failed(err)
 	}
 	c.end(p.began)

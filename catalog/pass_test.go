@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,6 +100,42 @@ func TestPageAgainstALaterLookup(t *testing.T) {
 		}
 		if diff := cmp.Diff(map[string]string{}, remembered(c)); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// TestAwayAfterAPass: the service goes away between a pass and the question for what was
+// changed meanwhile: that is known at once.
+func TestAwayAfterAPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := newService(ours(1, "a"))
+		large(s)
+		s.failing("since", failure(image.Unreachable))
+		c := newCatalog(t, s, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		listed(t, c)
+		if stats := c.Stats(); stats.Warning == "" || strings.Contains(log.String(), "again") {
+			t.Errorf("warning %q, log %q", stats.Warning, log.String())
+		}
+	})
+}
+
+// TestPassThatFailsLate: a service in trouble is not asked for whole listings one after
+// the other.
+func TestPassThatFailsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "a"), ours(2, "b"), ours(3, "c"))
+		s.page = 1
+		c := newCatalog(t, s)
+		listed(t, c) // at once
+		s.change(func(s *service) { s.passes, s.broken = 4*time.Minute, failure(image.Rejected) })
+		for start := time.Now(); time.Since(start) < time.Hour; time.Sleep(DefaultTTL) {
+			if _, err := c.List(t.Context()); err != nil && !image.Is(err, image.Rejected) {
+				t.Fatal(err)
+			}
+		}
+		if n := c.Stats().Refreshes - 1; n < 3 || n > 6 { // each takes 4 min, and a third of the time
+			t.Errorf("%d passes in an hour", n)
 		}
 	})
 }

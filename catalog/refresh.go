@@ -28,39 +28,58 @@ func (c *Catalog) current(ctx context.Context, op string, fresh bool) error {
 		c.refreshBehind()
 		return nil
 	}
-	r := c.refresh()
-	c.mu.Unlock()
-	err := c.wait(ctx, r)
-	c.mu.Lock()
-	if err != nil && c.believed() && ctx.Err() == nil {
-		return nil
+	for {
+		if c.resting() && !c.refused {
+			return nil
+		}
+		r := c.refresh()
+		c.mu.Unlock()
+		err := c.wait(ctx, r)
+		c.mu.Lock()
+		switch {
+		case err == nil && r.unclear: // the pass tells, or nothing does before it is due
+		case err != nil && c.believed() && ctx.Err() == nil:
+			return nil
+		default:
+			return wrap(op, "", err)
+		}
 	}
-	return wrap(op, "", err)
 }
 
 // refresh begins what brings the listing up to date, or joins it, and returns what to
 // wait for: a pass over the whole listing where one is due or under way and is not
-// long, else what was changed since the last refresh. The caller holds mu.
+// long, or nothing else helps, else what was changed since the last refresh. The caller
+// holds mu.
 func (c *Catalog) refresh() *request {
 	if !c.complete() {
 		return &c.beginPass().request
 	}
-	if c.deltaless || c.pass == nil && passDue(time.Since(c.tried), c.took, c.ttl) {
+	deltaless := c.deltaless()
+	if c.passDue() || deltaless && c.refused {
 		c.beginPass()
 	}
-	if p := c.pass; p != nil && (c.deltaless || c.took <= promptPass && time.Since(p.began.at) <= promptPass) {
+	if p := c.pass; p != nil && (deltaless || c.took <= promptPass && time.Since(p.began.at) <= promptPass) {
 		return &p.request
 	}
 	return c.beginDelta()
 }
 
+// passDue reports whether it is time for a pass, and none is under way. The caller holds
+// mu.
+func (c *Catalog) passDue() bool {
+	return c.pass == nil && passDue(time.Since(c.tried), max(c.took, c.wasted), c.ttl)
+}
+
+// resting reports whether nothing newer than the listing is to be had for now: the
+// service does not tell what was changed, and no pass is due. The caller holds mu.
+func (c *Catalog) resting() bool {
+	return c.complete() && c.deltaless() && c.pass == nil && !c.passDue()
+}
+
 // refreshBehind is refresh for whom nobody waits: what costs much is not done without
 // a pause. The caller holds mu.
 func (c *Catalog) refreshBehind() {
-	if c.deltaless && !passDue(time.Since(c.tried), c.took, c.ttl) {
-		return
-	}
-	if c.delta == nil && deltaDue(time.Since(c.asked), c.deltaTook) {
+	if !c.resting() && c.delta == nil && deltaDue(time.Since(c.asked), c.deltaTook) {
 		c.refresh()
 	}
 }
