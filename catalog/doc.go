@@ -17,7 +17,8 @@
 // A refresh (refresh.go) is a pass over the whole listing, which changes the directory
 // in place (pass.go), or a delta: what was changed since the last one (delta.go). When
 // which is due is pure arithmetic (pace.go). What readers see is a stream while the
-// first pass goes on (stream.go), then a snapshot (snapshot.go).
+// first pass goes on (stream.go), then a snapshot (snapshot.go). What a pass may have
+// missed is asked for before it goes (unseen.go).
 //
 // # Goroutines
 //

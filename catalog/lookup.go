@@ -232,10 +232,9 @@ func (c *Catalog) fetchGroup(ctx context.Context, base string) (images []image.I
 		return images, false, nil
 	case err != nil || img.Name != "" || !c.filter.Shows(&img, c.project):
 		return images, false, err
-	case img.Visibility == image.VisibilityPublic, img.Visibility == image.VisibilityPrivate,
-		c.project != "" && img.Owner == c.project:
+	case surelyListed(img, c.project):
 		return append(images, img), false, nil
-	default: // whether a share is accepted, or a community's image listed, the record does not say
+	default:
 		return images, true, nil
 	}
 }

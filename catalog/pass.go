@@ -38,6 +38,9 @@ func (c *Catalog) beginPass() *pass {
 			return ctx.Err()
 		})
 		if err == nil {
+			err = c.askUnseen(ctx, p)
+		}
+		if err == nil {
 			c.sweep(p)
 			c.catchUp(ctx, p)
 		}
@@ -86,24 +89,23 @@ func (c *Catalog) takePage(p *pass, page []image.Image) {
 // takes about a microsecond.
 const sweepRun = 1024
 
-// sweep removes what the pass has not seen, and nothing newer has brought. From here
-// on dir is a complete listing.
+// sweep removes what the pass has not seen, and nothing newer has brought. Where it may
+// have missed an image, only what the one before has not seen either. From here on dir is
+// a complete listing.
 func (c *Catalog) sweep(p *pass) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var unseen []string
-	for r := range c.dir.all() {
-		if r.seen < p.began.seq {
-			unseen = append(unseen, r.id())
-		}
+	before := p.began.seq
+	if wanders(c.filter) {
+		before = c.passed.seq
 	}
 	touched := map[string]bool{}
-	for i, id := range unseen {
+	for i, id := range c.unseen(before) {
 		if i%sweepRun == sweepRun-1 {
 			c.mu.Unlock()
 			c.mu.Lock()
 		}
-		if r := c.dir.get(id); r != nil && r.seen < p.began.seq {
+		if r := c.dir.get(id); r != nil && r.seen < before {
 			c.leave(id, p.began, touched)
 		}
 	}

@@ -1,0 +1,81 @@
+package catalog
+
+import (
+	"context"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// maxUnseen is how many images that a pass has not seen are asked for before they leave:
+// each costs a request, and those that are left wait for the next pass.
+const maxUnseen = 100
+
+// wanders reports whether an image may go past a pass that reads what the service lists
+// with the filter: from a listing that is still to come to one that was read, or out of
+// the filter and back, by what happens to it every day.
+func wanders(f image.Filter) bool { return f.Hidden || len(f.Statuses) > 0 }
+
+// askUnseen asks for the images that a pass has not seen, where it may have missed them.
+// An error means that the service did not answer.
+func (c *Catalog) askUnseen(ctx context.Context, p *pass) error {
+	if !wanders(c.filter) {
+		return nil
+	}
+	c.mu.Lock()
+	unseen := c.unseen(p.began.seq)
+	c.mu.Unlock()
+	for _, id := range unseen[:min(len(unseen), maxUnseen)] {
+		c.mu.Lock()
+		began := c.begin()
+		c.counts.lookups++
+		c.mu.Unlock()
+		img, err := c.records.Get(ctx, id)
+		c.mu.Lock()
+		if err == nil || !away(err) && ctx.Err() == nil {
+			c.askedUnseen(id, img, err, began)
+			err = nil
+		}
+		c.end(began)
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unseen returns the images that nothing has brought since. The caller holds mu.
+func (c *Catalog) unseen(seq uint64) []string {
+	var ids []string
+	for r := range c.dir.all() {
+		if r.seen < seq {
+			ids = append(ids, r.id())
+		}
+	}
+	return ids
+}
+
+// askedUnseen takes the service's answer, or refusal. What others share or publish to
+// all projects may have left the listing all the same: that is for the next pass. The
+// caller holds mu.
+func (c *Catalog) askedUnseen(id string, img image.Image, err error, began since) {
+	touched := map[string]bool{}
+	switch {
+	case err != nil:
+		c.leave(id, began, touched)
+	default:
+		r := c.take(img, began, touched)
+		if surelyListed(img, c.project) {
+			r.mark(began)
+		}
+	}
+	c.tell(touched)
+}
+
+// surelyListed reports whether who sees an image by its id has it in the listing, too, as
+// far as the filter shows it: of others' shares and community images the record does not
+// say so.
+func surelyListed(img image.Image, project string) bool {
+	return img.Visibility == image.VisibilityPublic || img.Visibility == image.VisibilityPrivate ||
+		project != "" && img.Owner == project
+}
