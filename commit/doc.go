@@ -21,6 +21,8 @@
 //	uploaded    the record gets what others have changed of the replaced image during
 //	            the upload; then one update unhides it, removes the mark and sets the
 //	            name, the attributes and the settings that the draft has by now
+//	            (Record.Given: of the settings, a commit that goes on from here brings only
+//	            what was set since)
 //	visible     the replaced image is looked at once more, and deleted (trash.go: or
 //	            hidden for a time), or renamed where it is in use. One that somebody
 //	            has renamed meanwhile is left alone

@@ -28,7 +28,7 @@ func (r *run) publish(ctx context.Context, img image.Image) (image.Image, error)
 	if img, err = r.show(ctx, img); err != nil {
 		return image.Image{}, err
 	}
-	if err := r.journal(staging.StateVisible, nil); err != nil {
+	if err := r.journal(staging.StateVisible, func(rec *staging.Record) { rec.Given = rec.Settings }); err != nil {
 		return image.Image{}, err
 	}
 	return r.retire(ctx, img)
@@ -36,16 +36,26 @@ func (r *run) publish(ctx context.Context, img image.Image) (image.Image, error)
 
 // show brings the record to what it shall be at the end, in one request: not
 // hidden, without the mark, with the name, the attributes and the settings that the
-// draft has by now. Until then it is not protected, so that it can be taken back.
+// draft has by now. Until then it is not protected, so that it can be taken back. Of one
+// that shows already, what was set before is everybody's to change.
 func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
-	name, attributes, settings := r.d.Record().Name, r.attributes(img.ID), r.d.Record().Settings
+	rec, attributes := r.d.Record(), r.attributes(img.ID)
+	name, settings, given := rec.Name, rec.Settings, rec.Given
+	if r.marked(img) && !(settings.IsZero() && given.IsZero()) {
+		given = settings
+		if err := r.d.Update(func(rec *staging.Record) { rec.Given = given }); err != nil {
+			return img, err
+		}
+	}
 	if settings.Hidden == nil {
 		settings.Hidden = &r.plan.hidden
 	}
 	pending := func(img image.Image) []image.Change {
-		changes := settings.Missing(img)
-		if img.Properties[image.PropertyDraft] != "" {
-			changes = append(changes, image.Change{Field: image.PropertyDraft, Property: true})
+		var changes []image.Change
+		if img.Properties[image.PropertyDraft] == "" {
+			changes = settings.MissingSince(given, img)
+		} else {
+			changes = append(settings.Missing(img), image.Change{Field: image.PropertyDraft, Property: true})
 		}
 		if img.Name != name {
 			changes = append(changes, image.Change{Field: "name", Value: name})

@@ -15,7 +15,7 @@ var errTaken = errors.New("the image id is taken")
 
 // record makes, or makes ready, the record that gets the data. r.made names it
 // from before it can exist. It comes back hidden and marked with the draft (but
-// for an empty one that replaces none: that is whole as it is created).
+// for an empty one that needs none of that: it is whole as it is created, see atOnce).
 func (r *run) record(ctx context.Context) (image.Image, error) {
 	if r.plan.into != nil {
 		if err := r.stillEmpty(ctx); err != nil {
@@ -40,7 +40,10 @@ func (r *run) record(ctx context.Context) (image.Image, error) {
 
 // atOnce reports an empty image that needs no hiding: nothing follows its
 // creation that could fail half-way.
-func (r *run) atOnce() bool { return r.plan.empty && r.plan.old == nil }
+func (r *run) atOnce() bool {
+	s := r.rec.Settings
+	return r.plan.empty && r.plan.old == nil && !r.plan.hidden && s.Hidden == nil && s.Protected == nil
+}
 
 // create makes a record with the next id. Trying again with the same id is safe:
 // the service refuses the second, and Get tells whose the first is.
@@ -93,6 +96,9 @@ func (r *run) announce(id string) error {
 		rec.Image, rec.Filling = id, false
 		if r.plan.into != nil { // should it be spoilt and removed, its successor has what it had
 			rec.Inherit, rec.Inherited = id, r.plan.into
+		}
+		if r.atOnce() {
+			rec.Given = r.rec.Settings // it is published as it is created
 		}
 	})
 	if err != nil {

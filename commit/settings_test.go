@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -50,6 +51,9 @@ func TestSettings(t *testing.T) {
 			check(t, err)
 			h.service.hook = nil
 			has(t, h.only())
+			if !created.Hidden { // or everybody would see it for the time of a request
+				t.Error("created for all to see")
+			}
 			if created.Protected || created.Visibility != image.VisibilityCommunity || created.MinDisk != 3 || created.DiskFormat != "ami" ||
 				created.Properties["os_distro"] != "debian" || created.Properties["from"] != "" || !slices.Equal(created.Tags, []string{"b", "a"}) {
 				t.Errorf("created as %+v", created)
@@ -165,48 +169,110 @@ func TestSettingsDuringAnUpload(t *testing.T) {
 	}
 }
 
+// killed runs a commit of a draft with settings, kills the daemon at one of its requests,
+// and returns what the next one finds, with the draft; ok is false after the last request.
+func killed(t *testing.T, at int, spec func(*house) (staging.Spec, image.Image), content []byte, s image.Settings) (next *house, d *staging.Draft, ok bool) {
+	t.Helper()
+	h := newHouse(t, newFake())
+	with, _ := spec(h)
+	d = h.draft(with, content)
+	set(t, d, s)
+	n, dir, f := 0, memoryDir(t), newFake()
+	h.service.hook = func(call) {
+		if n++; n == at+1 {
+			copyStaging(t, dir, h.dir)
+			for _, img := range h.service.all() {
+				f.images[img.ID], f.data[img.ID], f.used[img.ID] = img, h.stored(img.ID), true
+			}
+		}
+	}
+	_, err := h.CommitEmpty(ctxb, d)
+	check(t, err)
+	h.service.hook = nil
+	if n <= at {
+		return nil, nil, false
+	}
+	next = &house{t: t, service: f, names: &fakeNames{}, dir: dir, log: &lines{}}
+	next.Committer = New(next.options())
+	next.store, err = staging.Open(staging.Options{Dir: dir, Service: testService, Project: f.project})
+	check(t, err)
+	again, err := next.store.Reopen(d.ID(), staging.ReopenSpec{})
+	check(t, err)
+	t.Cleanup(func() { check(t, errors.Join(again.Discard(), next.store.Close())) })
+	return next, again, true
+}
+
 // A daemon killed at any request of a commit leaves what the next one makes whole.
 func TestKilledWithSettings(t *testing.T) {
 	for name, spec := range map[string]func(*house) (staging.Spec, image.Image){"new": newSpec, "over": overSpec} {
-		for at := range 12 {
-			h := newHouse(t, newFake())
-			with, _ := spec(h)
-			d := h.draft(with, pattern(900))
-			set(t, d, allSettings)
-			n, dir := 0, memoryDir(t)
-			var images []image.Image
-			var data map[string][]byte
-			h.service.hook = func(call) {
-				if n++; n == at+1 {
-					copyStaging(t, dir, h.dir)
-					images, data = h.service.all(), map[string][]byte{}
-					for _, img := range images {
-						data[img.ID] = h.stored(img.ID)
+		for _, content := range [][]byte{pattern(900), nil} {
+			for at := 0; ; at++ {
+				next, d, ok := killed(t, at, spec, content, allSettings)
+				if !ok {
+					break
+				}
+				if _, err := next.Recover(ctxb, d); err != nil {
+					t.Errorf("%s of %d bytes, killed at request %d: %v", name, len(content), at, err)
+				}
+				has(t, next.only())
+			}
+		}
+	}
+}
+
+// What others change of an image once it is published stays, though the daemon was killed
+// before it could forget what was set; what is set from then on counts.
+func TestSettingsOfOthers(t *testing.T) {
+	open := image.Settings{Visibility: allSettings.Visibility, Tags: allSettings.Tags, Properties: allSettings.Properties}
+	for name, c := range map[string]struct {
+		spec     func(*house) (staging.Spec, image.Image)
+		content  []byte
+		settings image.Settings
+	}{
+		"new":          {newSpec, pattern(900), allSettings},
+		"over":         {overSpec, pattern(900), allSettings},
+		"empty":        {newSpec, nil, allSettings},
+		"empty, alike": {newSpec, nil, open}, // as it is created
+	} {
+		t.Run(name, func(t *testing.T) {
+			published := 0
+			for at := 0; ; at++ {
+				next, d, ok := killed(t, at, c.spec, c.content, c.settings)
+				if !ok {
+					break
+				}
+				made := func() *image.Image {
+					for id, img := range next.service.images {
+						if id == d.Record().Image && img.Properties[image.PropertyDraft] == "" {
+							return &img
+						}
 					}
+					return nil
+				}
+				img := made()
+				if img == nil {
+					continue
+				}
+				published++
+				img.Visibility, img.Hidden, img.Protected, img.Tags, img.Properties = image.VisibilityPrivate, false, false, []string{"theirs"}, map[string]string{"from": "them"}
+				next.service.images[img.ID] = *img
+				if at%2 == 0 {
+					set(t, d, c.settings.With(image.Change{Field: "min_ram", Value: int64(512)}).With(image.Change{Field: "from", Property: true, Value: "us"}))
+				}
+				_, err := next.Recover(ctxb, d)
+				check(t, err)
+				now := next.only()
+				if now.ID != img.ID || now.Visibility != image.VisibilityPrivate || now.Hidden || now.Protected || !slices.Equal(now.Tags, []string{"theirs"}) ||
+					now.Properties["os_distro"] != "" {
+					t.Errorf("killed at request %d: %+v", at, now)
+				}
+				if want := map[bool]string{true: "us", false: "them"}[at%2 == 0]; now.Properties["from"] != want || at%2 == 0 && now.MinRAM != 512 {
+					t.Errorf("killed at request %d, and set since: %+v", at, now)
 				}
 			}
-			_, err := h.Commit(ctxb, d)
-			check(t, err)
-			h.service.hook = nil
-			if n <= at {
-				continue
+			if published == 0 {
+				t.Error("it was never killed after the image was published")
 			}
-			f := newFake()
-			for _, img := range images {
-				f.images[img.ID], f.data[img.ID], f.used[img.ID] = img, data[img.ID], true
-			}
-			next := &house{t: t, service: f, names: &fakeNames{}, dir: dir, log: &lines{}}
-			next.Committer = New(next.options())
-			next.store, err = staging.Open(staging.Options{Dir: dir, Service: testService, Project: f.project})
-			check(t, err)
-			again, err := next.store.Reopen(d.ID(), staging.ReopenSpec{})
-			check(t, err)
-			if _, err := next.Recover(ctxb, again); err != nil {
-				t.Errorf("%s, killed at request %d: %v", name, at, err)
-			}
-			has(t, next.only())
-			check(t, again.Discard())
-			check(t, next.store.Close())
-		}
+		})
 	}
 }

@@ -186,6 +186,15 @@ func (s Settings) Missing(img Image) []Change {
 	return all
 }
 
+// MissingSince is Missing of a record to which given was brought before: what others have
+// changed of that since is theirs.
+func (s Settings) MissingSince(given Settings, img Image) []Change {
+	since := s.Missing(given.Over(img))
+	return slices.DeleteFunc(s.Missing(img), func(c Change) bool {
+		return !slices.ContainsFunc(since, func(o Change) bool { return o.Field == c.Field && o.Property == c.Property })
+	})
+}
+
 // Shows reports whether the record has all that was set.
 func (s Settings) Shows(img Image) bool {
 	return len(s.Missing(img)) == 0 && (s.DiskFormat == nil || *s.DiskFormat == img.DiskFormat) &&

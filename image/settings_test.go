@@ -128,3 +128,23 @@ func TestReserved(t *testing.T) {
 		}
 	}
 }
+
+// What was given to a record, and others have changed since, is not missing.
+func TestMissingSince(t *testing.T) {
+	private, public := VisibilityPrivate, VisibilityPublic
+	one, two, no := "1", "2", false
+	given := Settings{Visibility: &private, Hidden: &no, Properties: map[string]*string{"a": &one, "b": &one, "gone": nil}}
+	theirs := Image{Visibility: public, Hidden: true, Properties: map[string]string{"a": "3", "gone": "back"}}
+	if all := given.MissingSince(given, theirs); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	since := given
+	since.Properties = map[string]*string{"a": &two, "b": nil, "gone": &one}
+	want := []Change{{Field: "a", Property: true, Value: "2"}, {Field: "gone", Property: true, Value: "1"}} // b is not there
+	if diff := cmp.Diff(want, since.MissingSince(given, theirs)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(since.Missing(theirs), since.MissingSince(Settings{}, theirs)); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -46,7 +46,7 @@ func (s State) known() bool {
 func (s State) Checked() bool { return s == StateUploaded || s == StateVisible }
 
 // Record is what a draft's journal says. It is a value; what its Attributes,
-// Settings and Inherited point to is never changed.
+// Settings, Given and Inherited point to is never changed.
 type Record struct {
 	Version int    `json:"version"`
 	Draft   string `json:"draft"`           // id of the draft, a UUID in lower case
@@ -88,6 +88,9 @@ type Record struct {
 	// Settings are what was set of the image's record before it is there; the commit gives
 	// them to it.
 	Settings image.Settings `json:"settings,omitzero"`
+	// Given are those that the update which publishes the image has brought to it, if that
+	// was sent: the mark, which it takes away, tells.
+	Given image.Settings `json:"given,omitzero"`
 	// Unsure: an abandoned draft is kept without a time limit: nobody could tell whether
 	// its writer was killed, or a close was answered before that writer came.
 	Unsure bool `json:"unsure,omitempty"`

@@ -137,7 +137,7 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	if err == nil {
 		err = d.rewrite(func(r *Record) bool {
 			r.Replaces, r.Inherit, r.Inherited, r.Into, r.Filling, r.Reason = img.ID, img.ID, &img, "", false, ""
-			r.Settings = image.Settings{} // the image has them: what others change from here on is not to be changed back
+			r.Settings, r.Given = image.Settings{}, image.Settings{} // the image has them: what others change from here on is not to be changed back
 			if d.layered {
 				r.BaseVersion = versionOf(img)
 			}
