@@ -56,12 +56,20 @@ type bareFile struct {
 	size uint64
 }
 
-var _ fs.NodeGetattrer = (*bareFile)(nil)
+var (
+	_ fs.NodeGetattrer  = (*bareFile)(nil)
+	_ fs.NodeGetxattrer = (*bareFile)(nil)
+)
 
 // Getattr says what Lookup said.
 func (f *bareFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	f.fill(&out.Attr)
 	return 0
+}
+
+// Getxattr says that there are none, so that ls asks once and not for each file.
+func (f *bareFile) Getxattr(context.Context, string, []byte) (uint32, syscall.Errno) {
+	return 0, syscall.EOPNOTSUPP
 }
 
 func (f *bareFile) fill(out *fuse.Attr) {
