@@ -268,7 +268,7 @@ func TestXattrsCopied(t *testing.T) {
 			if img.Visibility == image.VisibilityPublic || img.Protected || img.MinRAM != 5 || img.Properties["p"] != "v" {
 				t.Errorf("%s: %+v", name, img)
 			}
-		case img.Visibility != image.VisibilityCommunity || !slices.Equal(img.Tags, []string{"5%2C", "a", "b,c"}) || img.MinDisk != 4 ||
+		case img.Visibility != image.VisibilityCommunity || !slices.Equal(img.Tags, []string{" 5%2C ", "a", "b,c"}) || img.MinDisk != 4 ||
 			img.DiskFormat != "aki" || img.ContainerFormat != "aki" || img.Properties["p"] != "v" || img.Properties["中/~"] != "ü":
 			t.Errorf("%s: %+v", name, img)
 		}

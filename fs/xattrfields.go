@@ -85,13 +85,27 @@ func number(v string) (any, error) {
 	return n, nil
 }
 
-// Tags are separated by commas, so a comma of a tag is written %2C, and a percent sign
-// before 2C or 25, which would be taken for that, %25. Their order means nothing.
+// Tags are separated by commas, and spaces around those are for the eye. So a comma of a
+// tag is written %2C, a space at its end %20, and a percent sign before 2C, 20 or 25, which
+// would be taken for one of these, %25. Their order means nothing.
+var (
+	tagWriter = strings.NewReplacer("%2C", "%252C", "%20", "%2520", "%25", "%2525", ",", "%2C")
+	tagReader = strings.NewReplacer("%2C", ",", "%20", " ", "%25", "%")
+)
+
+const tagSpace = "%20"
 
 func joinTags(tags []string) string {
 	all := slices.Clone(tags)
 	for i, tag := range all {
-		all[i] = strings.NewReplacer("%2C", "%252C", "%25", "%2525", ",", "%2C").Replace(tag)
+		tag = tagWriter.Replace(tag)
+		if rest, ok := strings.CutPrefix(tag, " "); ok {
+			tag = tagSpace + rest
+		}
+		if rest, ok := strings.CutSuffix(tag, " "); ok {
+			tag = rest + tagSpace
+		}
+		all[i] = tag
 	}
 	slices.Sort(all)
 	return strings.Join(all, ",")
@@ -100,7 +114,7 @@ func joinTags(tags []string) string {
 func splitTags(v string) (any, error) {
 	list := []string{}
 	for tag := range strings.SplitSeq(v, ",") {
-		if tag = strings.NewReplacer("%2C", ",", "%25", "%").Replace(strings.TrimSpace(tag)); tag != "" {
+		if tag = tagReader.Replace(strings.Trim(tag, " ")); tag != "" {
 			list = append(list, tag)
 		}
 	}
