@@ -23,10 +23,12 @@ var behindTTL = []string{"--list-ttl", "500ms"}
 // Others change images while a mount is looked at all the time. When they are done it
 // shows what the service has: every name, size and time, and the bytes of each.
 func TestBehindTheBack(t *testing.T) {
+	long, slow := newSlowListing(t, inProcess(t, t.TempDir()))
+	slow.name = "a listing that takes long"
 	for _, c := range []struct {
 		service service
 		changes int
-	}{{inProcess(t, t.TempDir()), 10_000}, {services[1], 200}} {
+	}{{inProcess(t, t.TempDir()), 10_000}, {slow, 2_000}, {services[1], 200}} {
 		t.Run(c.service.name, func(t *testing.T) {
 			b := &behind{t: t, s: c.service, prefix: "behind-"}
 			if c.service.name == "glance" {
@@ -56,6 +58,9 @@ func TestBehindTheBack(t *testing.T) {
 				} else if err != nil || !bytes.Equal(got, b.bytes(e)) {
 					t.Errorf("%s reads %d bytes, %v, want the %d of %s", name, len(got), err, e.Size, e.ID)
 				}
+			}
+			if whole, since := long.answered(); c.service.name == slow.name && since <= whole {
+				t.Errorf("%d questions for what was changed, and %d whole listings", since, whole)
 			}
 		})
 	}

@@ -97,6 +97,11 @@ func TestGlanceFaults(t *testing.T) {
 		}
 		holds(t, g.one(t, name), data)
 	})
+	t.Run("a listing that takes long", func(t *testing.T) {
+		slow, _ := newSlowListing(t, service{args: []string{"", g.url()}})
+		g.admin(t, "endpoint", "set", "--url", slow.url, endpoint)
+		deltas(t, slow, g.service)
+	})
 }
 
 // draftOf is the id of the draft of a name.
