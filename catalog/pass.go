@@ -148,6 +148,9 @@ func (c *Catalog) endPass(p *pass, err error) {
 	for _, s := range p.streams {
 		s.end(err)
 	}
+	if err == nil && p.streams != nil {
+		c.snapshotNow() // here, lest the next reader wait for all of it
+	}
 	p.err = err
 	close(p.done)
 }

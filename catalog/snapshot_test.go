@@ -187,3 +187,26 @@ func BenchmarkSnapshot(b *testing.B) {
 		}
 	})
 }
+
+// TestFirstPassLeavesASnapshot: who lists after the first listing finds what to read, and
+// does not put 100,000 images in order first.
+func TestFirstPassLeavesASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(t, newService(ours(1, "a"), ours(2, "b")))
+		listed(t, c)
+		synctest.Wait()
+		c.mu.Lock()
+		ready := c.shown
+		c.mu.Unlock()
+		if ready == nil {
+			t.Fatal("the first pass left none")
+		}
+		l, err := c.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.entries; got != ready {
+			t.Errorf("another was made: %v", got)
+		}
+	})
+}
