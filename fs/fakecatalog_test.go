@@ -32,12 +32,19 @@ func (h *house) List(ctx context.Context) (Listing, error) {
 	if err := h.ask(ctx, "list", ""); err != nil {
 		return nil, err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.listing != nil {
 		return h.listing, nil
 	}
+	return housed{entries(h.entriesLocked()), h}, nil
+}
+
+// lists makes l what List returns from now on.
+func (h *house) lists(l Listing) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return housed{entries(h.entriesLocked()), h}, nil
+	h.listing = l
 }
 
 // entries is a listing that is complete.

@@ -19,7 +19,7 @@ func newPaged(all []Entry, have int) *paged {
 	return &paged{all: all, have: have, more: make(chan struct{})}
 }
 
-// come lets so many be there.
+// come lets so many be there; an error is the end of it.
 func (p *paged) come(have int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
