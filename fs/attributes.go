@@ -23,11 +23,6 @@ const (
 
 	// statBlock is the unit of st_blocks in bytes, by stat(2).
 	statBlock = 512
-
-	// validity is how long the kernel may answer from what it was told. Lookups
-	// are answered from the catalog's memory, so asking again is cheap; a second
-	// spares it for ls -l and for programs that stat in a loop.
-	validity = time.Second
 )
 
 // fillAttr fills in what stat shows of an image, or of the draft over it.
@@ -88,6 +83,7 @@ func (f *FS) directoryStatx(out *fuse.StatxOut, ino uint64, mode uint32) {
 	var attr fuse.Attr
 	f.fillDirectory(&attr, ino, mode)
 	fillStatx(out, &attr)
+	out.SetTimeout(f.tuning.validity)
 }
 
 // Statx answers as Getattr does, and adds when the image was created.
@@ -98,7 +94,7 @@ func (n *node) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out *fus
 	}
 	img, d, _ := n.look()
 	fillStatx(out, &attr)
-	out.SetTimeout(validityOf(img, d))
+	out.SetTimeout(n.validityOf(img, d))
 	if at := img.CreatedAt(); !at.IsZero() {
 		out.Mask |= statxBirth
 		out.Btime = sxTime(at)
@@ -113,7 +109,6 @@ const (
 )
 
 func fillStatx(out *fuse.StatxOut, attr *fuse.Attr) {
-	out.SetTimeout(validity)
 	out.Mask = statxBasic
 	out.Blksize = attr.Blksize
 	out.Nlink = attr.Nlink

@@ -40,15 +40,15 @@ var (
 func (f *FS) byID(ctx context.Context, out *fuse.EntryOut) *gofs.Inode {
 	ino := inodeNumber(byIDName)
 	f.fillDirectory(&out.Attr, ino, byIDMode)
-	out.SetEntryTimeout(validity)
-	out.SetAttrTimeout(validity)
+	out.SetEntryTimeout(f.tuning.validity)
+	out.SetAttrTimeout(f.tuning.validity)
 	return f.root.NewInode(ctx, &byIDNode{fs: f}, gofs.StableAttr{Mode: modeDirectory, Ino: ino})
 }
 
 // Getattr answers from memory.
 func (b *byIDNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	b.fs.fillDirectory(&out.Attr, b.StableAttr().Ino, byIDMode)
-	out.SetTimeout(validity)
+	out.SetTimeout(b.fs.tuning.validity)
 	return 0
 }
 

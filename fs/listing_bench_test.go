@@ -77,7 +77,7 @@ func mountBare(b *testing.B, list entries) (dir string, unmount func()) {
 	dir = b.TempDir()
 	f := newFS(b.Context(), newHouse().rooms(), Options{}, defaultTuning)
 	opts := mountOptions(f)
-	timeout := validity
+	timeout := f.tuning.validity
 	opts.AttrTimeout = &timeout
 	opts.DisableXAttrs = true // else ls -l asks two of each file, which takes ten times as long as all the rest
 	server, err := gofs.Mount(dir, newBare(list), opts)

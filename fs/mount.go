@@ -99,7 +99,7 @@ func attach(mountpoint string, f *FS, opts *gofs.Options) (*fuse.Server, error) 
 }
 
 func mountOptions(f *FS) *gofs.Options {
-	timeout := validity
+	timeout := f.tuning.validity
 	unwanted := uint64(0)
 	if f.Copies == nil {
 		unwanted = fuse.CAP_PASSTHROUGH // it makes us count as a filesystem over another

@@ -232,14 +232,14 @@ func (n *node) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) 
 // believed after the upload would make a reader copy an empty file.
 func (n *node) validity() time.Duration {
 	img, d, _ := n.look()
-	return validityOf(img, d)
+	return n.validityOf(img, d)
 }
 
-func validityOf(img image.Packed, d *draft) time.Duration {
+func (n *node) validityOf(img image.Packed, d *draft) time.Duration {
 	if d == nil && pending(img.Status()) {
 		return 0
 	}
-	return validity
+	return n.fs.tuning.validity
 }
 
 // attr fills in the attributes. A node whose new draft was given up has none.
@@ -264,7 +264,7 @@ func (n *node) attrOf(out *fuse.Attr, img image.Packed, d *draft, gone bool) sys
 func (n *node) entryOut(out *fuse.EntryOut) syscall.Errno {
 	img, d, gone := n.look()
 	errno := n.attrOf(&out.Attr, img, d, gone)
-	out.SetEntryTimeout(validity)
-	out.SetAttrTimeout(validityOf(img, d))
+	out.SetEntryTimeout(n.fs.tuning.validity)
+	out.SetAttrTimeout(n.validityOf(img, d))
 	return errno
 }

@@ -40,7 +40,7 @@ var (
 // Getattr answers from memory.
 func (r *rootNode) Getattr(_ context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	r.fill(&out.Attr)
-	out.SetTimeout(validity)
+	out.SetTimeout(r.fs.tuning.validity)
 	return 0
 }
 
@@ -70,6 +70,7 @@ func (r *rootNode) Statx(_ context.Context, _ gofs.FileHandle, _, _ uint32, out 
 	var attr fuse.Attr
 	r.fill(&attr)
 	fillStatx(out, &attr)
+	out.SetTimeout(r.fs.tuning.validity)
 	return 0
 }
 
