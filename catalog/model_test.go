@@ -368,10 +368,14 @@ func (m *model) end(t *testing.T, steps []step) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := drawSteps(rt)
+		var filter image.Filter
+		if rapid.Bool().Draw(rt, "by status") { // all are; but they could go past a pass
+			filter.Statuses = []image.Status{image.StatusActive, image.StatusQueued}
+		}
 		var failed []string
 		synctest.Test(t, func(t *testing.T) {
 			s := newService()
-			m := &model{s: s, c: newCatalog(t, s), gone: map[string]bool{}, named: map[string]string{}, busy: map[string]bool{}}
+			m := &model{s: s, c: newCatalog(t, s, func(o *Options) { o.Filter = filter }), gone: map[string]bool{}, named: map[string]string{}, busy: map[string]bool{}}
 			var group sync.WaitGroup
 			for _, st := range steps {
 				group.Go(func() { m.run(t, st) })
