@@ -75,10 +75,14 @@ func (d *draft) commitDue(ctx context.Context, by *handleChanges) (doomed <-chan
 		d.mu.Lock()
 		due, err := d.missesLocked(by) && !d.unlinked && d.doomed == nil, d.failure
 		d.mu.Unlock()
+		if due {
+			err = d.refuseEmpty()
+		}
 		switch {
-		case due && d.fs.opts.Writeback:
+		case !due || err != nil:
+		case d.fs.opts.Writeback:
 			err = d.accept(ctx)
-		case due:
+		default:
 			err = d.commitNow(ctx, d.fs.Committer.Commit)
 		}
 		d.mu.Lock()
@@ -247,6 +251,10 @@ func (d *draft) settleInTurn() {
 		case !due:
 			d.finish()
 			return
+		case d.linger():
+			return
+		case d.refuseEmpty() != nil:
+			continue
 		case behind:
 			if err := d.accept(d.fs.life); err != nil && d.fs.life.Err() != nil {
 				return
@@ -289,6 +297,9 @@ func (d *draft) finish() {
 		}
 		log.Warn("not committed: the draft is kept in staging", "reason", why)
 		err = errors.Join(d.journal(d.attributes()), d.bytes.Abandon(why, !unsure && !promised))
+	case errors.Is(failure, image.ErrUnshown) && d.bytes.Size() == 0:
+		log.Warn("an empty file is not made an image", "reason", failure)
+		err = d.bytes.Discard()
 	case failure != nil:
 		log.Warn("not committed: the draft is kept in staging", "error", failure)
 		err = errors.Join(d.journal(d.attributes()), d.bytes.KeepFailed(failure))

@@ -49,6 +49,7 @@ type draft struct {
 	failure   error
 	behind    *behind
 	changing  int                     // changes of the bytes under way
+	lingers   lingerState             // of a file that ended empty
 	accepting bool                    // a close is being answered: what is set now, its journal does not have
 	unnoted   bool                    // the journal does not say that the commit is owed (note)
 	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded

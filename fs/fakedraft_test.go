@@ -265,6 +265,11 @@ func (d *fakeDraft) SetSettings(s image.Settings) error {
 	return nil
 }
 
+// CheckEmpty asks the hook.
+func (d *fakeDraft) CheckEmpty() error {
+	return d.h.ask(context.Background(), "check empty", d.entry())
+}
+
 func (d *fakeDraft) ShowsBase() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

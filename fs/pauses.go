@@ -15,11 +15,15 @@ type pauses struct {
 	last          image.Kind // of that one
 }
 
-// waits are how long the commits behind wait for what.
+// waits are how long drafts that nobody has open wait for what.
 type waits struct {
 	// breath lies between an answered close and its commit: programs that close a file
 	// set its times and name next, or open it again, and then nothing was sent in vain.
 	breath time.Duration
+	// linger is how long an empty file that would not show is there after its close. What
+	// opens it again does so at once, or a person does; and soon after it was made whoever
+	// made it must see that it does not stay.
+	linger time.Duration
 	// A service that was away for long is asked every two minutes, and one that has
 	// just come back soon.
 	awayFirst, awayMost time.Duration
@@ -32,6 +36,7 @@ type waits struct {
 
 var defaultWaits = waits{
 	breath:    time.Second,
+	linger:    10 * time.Second,
 	awayFirst: 2 * time.Second, awayMost: 2 * time.Minute,
 	refusedFirst: time.Minute, refusedMost: 15 * time.Minute,
 	hurried: 5 * time.Second,

@@ -190,6 +190,9 @@ type Draft interface {
 	Size() int64
 	ModTime() time.Time
 	Written() bool // holds bytes or a length, so that an image without data would not do
+	// CheckEmpty says why no image is to be made of the draft of a new file that has no
+	// bytes: the mount would not show it (image.ErrUnshown).
+	CheckEmpty() error
 	SetAttributes(a image.Attributes) error
 	// SetSettings journals what was set of the record that the next commit makes.
 	SetSettings(s image.Settings) error

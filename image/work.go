@@ -20,6 +20,9 @@ var (
 // and somebody has deleted it since. Only a user can want it again.
 var ErrDeletedSince = errors.New("the image was published and has been deleted since")
 
+// ErrUnshown is why an empty file is not made an image: it would not show.
+var ErrUnshown = errors.New("the mount would not show it")
+
 type quietKey struct{}
 
 // Quietly returns a context for work that is tried again until it succeeds. Whoever

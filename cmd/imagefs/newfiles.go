@@ -10,6 +10,7 @@ import (
 // left in the service under a name that nobody asked for.
 type newFiles struct {
 	filter  image.Filter
+	empty   image.Filter // of an image without data
 	project string
 	begins  image.Image // what a new image begins with
 }
@@ -20,6 +21,7 @@ func newFilesOf(c config.Config, project string) newFiles {
 		begins.Visibility = image.VisibilityShared // the service's choice
 	}
 	f := newFiles{filter: c.Filter, project: project, begins: begins}
+	f.empty = image.Filter{Statuses: c.Filter.Statuses, Formats: c.Filter.Formats}
 	f.filter.Formats = nil // what it is only its bytes tell
 	if project == "" {
 		f.filter.Owner = "" // so is whose it is
@@ -36,6 +38,21 @@ func (f newFiles) check(name string) error {
 	}
 	return &image.Error{Op: "create", Image: name, Kind: image.NotPermitted,
 		Detail: "the mount would not show it: its options choose other names, tags (see --new-tag), visibilities (see --new-visibility), projects or statuses"}
+}
+
+// checkEmpty refuses a file that ends without bytes where its image would not show for
+// that; set is what was set of the image. What else was chosen of it, a name or tags,
+// whoever made the file has chosen. The error is of kind NotPermitted.
+func (f newFiles) checkEmpty(name string, set image.Settings) error {
+	img := image.Image{Status: image.StatusQueued}
+	if set.DiskFormat != nil {
+		img.DiskFormat = *set.DiskFormat
+	}
+	if f.empty.Shows(&img, "") {
+		return nil
+	}
+	return &image.Error{Op: "close", Image: name, Kind: image.NotPermitted,
+		Detail: "an image without data is queued and has no disk format, and --status or --format choose others", Err: image.ErrUnshown}
 }
 
 // note tells the user of a mount where no file can be made; "" elsewhere.

@@ -49,7 +49,7 @@ func (s drafts) BeginRename(spec fs.RenameSpec) fs.RenameJournal {
 // wrap counts an open draft and shows it to fs.
 func (s drafts) wrap(d *staging.Draft) *draft {
 	s.live.Add(1)
-	return &draft{Draft: d, adopt: s.adopt, left: s.left, ended: sync.OnceFunc(func() { s.live.Add(-1) })}
+	return &draft{Draft: d, adopt: s.adopt, left: s.left, fresh: s.fresh, ended: sync.OnceFunc(func() { s.live.Add(-1) })}
 }
 
 // draft is a draft of staging as fs sees it.
@@ -57,6 +57,7 @@ type draft struct {
 	*staging.Draft
 	adopt func(*staging.Draft) (begin func())
 	left  chan<- struct{}
+	fresh newFiles
 	ended func() // called after the end, once or more
 }
 
@@ -68,6 +69,12 @@ func (d *draft) SetAttributes(a image.Attributes) error {
 // SetSettings journals what was set of the record that the next commit makes.
 func (d *draft) SetSettings(s image.Settings) error {
 	return d.Update(func(r *staging.Record) { r.Settings = s })
+}
+
+// CheckEmpty says why no image is to be made of a new file without bytes.
+func (d *draft) CheckEmpty() error {
+	rec := d.Record()
+	return d.fresh.checkEmpty(rec.Name, rec.Settings)
 }
 
 // Rename gives the draft another name, perhaps over another draft.
