@@ -37,7 +37,7 @@ func drawSteps(t *rapid.T) []step {
 			do: rapid.SampledFrom([]string{
 				"list", "list", "read", "read", "lookup", "lookup", "own rename", "own rename", "own remove", "own commit", "own put",
 				"create", "create", "drop", "rename", "hide", "show", "accept", "withdraw",
-				"away", "back", "latency", "passes", "passes", "break", "mend", "again",
+				"away", "back", "latency", "passes", "passes", "break", "mend", "again", "deaf", "hears",
 			}).Draw(t, "do"),
 			id: id, name: rapid.SampledFrom(names).Draw(t, "name"), fresh: drawImage(t, id),
 			skew: time.Duration(rapid.IntRange(-15, 15).Draw(t, "skew")) * time.Second,
@@ -250,6 +250,10 @@ func (m *model) run(t *testing.T, st step) {
 		s.change(func(s *service) { s.broken = failure(image.Unavailable) })
 	case "mend":
 		s.change(func(s *service) { s.broken = nil })
+	case "deaf": // to the question what was changed
+		s.failing("since", failure(image.Forbidden))
+	case "hears":
+		s.failing("since", nil)
 	case "again":
 		s.change(func(s *service) { s.again = 1 + int(st.wait%4) })
 	}
@@ -314,6 +318,7 @@ func (m *model) equal(t *testing.T) {
 func (m *model) end(t *testing.T, steps []step) {
 	s := m.s
 	s.failing("", nil)
+	s.failing("since", nil)
 	s.slow(0)
 	s.change(func(s *service) { s.broken = nil })
 	time.Sleep(refreshBound) // what is on its way arrives
