@@ -64,10 +64,12 @@ func checkContentRange(header string, from, end, total int64) error {
 	if !ok || !ok2 {
 		return bad
 	}
-	for text, want := range map[string]int64{first: from, last: end - 1, size: total} {
-		if n, err := strconv.ParseInt(text, 10, 64); err != nil || n != want {
-			return bad
-		}
+	is := func(text string, want int64) bool {
+		n, err := strconv.ParseInt(text, 10, 64)
+		return err == nil && n == want
+	}
+	if !is(first, from) || !is(last, end-1) || !is(size, total) {
+		return bad
 	}
 	return nil
 }
