@@ -58,7 +58,14 @@ type committed struct {
 type fakeNames struct {
 	mu   sync.Mutex // guards the fields below
 	told []committed
+	gone []string
 	hook func()
+}
+
+func (n *fakeNames) Gone(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.gone = append(n.gone, id)
 }
 
 func (n *fakeNames) Committed(draft string, img image.Image, retired string) {

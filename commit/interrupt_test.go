@@ -175,6 +175,9 @@ func TestUnlinkedMeanwhile(t *testing.T) {
 		if err != nil || img.ID != "" || len(h.service.all()) != 0 {
 			t.Errorf("%v: %+v", err, h.service.all())
 		}
+		if len(h.names.gone) != 1 || h.names.gone[0] != h.names.told[0].img.ID { // it showed
+			t.Errorf("of %+v gone is %v", h.names.told, h.names.gone)
+		}
 	})
 	t.Run("before", func(t *testing.T) {
 		h := newHouse(t, newFake())

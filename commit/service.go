@@ -55,6 +55,10 @@ type Names interface {
 	// once per successful commit, from the goroutine of that commit, after the
 	// last request to the service: it must not call the Committer back.
 	Committed(draft string, img image.Image, retired string)
+	// Gone says that the image with this id, which a commit had made, is deleted again:
+	// whoever listed meanwhile may have seen it. It may be one that the directory does
+	// not know. As Committed, it must not call the Committer back.
+	Gone(id string)
 }
 
 // Bases opens what lies under a draft after a commit.

@@ -89,7 +89,7 @@ func (d *draft) doom() {
 func (d *draft) decide(unlinked bool) {
 	if unlinked {
 		d.fs.Catalog.RemoveDraft(d.bytes.ID())
-		if err := d.bytes.Unlink(); err != nil {
+		if err := d.bytes.Unlink(); err != nil && !d.ended() { // one that has ended just now has put its bytes away
 			d.fs.log.Warn("a removed draft stays in staging until its files are closed", "draft", d.bytes.Path(), "error", err)
 		}
 	}
