@@ -5,10 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/imagefs/imagefs/test/daemon"
 )
 
 // budget is how many steps TestMount makes at least.
@@ -40,25 +40,14 @@ func runAll(m *testing.M) (code int, err error) {
 			return 1, err
 		}
 	}
-	for _, name := range []string{"OS_CLOUD", "OS_TOKEN", "OS_AUTH_URL", "IMAGEFS_CONFIG"} {
-		if err := os.Unsetenv(name); err != nil {
-			return 1, err
-		}
-	}
-	// A race ends the binary at once; without one it does not linger at its end.
-	if err := os.Setenv("GORACE", "halt_on_error=1 exitcode=66 atexit_sleep_ms=0"); err != nil {
-		return 1, err
-	}
 	syscall.Umask(0o022) // a mount shows the modes that this gives
 	dir, err := os.MkdirTemp("", "imagefs-model-")
 	if err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary = filepath.Join(dir, "imagefs")
-	build := exec.Command("go", "build", "-race", "-o", binary, "../../cmd/imagefs")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building the binary: %w\n%s", err, out)
+	if binary, err = daemon.Build(dir); err != nil {
+		return 1, err
 	}
 	return m.Run(), nil
 }

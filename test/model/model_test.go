@@ -69,8 +69,8 @@ func (w *world) closeAll() {
 		w.unmap(w.maps[0])
 	}
 	w.last = "the close of all files"
-	w.must(w.daemon.until("staging is empty", func() (bool, error) { // the bytes of a draft go before the rest
-		left, err := w.daemon.leftovers()
+	w.must(w.daemon.Until("staging is empty", func() (bool, error) { // the bytes of a draft go before the rest
+		left, err := w.daemon.Leftovers()
 		return len(left) == 0, err
 	}))
 	w.checkAll()
@@ -97,8 +97,8 @@ func (w *world) remount(rt *rapid.T) {
 	}
 	w.closeAll()
 	w.last = "a remount"
-	w.must(w.daemon.unmount())
-	w.must(w.daemon.mount())
+	w.must(w.daemon.Unmount())
+	w.must(w.daemon.Mount())
 	for _, f := range w.files {
 		f.ino = 0
 	}
@@ -108,8 +108,8 @@ func (w *world) remount(rt *rapid.T) {
 
 func (w *world) end() {
 	w.closeAll()
-	w.must(w.daemon.unmount())
-	if found := w.daemon.complaints(); len(found) > 0 {
+	w.must(w.daemon.Unmount())
+	if found := w.daemon.Complaints(); len(found) > 0 {
 		w.rt.Fatalf("the log complains: %q", found)
 	}
 }

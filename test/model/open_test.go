@@ -136,7 +136,7 @@ func (w *world) dup(rt *rapid.T) {
 func (w *world) closeOne(rt *rapid.T) {
 	w.close1(w.handle(rt))
 	if rapid.IntRange(0, 3).Draw(rt, "hurry") < 3 {
-		w.must(w.daemon.settled(w.written()))
+		w.must(w.daemon.Settled(w.written()))
 	}
 }
 

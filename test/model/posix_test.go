@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/posixtest"
+
+	"github.com/imagefs/imagefs/test/daemon"
 )
 
 // notOurs are go-fuse's cases for what a mount does not have (SEMANTICS, Operations).
@@ -53,16 +55,16 @@ func TestPosix(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := newDaemon(root, s.http.URL)
+			d, err := daemon.New(binary, root, "--endpoint", s.http.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { // in the case's own goroutine a Fatal may end it
-				if err := d.unmount(); err != nil {
-					t.Error(err, d.kill())
+				if err := d.Unmount(); err != nil {
+					t.Error(err, d.Kill())
 				}
 				if t.Failed() {
-					t.Logf("the daemon's log ends so:\n%s", d.tail())
+					t.Logf("the daemon's log ends so:\n%s", d.Tail())
 				}
 				if t.Skipped() {
 					t.Error("nothing is skipped: it belongs into the list")
@@ -71,7 +73,7 @@ func TestPosix(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			posixtest.All[name](t, d.mountpoint)
+			posixtest.All[name](t, d.Mountpoint)
 		})
 	}
 }

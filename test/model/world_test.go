@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/imagefs/imagefs/test/daemon"
 )
 
 // side is one of the two directories in which everything is done.
@@ -30,7 +32,7 @@ type world struct {
 	began       time.Time
 	root        string // of all files of this sequence
 	service     *service
-	daemon      *daemon
+	daemon      *daemon.Daemon
 	passthrough bool
 
 	files   map[string]*file // by name
@@ -96,7 +98,7 @@ func resultOf[N int | int64](n N, err error) result {
 
 func (w *world) dir(s side) string {
 	if s == mount {
-		return w.daemon.mountpoint
+		return w.daemon.Mountpoint
 	}
 	return filepath.Join(w.root, "local")
 }
@@ -148,9 +150,9 @@ func byteAt(p []byte, at int) string {
 
 // timed ends the daemon when an operation takes too long, so that it fails.
 func (w *world) timed(op func() result) result {
-	late := time.AfterFunc(patience, func() {
-		w.rt.Logf("%s takes more than %s: the daemon is ended, and logs what it was about", w.last, patience)
-		_ = w.daemon.cmd.Process.Signal(syscall.SIGQUIT) // the operation's error is what matters
+	late := time.AfterFunc(daemon.Patience, func() {
+		w.rt.Logf("%s takes more than %s: the daemon is ended, and logs what it was about", w.last, daemon.Patience)
+		_ = w.daemon.Signal(syscall.SIGQUIT) // the operation's error is what matters
 	})
 	defer late.Stop()
 	return op()
@@ -188,7 +190,7 @@ func newWorld(rt *rapid.T, root string) *world {
 		w.must(w.service.upload(rt.Context(), name, data))
 		w.files[name] = &file{name: name, imaged: true}
 	}
-	w.daemon, err = newDaemon(root, w.service.http.URL, args...)
+	w.daemon, err = daemon.New(binary, root, append([]string{"--endpoint", w.service.http.URL}, args...)...)
 	w.must(err)
 	return w
 }
@@ -197,7 +199,7 @@ func newWorld(rt *rapid.T, root string) *world {
 func (w *world) close() {
 	if w.rt.Failed() && w.daemon != nil {
 		w.rt.Logf("the steps:\n%s", strings.Join(w.trace, "\n"))
-		w.rt.Logf("the daemon's log ends so:\n%s", w.daemon.tail())
+		w.rt.Logf("the daemon's log ends so:\n%s", w.daemon.Tail())
 	}
 	for _, m := range w.maps {
 		for _, s := range sides {
@@ -205,7 +207,7 @@ func (w *world) close() {
 		}
 	}
 	if w.daemon != nil {
-		if err := w.daemon.kill(); err != nil {
+		if err := w.daemon.Kill(); err != nil {
 			w.rt.Errorf("killing the daemon: %v", err)
 		}
 	}
