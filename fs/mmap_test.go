@@ -17,13 +17,22 @@ import (
 // mapping. A page fault on a mount that the same process serves could stop both.
 const mapperEnv = "IMAGEFS_TEST_MAPPER"
 
-// mapAndWrite writes through a mapping, before and after the file is closed.
-func mapAndWrite(path string) error {
+// mapped opens a file and maps its first 8 bytes for writing.
+func mapped(path string) (*os.File, []byte, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	p, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, p, nil
+}
+
+// mapAndWrite writes through a mapping, before and after the file is closed.
+func mapAndWrite(path string) error {
+	f, p, err := mapped(path)
 	if err != nil {
 		return err
 	}
@@ -43,11 +52,7 @@ func mapAndWrite(path string) error {
 const twiceEnv = "IMAGEFS_TEST_TWICE"
 
 func mapAndOpenAgain(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	p, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	f, p, err := mapped(path)
 	if err != nil {
 		return err
 	}
@@ -72,15 +77,11 @@ const (
 )
 
 func mapAndDie(path string, closes bool) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, p, err := mapped(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	p, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return err
-	}
 	copy(p, "AB")
 	if closes {
 		if err := f.Close(); err != nil {

@@ -62,3 +62,46 @@ func TestRefusedRenameOverNewFile(t *testing.T) {
 		t.Errorf("what was closed is %+v", img)
 	}
 }
+
+// A rename of an edited image that fails before anything is changed has retired nothing,
+// and what was edited is committed under its old name.
+func TestRefusedRenameWhileEdited(t *testing.T) {
+	for _, c := range []struct {
+		fails string // the operation, and of what; of anything where it says nothing
+		of    string
+		kind  image.Kind
+		want  syscall.Errno
+	}{
+		{fails: "rename draft", of: "b", kind: image.LocalFull, want: syscall.ENOSPC},
+		{fails: "journal rename", kind: image.LocalFull, want: syscall.ENOSPC},
+		{fails: "rename", kind: image.Protected, want: syscall.EPERM},
+	} {
+		t.Run(c.fails, func(t *testing.T) {
+			h := newHouse()
+			h.add("a", "AAAA")
+			h.add("b", "BBBB")
+			h.hook = func(_ context.Context, op, what string) error {
+				if op == c.fails && (c.of == "" || c.of == what) {
+					return &image.Error{Op: op, Kind: c.kind}
+				}
+				return nil
+			}
+			m := mountHouse(t, h)
+			f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
+			must(f.WriteString("x"))
+			wantErr(t, os.Rename(m.path("a"), m.path("b")), c.want)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			m.settled()
+			m.want("a", "xAAA")
+			m.want("b", "BBBB")
+			if m.content("a") != "xAAA" {
+				t.Errorf("the image is %q", m.content("a"))
+			}
+			if c.fails == "journal rename" && m.did("rename", "b") != 0 {
+				t.Errorf("the service was asked: %v", m.log)
+			}
+		})
+	}
+}

@@ -72,32 +72,6 @@ func TestRenameOverIsJournaled(t *testing.T) {
 	}
 }
 
-// A rename over what is there that cannot be journaled changes nothing.
-func TestRenameOverCannotBeJournaled(t *testing.T) {
-	h := newHouse()
-	h.add("a", "AAAA")
-	h.add("b", "BBBB")
-	h.hook = func(_ context.Context, op, _ string) error {
-		if op == "journal rename" {
-			return &image.Error{Op: op, Kind: image.LocalFull}
-		}
-		return nil
-	}
-	m := mountHouse(t, h)
-	f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
-	must(f.WriteString("x"))
-	wantErr(t, os.Rename(m.path("a"), m.path("b")), syscall.ENOSPC)
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	m.settled()
-	m.want("a", "xAAA")
-	m.want("b", "BBBB")
-	if m.did("rename", "b") != 0 {
-		t.Errorf("the service was asked: %v", m.log)
-	}
-}
-
 // Where the service names the image and does not answer whether what it replaced is
 // gone, the edited file goes with its image, and what waited at the name goes.
 func TestRenameOverThatMayHaveLeftTheOther(t *testing.T) {

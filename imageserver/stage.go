@@ -28,25 +28,7 @@ const (
 
 // stage answers PUT of bytes that wait for an import.
 func (s *Server) stage(w http.ResponseWriter, r *request, id string) error {
-	if err := octets(r); err != nil {
-		return err
-	}
-	rec, err := s.begin(r, id, image.StatusUploading)
-	if err != nil {
-		s.drain(w, r)
-		return err
-	}
-	f, c, err := s.receive(w, r, rec)
-	if err != nil {
-		s.requeue(id, image.StatusUploading)
-		return s.uploadFailed(w, r, id, err)
-	}
-	if err := s.staged(id, f, c); err != nil {
-		return err
-	}
-	s.log.Info("image staged", "image", id, "size", c.size, "request", r.id)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return s.take(w, r, id, image.StatusUploading, func(f *os.File, c *content) error { return s.staged(id, f, c) })
 }
 
 // staged keeps received bytes for an import.

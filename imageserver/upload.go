@@ -15,23 +15,31 @@ const hashAlgorithm = "sha512"
 
 // upload answers PUT of an image's bytes.
 func (s *Server) upload(w http.ResponseWriter, r *request, id string) error {
+	return s.take(w, r, id, image.StatusSaving, func(f *os.File, c *content) error {
+		return s.finish(id, image.StatusSaving, f, c)
+	})
+}
+
+// take receives bytes for an image, which has the status during meanwhile, and gives
+// them to done, who owns the file.
+func (s *Server) take(w http.ResponseWriter, r *request, id string, during image.Status, done func(*os.File, *content) error) error {
 	if err := octets(r); err != nil {
 		return err
 	}
-	rec, err := s.begin(r, id, image.StatusSaving)
+	rec, err := s.begin(r, id, during)
 	if err != nil {
 		s.drain(w, r)
 		return err
 	}
-	f, content, err := s.receive(w, r, rec)
+	f, c, err := s.receive(w, r, rec)
 	if err != nil {
-		s.requeue(id, image.StatusSaving)
+		s.requeue(id, during)
 		return s.uploadFailed(w, r, id, err)
 	}
-	if err := s.finish(id, image.StatusSaving, f, content); err != nil {
+	if err := done(f, c); err != nil {
 		return err
 	}
-	s.log.Info("image uploaded", "image", id, "size", content.size, "request", r.id)
+	s.log.Info("bytes received", "image", id, "during", during, "size", c.size, "request", r.id)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
