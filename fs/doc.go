@@ -19,8 +19,8 @@
 //   - notifier.run, one per mount, sends every kernel notification; ends at unmount.
 //   - draft.settle, one per draft whose last writer has closed; counted in
 //     FS.settling, which Server.Wait waits for.
-//   - draft.lingerOn, at most one per draft of a file that ended empty and would not
-//     show; counted in FS.settling. Unmounting hurries it.
+//   - draft.lingerOn, at most one per draft of a file that nobody has opened yet, or that
+//     ended empty and would not show; counted in FS.settling. Unmounting hurries it.
 //   - draft.commitBehind, one per draft whose commit is owed, tries until it succeeds;
 //     of them FS.places are at work at once. Counted in FS.settling; ended by
 //     Server.Abort.

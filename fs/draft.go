@@ -50,6 +50,7 @@ type draft struct {
 	behind    *behind
 	changing  int                     // changes of the bytes under way
 	lingers   lingerState             // of a file that ended empty
+	unopened  bool                    // made by mknod(2), and nobody has opened it for writing yet
 	accepting bool                    // a close is being answered: what is set now, its journal does not have
 	unnoted   bool                    // the journal does not say that the commit is owed (note)
 	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded
@@ -103,14 +104,14 @@ func (n *node) openWrite(ctx context.Context, truncate bool, by *handleChanges) 
 
 // begin joins the node's draft or begins it.
 func (n *node) begin(ctx context.Context, truncate bool, by *handleChanges) (*draft, error) {
-	if d := n.join(); d != nil {
+	if d := n.join(by); d != nil {
 		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
 	if err := n.take(ctx); err != nil {
 		return nil, err
 	}
 	defer n.give()
-	if d := n.join(); d != nil { // begun while we waited
+	if d := n.join(by); d != nil { // begun while we waited
 		return d, d.truncateAtOpen(ctx, truncate, by)
 	}
 	return n.edit(ctx, truncate, by)
@@ -118,10 +119,10 @@ func (n *node) begin(ctx context.Context, truncate bool, by *handleChanges) (*dr
 
 // join counts one more writer of the node's draft and returns it, nil when there is
 // none or it has ended.
-func (n *node) join() *draft {
+func (n *node) join(by *handleChanges) *draft {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.draft == nil || !n.draft.join() {
+	if n.draft == nil || !n.draft.join(by) {
 		return nil
 	}
 	return n.draft
@@ -221,12 +222,16 @@ func (d *draft) forget() {
 	d.fs.mu.Unlock()
 }
 
-// join counts one more writer; false when the draft has ended, or is about to.
-func (d *draft) join() bool {
+// join counts one more writer; false when the draft has ended, or is about to. The first
+// one of a file that nobody has opened has made it, as by create.
+func (d *draft) join(by *handleChanges) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed || d.last {
 		return false
+	}
+	if d.unopened {
+		d.unopened, by.changed = false, d.change
 	}
 	d.writers++
 	return true

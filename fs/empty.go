@@ -32,16 +32,27 @@ func (d *draft) refuseEmpty() error {
 	return err
 }
 
+// leaveUnopened ends the making of a file that nobody has opened.
+func (d *draft) leaveUnopened() {
+	d.mu.Lock()
+	d.unopened = true
+	d.mu.Unlock()
+	d.node.leave()
+	d.leave()
+}
+
 // linger keeps, in the node's turn, a file that ended empty and would not show for a
 // while after its first writers have gone: what makes a file and opens it again, as
-// qemu-img does, finds it. Then it settles again. false: the while is over, or there is
-// no need for it.
+// qemu-img does, finds it. So does what has made it by mknod(2), to set its attributes
+// before it opens it, whether it would show or not: they go into the request that creates
+// the image. Then it settles again. false: the while is over, or there is no need for it.
 func (d *draft) linger() bool {
-	if d.unshown() == nil {
-		return false
-	}
+	shows := d.unshown() == nil
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if shows && !d.unopened {
+		return false
+	}
 	switch d.lingers {
 	case lingered:
 		return false

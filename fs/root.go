@@ -26,6 +26,7 @@ type rootNode struct {
 var (
 	_ gofs.NodeLookuper       = (*rootNode)(nil)
 	_ gofs.NodeCreater        = (*rootNode)(nil)
+	_ gofs.NodeMknoder        = (*rootNode)(nil)
 	_ gofs.NodeUnlinker       = (*rootNode)(nil)
 	_ gofs.NodeRenamer        = (*rootNode)(nil)
 	_ gofs.NodeOpendirHandler = (*rootNode)(nil)
@@ -197,9 +198,24 @@ func (r *rootNode) Mkdir(context.Context, string, uint32, *fuse.EntryOut) (*gofs
 // Rmdir refuses: go-fuse would let a missing method succeed.
 func (r *rootNode) Rmdir(context.Context, string) syscall.Errno { return syscall.EPERM }
 
-// Mknod refuses.
-func (r *rootNode) Mknod(context.Context, string, uint32, uint32, *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	return nil, syscall.EPERM
+// Mknod begins the draft of a new image as Create does, and opens nothing: so tar makes a
+// file whose attributes it sets before it writes, and an NFS server every file. What is
+// not a regular file is refused.
+func (r *rootNode) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	if mode&syscall.S_IFMT != syscall.S_IFREG {
+		return nil, syscall.EPERM
+	}
+	c := r.fs.beginBounded(ctx)
+	defer c.end()
+	d, err := r.create(c, name, syscall.O_EXCL, &handleChanges{})
+	if err != nil {
+		return nil, errnoOf(r.fs.fail("mknod", err, "entry", name))
+	}
+	defer d.leaveUnopened()
+	if errno := d.node.entryOut(out); errno != 0 {
+		return nil, errno
+	}
+	return d.node.enterTree(ctx, r.EmbeddedInode()), 0
 }
 
 // Link refuses.

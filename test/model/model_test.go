@@ -40,7 +40,7 @@ func TestMount(t *testing.T) {
 // often.
 func (w *world) actions(count *atomic.Int64) map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){
-		"open": w.open, "open again": w.open, "dup": w.dup, "close": w.closeOne, "close again": w.closeOne, "fsync": w.fsync,
+		"open": w.open, "open again": w.open, "mknod": w.mknod, "dup": w.dup, "close": w.closeOne, "close again": w.closeOne, "fsync": w.fsync,
 		"pwrite": w.pwrite, "pwrite again": w.pwrite, "write": w.write, "pread": w.pread, "lseek": w.lseek,
 		"copy_file_range": w.copyRange, "drop pages": w.drop,
 		"ftruncate": w.ftruncate, "truncate": w.truncate, "fallocate": w.fallocate, "seek data or hole": w.seek,

@@ -75,6 +75,31 @@ func (w *world) open(rt *rapid.T) {
 	w.handles = append(w.handles, h)
 }
 
+// mknod makes a file and then opens it, as tar does.
+func (w *world) mknod(rt *rapid.T) {
+	if len(w.handles) == openMax {
+		rt.Skip("enough files are open")
+	}
+	name := names.Draw(rt, "name")
+	f := w.files[name]
+	got := w.both("mknod "+name, f, func(s side) result {
+		return resultOf(0, syscall.Mknod(w.path(s, name), syscall.S_IFREG|mode, 0))
+	})
+	if got.errno != 0 {
+		return
+	}
+	f = &file{name: name}
+	w.files[name] = f
+	w.touched = f
+	h := &handle{flags: syscall.O_RDWR, file: f}
+	w.both("open what mknod made: "+name, f, func(s side) result {
+		fd, err := syscall.Open(w.path(s, name), h.flags|syscall.O_CLOEXEC, 0)
+		h.fd[s] = fd
+		return resultOf(0, err)
+	})
+	w.handles = append(w.handles, h)
+}
+
 // partReaders closes who reads a file that is about to be written, where the kernel
 // may read it from a local copy: such readers keep the old bytes, and the entry gets
 // another inode (SEMANTICS, Passthrough).
