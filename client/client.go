@@ -108,7 +108,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		c.Close()
 		return nil, err
 	}
-	c.retries = defaultRetries
+	c.retries.budget = budgetOf(o.Stall)
 	c.log.Info("image service found", "service", c.base, "project", s.project, "user", s.user)
 	return c, nil
 }

@@ -86,11 +86,17 @@ type retries struct {
 	dialBudget  time.Duration // as budget, while Dial authenticates
 }
 
+// budgetOf is how long a request is tried again where it may make no progress for so
+// long. A restart of Glance or of a proxy takes 5 to 10 s, and 15 s are there for it; who
+// wants to know sooner is told sooner. Kernel operations that must end by then say so in
+// their ctx.
+func budgetOf(stall time.Duration) time.Duration {
+	return max(stall/(defaultStall/(15*time.Second)), defaultRetries.dialBudget)
+}
+
 var defaultRetries = retries{
-	first: 100 * time.Millisecond,
-	most:  3 * time.Second,
-	// A restart of Glance or of a proxy takes 5 to 10 s; kernel operations
-	// that must end sooner say so in their ctx.
+	first:   100 * time.Millisecond,
+	most:    3 * time.Second,
 	budget:  15 * time.Second,
 	resumes: 4,
 	// Who types a wrong URL should not wait long.

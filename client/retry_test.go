@@ -210,3 +210,13 @@ func TestRedirect(t *testing.T) {
 	}
 	wantKind(t, c.Delete(t.Context(), someID), image.UnexpectedAnswer)
 }
+
+func TestBudgetOf(t *testing.T) {
+	for stall, want := range map[time.Duration]time.Duration{
+		defaultStall: defaultRetries.budget, 2 * time.Second: 2 * time.Second, 10 * time.Minute: 150 * time.Second,
+	} {
+		if got := budgetOf(stall); got != want {
+			t.Errorf("with a stall time-out of %v it is %v, want %v", stall, got, want)
+		}
+	}
+}

@@ -31,7 +31,10 @@ type Options struct {
 	Bases    Bases
 	Trash    *Trash // takes away what is replaced; nil: that is deleted at once
 	Defaults Defaults
-	Uploads  int          // most uploads at once; 0: a default
+	Uploads  int // most uploads at once; 0: a default
+	// Settle is how long the service may take to settle a record after the last byte: it
+	// hashes while it receives, but some stores copy afterwards. 0: a default.
+	Settle   time.Duration
 	HashAlgo string       // os_hash_algo of some image of the service; "": none is known
 	Logger   *slog.Logger // nil: no log
 }
@@ -45,6 +48,7 @@ type Committer struct {
 	bases    Bases
 	trash    *Trash
 	defaults Defaults
+	settle   time.Duration
 	uploads  *semaphore.Weighted
 	behind   *semaphore.Weighted // of them, those that nobody waits for: a close that somebody waits for finds a place
 	log      *slog.Logger
@@ -57,6 +61,9 @@ func New(o Options) *Committer {
 	if o.Uploads <= 0 {
 		o.Uploads = DefaultUploads
 	}
+	if o.Settle <= 0 {
+		o.Settle = defaultSettle
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -64,7 +71,7 @@ func New(o Options) *Committer {
 		o.Trash = NewTrash(TrashOptions{Records: o.Service})
 	}
 	c := &Committer{
-		service: o.Service, names: o.Names, bases: o.Bases, trash: o.Trash, defaults: o.Defaults,
+		service: o.Service, names: o.Names, bases: o.Bases, trash: o.Trash, defaults: o.Defaults, settle: o.Settle,
 		uploads: semaphore.NewWeighted(int64(o.Uploads)), behind: semaphore.NewWeighted(int64(max(o.Uploads-1, 1))), log: o.Logger,
 	}
 	c.expect(o.HashAlgo, false)

@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// settleTime is how long the service may take to settle a record after the
-	// last byte: it hashes while it receives, but some stores copy afterwards.
-	settleTime = 60 * time.Second
+	// defaultSettle is Options.Settle of who says nothing: as long as a request may take.
+	defaultSettle = 60 * time.Second
 	// queuedTime is how long a record may still be called queued after an upload
 	// whose answer was lost: a service that was cut off needs half a second to put
 	// it back from saving, a buffering proxy a moment to begin.
@@ -71,13 +70,13 @@ func (r *run) await(ctx context.Context, id string, failed error) (image.Image, 
 		img, err := r.c.service.Get(ctx, id)
 		waited := time.Since(begun)
 		switch {
-		case err != nil && (!transient(err) || waited >= settleTime):
+		case err != nil && (!transient(err) || waited >= r.c.settle):
 			return image.Image{}, orElse(failed, err)
 		case err != nil: // look again
 		case img.Status == image.StatusActive:
 			return img, nil
 		case img.Status == image.StatusQueued && waited < queuedTime:
-		case inTransit(img.Status, failed) && waited < settleTime:
+		case inTransit(img.Status, failed) && waited < r.c.settle:
 		default:
 			return image.Image{}, orElse(failed, &image.Error{Op: "upload", Image: id, Kind: image.Unavailable,
 				Detail: "the image does not become active; its status is " + string(img.Status)})

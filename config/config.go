@@ -39,7 +39,8 @@ type Config struct {
 	Store         string // store that uploads name; "" is the service's default
 	Writeback     bool   // answer a close when its bytes are on the local disk
 
-	StopTimeout time.Duration // how long the end of a mount waits for uploads; see DefaultStopTimeout
+	StallTimeout time.Duration // how long a request may make no progress
+	StopTimeout  time.Duration // how long the end of a mount waits for uploads; see DefaultStopTimeout
 
 	// Trash is how long removed and replaced images are kept hidden; 0 deletes them
 	// at once.

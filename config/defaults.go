@@ -29,6 +29,14 @@ const (
 	DefaultListTTL = 30 * time.Second
 	// MinListTTL is shorter than any request: it asks the service every time.
 	MinListTTL = time.Millisecond
+	// DefaultStallTimeout is longer than a service that is healthy says nothing: it asks
+	// its database, its store and Keystone.
+	DefaultStallTimeout = 60 * time.Second
+	// MinStallTimeout is what a busy service may take for its answer, and a line across
+	// the world to lose and repeat some packets.
+	MinStallTimeout = 2 * time.Second
+	// MaxStallTimeout keeps a typing error from letting operations hang.
+	MaxStallTimeout = time.Hour
 	// DefaultAbandonedTTL is how long what a killed writer left may be wanted: until
 	// somebody is back from a weekend and has looked.
 	DefaultAbandonedTTL = 7 * 24 * time.Hour
@@ -87,6 +95,7 @@ func Defaults(h Host) Config {
 		ListTTL:    DefaultListTTL,
 
 		AbandonedTTL: DefaultAbandonedTTL,
+		StallTimeout: DefaultStallTimeout,
 		StopTimeout:  DefaultStopTimeout,
 
 		LogLevel:  slog.LevelInfo,

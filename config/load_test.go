@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		UID: 1000, GID: 100, Memory: 256 << 20, Streams: 32, CacheDir: "/home/a/.cache/imagefs", CacheSize: 20 << 30, StagingDir: "/home/a/.local/state/imagefs/staging",
-		ListTTL: 30 * time.Second, StopTimeout: time.Minute, AbandonedTTL: 7 * 24 * time.Hour, LogLevel: slog.LevelInfo, LogFormat: LogText,
+		ListTTL: 30 * time.Second, StallTimeout: time.Minute, StopTimeout: time.Minute, AbandonedTTL: 7 * 24 * time.Hour, LogLevel: slog.LevelInfo, LogFormat: LogText,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -83,7 +83,8 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},
 		"write-all-projects": {"true", "true"}, "trash": {"168h", "7d"}, "writeback": {"true", "true"}, "stop-timeout": {"2h", "2h0m0s"},
-		"visibility": {"public", "public"}, "owner": {"p1", "p1"}, "tag": {"x", "x"}, "name": {"a*", "a*"}, "status": {"queued", "queued"},
+		"stall-timeout": {"5m", "5m0s"},
+		"visibility":    {"public", "public"}, "owner": {"p1", "p1"}, "tag": {"x", "x"}, "name": {"a*", "a*"}, "status": {"queued", "queued"},
 		"format": {"raw", "raw"}, "hidden": {"true", "true"}, "community": {"true", "true"}, "member-status": {"pending", "pending"},
 	}
 	for _, o := range Options() {
@@ -178,6 +179,8 @@ func TestRefusedFlags(t *testing.T) {
 		{"abandoned-ttl=a week", `--abandoned-ttl: "a week" is not a duration: write for example 36h`},
 		{"abandoned-ttl=-1h", `--abandoned-ttl: "-1h"`},
 		{"list-ttl=-1s", `--list-ttl: "-1s"`},
+		{"stall-timeout=1s", `--stall-timeout: "1s" is not a duration from 2s to 1h`},
+		{"stall-timeout=2h", `--stall-timeout: "2h"`},
 		{"stop-timeout=60", `--stop-timeout: "60" is not a duration from 0s to 720h`},
 		{"stop-timeout=721h", `--stop-timeout: "721h"`},
 		{"list-ttl=0s", `--list-ttl: "0s"`},

@@ -43,6 +43,8 @@ func serviceOptions() []Option {
 			set: setStreams, get: func(c Config) string { return strconv.Itoa(c.Streams) }},
 		{Name: "list-ttl", Arg: "DURATION", Usage: "how old a listing may get before it is made anew (ls may show it once more)",
 			set: setListTTL, get: func(c Config) string { return c.ListTTL.String() }},
+		{Name: "stall-timeout", Arg: "DURATION", Usage: "how long a request may make no progress before it fails",
+			set: setStallTimeout, get: func(c Config) string { return c.StallTimeout.String() }},
 	}
 }
 

@@ -131,6 +131,15 @@ func setAbandonedTTL(c *Config, v []string) error {
 	return nil
 }
 
+func setStallTimeout(c *Config, v []string) error {
+	d, err := time.ParseDuration(v[0])
+	if err != nil || d < MinStallTimeout || d > MaxStallTimeout {
+		return fmt.Errorf("%q is not a duration from 2s to 1h: write for example 60s or 5m", v[0])
+	}
+	c.StallTimeout = d
+	return nil
+}
+
 func setStopTimeout(c *Config, v []string) error {
 	d, err := time.ParseDuration(v[0])
 	if err != nil || d < 0 || d > MaxStopTimeout {

@@ -55,6 +55,8 @@ type Options struct {
 	// Filter is which images are shown, as flags; none for the usual ones.
 	Filter      []string `json:"filter"`
 	StopTimeout float64  `json:"stop_timeout_seconds"`
+	// StallTimeout is how long a request may make no progress.
+	StallTimeout float64 `json:"stall_timeout_seconds"`
 }
 
 // Memory is what the daemon has of it, in bytes. The kernel's memory for entries is not in it.

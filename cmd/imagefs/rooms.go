@@ -56,7 +56,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	defer cancel()
 	service, err := client.Dial(dial, client.Options{
 		Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(),
-		Streams: c.Streams, Store: c.Store, UserAgent: "imagefs/" + release, Logger: log,
+		Streams: c.Streams, Stall: c.StallTimeout, Store: c.Store, UserAgent: "imagefs/" + release, Logger: log,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -97,7 +97,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		},
 	})
 	r.committer = commit.New(commit.Options{
-		Service: service, HashAlgo: service.HashAlgo(), Names: r.catalog, Bases: bases{r.engine}, Trash: r.trash, Logger: log,
+		Service: service, HashAlgo: service.HashAlgo(), Names: r.catalog, Bases: bases{r.engine}, Trash: r.trash, Settle: c.StallTimeout, Logger: log,
 		Defaults: commit.Defaults{Visibility: c.NewVisibility, Properties: c.NewProperties, Tags: c.NewTags},
 	})
 	return r, nil

@@ -32,7 +32,7 @@ func (a *about) snapshot() metrics.Snapshot {
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
-			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir, Filter: config.FilterFlags(c), Writeback: c.Writeback, StopTimeout: c.StopTimeout.Seconds(),
+			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir, Filter: config.FilterFlags(c), Writeback: c.Writeback, StopTimeout: c.StopTimeout.Seconds(), StallTimeout: c.StallTimeout.Seconds(),
 		},
 		Memory:  memoryUse(),
 		Listing: a.listing(),
