@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,14 +74,14 @@ func mountOn(t *testing.T, s service, args ...string) *mount {
 				t.Errorf("the daemon ended with %v", status)
 			}
 		case <-time.After(patience):
-			t.Error("the daemon did not end after the unmount")
-			if err := m.daemon.Process.Kill(); err != nil {
+			t.Error("the daemon did not end after the unmount: it logs what it was about")
+			if err := m.daemon.Process.Signal(syscall.SIGQUIT); err != nil {
 				t.Error(err)
 			}
 			<-m.ended
 		}
 		if t.Failed() {
-			t.Logf("the daemon's log:\n%s", m.log.tail(8000))
+			t.Logf("the daemon's log:\n%s", m.log.end(8000))
 		}
 	})
 	m.until("the mount answers", func() bool {
@@ -378,6 +379,15 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// end is as tail, and more where the daemon was made to tell of its goroutines.
+func (b *lockedBuffer) end(n int) string {
+	s := b.String()
+	if at := strings.Index(s, "SIGQUIT"); at >= 0 {
+		return s[max(0, at-n):]
+	}
+	return s[max(0, len(s)-n):]
 }
 
 func (b *lockedBuffer) tail(n int) string {
