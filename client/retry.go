@@ -53,6 +53,9 @@ func (p policy) allows(err error) bool {
 	if image.Is(err, image.IdentityAway) {
 		return true // a 401: nothing was done
 	}
+	if errors.Is(err, errNoData) {
+		return p == idempotent
+	}
 	var a *answerError
 	if errors.As(err, &a) {
 		if a.final {

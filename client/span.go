@@ -25,6 +25,11 @@ const (
 // its bytes had come.
 var errShort = errors.New("the data ends before the image's size")
 
+// errNoData is the answer 204. Glance takes the data of an image that is being deleted
+// out of the store first, and answers so until it has deleted the record, too: a moment,
+// or as long as the store takes to free many gigabytes.
+var errNoData = errors.New("the service has no data for an image that it calls active")
+
 // OpenSpan opens the bytes [s.Off, s.Off+s.Len) of an image. The reader yields
 // exactly s.Len bytes or an error, goes on by itself after a broken connection,
 // and must be closed. It holds one of the Streams until then; ctx bounds the
@@ -259,7 +264,7 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 	}
 	err := r.c.retries.do(r.ctx, idempotent, func() error {
 		err := try()
-		if image.Is(err, image.Corrupt) && r.ctx.Err() == nil {
+		if image.Is(err, image.Corrupt) && !errors.Is(err, errNoData) && r.ctx.Err() == nil {
 			// A proxy may have mixed up two answers. A service that is wrong is
 			// wrong again.
 			r.c.log.Warn("other data came than was asked for, asking once more", "error", err)
@@ -299,7 +304,7 @@ func (r *spanReader) check(resp *http.Response, plain bool) error {
 	}
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
-		return bad(image.Corrupt, errors.New("the service has no data for an image that it calls active"))
+		return bad(image.Corrupt, errNoData)
 	case resp.StatusCode == http.StatusPartialContent && plain:
 		return bad(image.Corrupt, errors.New("a part was sent of what was asked for whole"))
 	case resp.StatusCode == http.StatusPartialContent:

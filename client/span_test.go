@@ -48,7 +48,6 @@ func TestSpanAnswers(t *testing.T) {
 		{"whole for the whole", image.Span{Off: 0, Len: size}, whole, image.Other, false},
 		{"whole for the middle", image.Span{Off: 10, Len: 20}, whole, image.NoRanges, true},
 		{"400", image.Span{Off: 10, Len: 20}, status(400), image.NoRanges, true},
-		{"204", image.Span{Off: 10, Len: 20}, status(204), image.Corrupt, false},
 		{"416", image.Span{Off: 10, Len: 20}, status(416), image.Corrupt, false},
 		{"403", image.Span{Off: 10, Len: 20}, status(403), image.Forbidden, false},
 		{"404", image.Span{Off: 10, Len: 20}, status(404), image.NotFound, false},
@@ -117,6 +116,56 @@ func TestWrongAnswerOnce(t *testing.T) {
 		if n := asked.Load(); n != 2 {
 			t.Errorf("%d requests", n)
 		}
+	}
+}
+
+// TestDataGoesBeforeItsRecord: an image that is being deleted has no data for a while,
+// and then is not there. What has lost its data, and what only a proxy said to have
+// none, is asked for as long as anything else.
+func TestDataGoesBeforeItsRecord(t *testing.T) {
+	data := randomBytes(1000)
+	for _, c := range []struct {
+		name   string
+		absent int32 // answers without data; 0: all
+		then   http.HandlerFunc
+		want   image.Kind // Other: the bytes come
+	}{
+		{"deleted", 3, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, image.NotFound},
+		{"back", 3, func(w http.ResponseWriter, r *http.Request) { served(w, r, data) }, image.Other},
+		{"lost", 0, nil, image.Corrupt},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int32
+			client := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+				if n := asked.Add(1); n <= c.absent || c.absent == 0 {
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				c.then(w, r)
+			})
+			if c.absent == 0 {
+				client.retries.budget = 20 * time.Millisecond // or it would be asked for all of it
+			}
+			for _, open := range []func() (io.ReadCloser, error){
+				func() (io.ReadCloser, error) {
+					return client.OpenSpan(t.Context(), active(1000), image.Span{Len: 1000})
+				},
+				func() (io.ReadCloser, error) { return client.OpenWhole(t.Context(), active(1000)) },
+			} {
+				asked.Store(0)
+				body, err := open()
+				if c.want != image.Other {
+					wantKind(t, err, c.want)
+				} else if err != nil {
+					t.Error(err)
+				} else if got := readAll(t, body); !bytes.Equal(got, data) {
+					t.Errorf("%d other bytes", len(got))
+				}
+				if n := asked.Load(); c.absent > 0 && n != c.absent+1 {
+					t.Errorf("%d requests", n)
+				}
+			}
+		})
 	}
 }
 

@@ -226,11 +226,7 @@ func (b *behind) look(ctx context.Context, m *mount) {
 				b.t.Errorf("stat: %v", err)
 			}
 			if r.IntN(20) == 0 {
-				_, err := os.ReadFile(m.path(name))
-				if errors.Is(err, syscall.EIO) { // seen of Linux 6.18 where an image goes while it is read; not again
-					_, err = os.ReadFile(m.path(name))
-				}
-				if !moved(err, syscall.EACCES, syscall.EBUSY) {
+				if _, err := os.ReadFile(m.path(name)); !moved(err, syscall.EACCES, syscall.EBUSY) {
 					b.t.Errorf("read: %v", err)
 				}
 			}
