@@ -50,20 +50,21 @@ type Options struct {
 // Client talks to one Image service with one set of credentials. Its methods may
 // be called from any number of goroutines; their errors are *image.Error.
 type Client struct {
-	options Options
-	log     *slog.Logger
-	session *session
-	base    string // Service()
-	plain   *http.Client
-	upload  *http.Client // one connection per request, see newTransports
-	idle    []func()     // closes idle connections
-	streams *semaphore.Weighted
-	ranges  *rangeless
-	updates *keyLock
-	usage   usageSwitch
-	clock   clock
-	imports atomic.Bool // data is refused by PUT and taken for import: see import.go
-	retries retries
+	options     Options
+	log         *slog.Logger
+	session     *session
+	base        string // Service()
+	plain       *http.Client
+	upload      *http.Client // one connection per request, see newTransports
+	idle        []func()     // closes idle connections
+	streams     *semaphore.Weighted
+	ranges      *rangeless
+	permissions *permissions
+	updates     *keyLock
+	usage       usageSwitch
+	clock       clock
+	imports     atomic.Bool // data is refused by PUT and taken for import: see import.go
+	retries     retries
 
 	identifies bool // the service gives each answer of its own a request id; set by Dial alone
 
@@ -118,7 +119,7 @@ func newClient(o Options, t *transports, s *session) *Client {
 		options: o, log: o.Logger, session: s,
 		plain: t.plain, upload: t.upload, idle: []func(){t.closeIdle},
 		streams: semaphore.NewWeighted(int64(o.Streams)),
-		ranges:  newRangeless(), updates: newKeyLock(), retries: defaultRetries,
+		ranges:  newRangeless(), permissions: newPermissions(), updates: newKeyLock(), retries: defaultRetries,
 	}
 }
 

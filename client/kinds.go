@@ -22,6 +22,7 @@ const (
 	opDiscover     op = "discover"
 	opList         op = "list"
 	opGet          op = "get"
+	opPermission   op = "ask whether data may be read"
 	opSpan         op = "open span"
 	opWhole        op = "open"
 	opCreate       op = "create"

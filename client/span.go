@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -251,14 +252,19 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 	}
 	var body io.ReadCloser
 	try := func() error {
+		asked := time.Now()
 		resp, err := r.c.send(r.ctx, req)
 		if err != nil {
+			if refused(err) {
+				r.c.permissions.withdraw(r.img.ID)
+			}
 			return err
 		}
 		if err := r.check(resp, plain); err != nil {
 			_ = resp.Body.Close() // it is not the data that was asked for
 			return err
 		}
+		r.c.permissions.give(r.img.ID, asked)
 		body = resp.Body
 		return nil
 	}

@@ -123,6 +123,7 @@ func testQueued(t *testing.T, s service) {
 
 func testDeactivated(t *testing.T, s service) {
 	img := s.with(t, randomBytes(1000))
+	wantPermission(t, s.MayRead(t.Context(), img))
 	resp, err := s.admin.send(t.Context(), &request{op: "deactivate", image: img.ID, method: http.MethodPost,
 		path: "/images/" + img.ID + "/actions/deactivate", header: s.header, ok: []int{http.StatusNoContent}})
 	if err != nil {
@@ -139,6 +140,8 @@ func testDeactivated(t *testing.T, s service) {
 	wantKind(t, err, image.Forbidden)
 	_, err = s.OpenWhole(t.Context(), now)
 	wantKind(t, err, image.Forbidden)
+	wantKind(t, s.MayRead(t.Context(), now), image.Forbidden)
+	wantKind(t, s.MayRead(t.Context(), img), image.Forbidden) // who does not know yet
 }
 
 func testUploadTwice(t *testing.T, s service) {

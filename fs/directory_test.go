@@ -263,8 +263,8 @@ func TestOpenWithoutBytes(t *testing.T) {
 	h.add("deactivated", "secret", with(image.StatusDeactivated))
 	h.add("backed", "", func(i *image.Image) { i.Properties["block_device_mapping"] = "[]" })
 	h.hook = func(_ context.Context, op, what string) error {
-		if op == "read" && what == h.the("deactivated").ID {
-			return &image.Error{Op: "read", Kind: image.Forbidden}
+		if op == "may read" && what == h.the("deactivated").ID {
+			return &image.Error{Op: op, Kind: image.Forbidden}
 		}
 		return nil
 	}

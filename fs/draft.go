@@ -180,6 +180,9 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 	default:
 		spec.Replaces = &img
 		if !truncate && img.Size > 0 {
+			if err := f.mayRead(ctx, img); err != nil {
+				return nil, err
+			}
 			spec.Base = f.Engine.Open(img)
 		}
 	}

@@ -47,7 +47,7 @@ func newHouse() *house {
 }
 
 func (h *house) rooms() Rooms {
-	rooms := Rooms{Catalog: h, Engine: h, Drafts: h, Committer: h, Usage: h, Copies: h.copies}
+	rooms := Rooms{Catalog: h, Engine: h, Permission: h, Drafts: h, Committer: h, Usage: h, Copies: h.copies}
 	if h.engine != nil {
 		rooms.Engine = h.engine
 	}

@@ -108,7 +108,11 @@ func (h *house) Fresh(ctx context.Context, id string) (image.Image, error) {
 }
 
 // Gone has nothing to do: the house forgets nothing and remembers nothing.
-func (h *house) Gone(string) {}
+func (h *house) Gone(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noteLocked("gone", id)
+}
 
 // IDs lists the images.
 func (h *house) IDs(context.Context) (Listing, error) {

@@ -53,6 +53,11 @@ func (r *fakeReader) View(ctx context.Context, p []byte, off int64) (Bytes, erro
 	return &fakeBytes{h: r.h, parts: [][]byte{p[:half], p[half:n]}}, err
 }
 
+// MayRead permits, unless the hook refuses.
+func (h *house) MayRead(ctx context.Context, img image.Image) error {
+	return h.ask(ctx, "may read", img.ID)
+}
+
 // fakeBytes are in two parts, and counted.
 type fakeBytes struct {
 	h     *house

@@ -188,7 +188,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 	return h, n.admitWriter(h, flags), 0
 }
 
-// openRead checks that the entry has bytes. A record that had none when it was
+// openRead checks that the entry has bytes, and that they may be read. A record that had none when it was
 // listed is asked for again, for uploads end.
 func (n *node) openRead(ctx context.Context) error {
 	img, d := n.now()
@@ -209,14 +209,16 @@ func (n *node) openRead(ctx context.Context) error {
 	if err := readable("open", img); err != nil {
 		return err
 	}
-	if img.Status != image.StatusDeactivated || img.Size == 0 {
-		return nil
-	}
-	// Who may read a deactivated image depends on role and policy: ask for a byte.
-	r := n.fs.Engine.Open(img)
-	_, err := r.ReadAt(ctx, make([]byte, 1), 0)
-	if cerr := r.Close(); err == nil {
-		err = cerr
+	return n.fs.mayRead(ctx, img)
+}
+
+// mayRead asks whether the image may be read, for the cache and the kernel's pages have
+// bytes of it that nobody would ask for otherwise. It is asked when a file is opened:
+// who has it open goes on.
+func (f *FS) mayRead(ctx context.Context, img image.Image) error {
+	err := f.Permission.MayRead(ctx, img)
+	if image.Is(err, image.NotFound) { // others have deleted or replaced it
+		f.Catalog.Gone(img.ID)
 	}
 	return err
 }

@@ -110,6 +110,15 @@ type Engine interface {
 	Open(img image.Image) Reader
 }
 
+// Permission tells whether an image may be read. What is cached was fetched at another
+// time, perhaps with other credentials.
+type Permission interface {
+	// MayRead asks the service, where bytes of the image could be had without it, and
+	// it has not given any within the last minute. A refusal is Forbidden, or NotFound
+	// for an image that is gone.
+	MayRead(ctx context.Context, img image.Image) error
+}
+
 // Copies hands out whole local copies of images, which the kernel then reads
 // without asking us.
 type Copies interface {
@@ -230,10 +239,11 @@ type Committer interface {
 
 // Rooms is everything that a mount stands on.
 type Rooms struct {
-	Catalog   Catalog
-	Engine    Engine
-	Drafts    Drafts
-	Committer Committer
-	Usage     Usage  // nil where nobody tells
-	Copies    Copies // nil where there are none
+	Catalog    Catalog
+	Engine     Engine
+	Permission Permission
+	Drafts     Drafts
+	Committer  Committer
+	Usage      Usage  // nil where nobody tells
+	Copies     Copies // nil where there are none
 }

@@ -27,6 +27,19 @@ func (r reader) View(ctx context.Context, p []byte, off int64) (fs.Bytes, error)
 	return b, err
 }
 
+// permission tells fs whether an image may be read.
+type permission struct{ *rooms }
+
+// MayRead asks the service, unless nobody has bytes of the image yet: then the first
+// read does.
+func (p permission) MayRead(ctx context.Context, img image.Image) error {
+	held := p.client.HasAsked(img.ID) || p.disk != nil && p.disk.Held(img.Key(p.client.Service()), img.Size) > 0
+	if !held && img.Status == image.StatusActive {
+		return nil
+	}
+	return p.client.MayRead(ctx, img)
+}
+
 // bases opens what lies under a draft after a commit.
 type bases struct{ *prefetch.Engine }
 

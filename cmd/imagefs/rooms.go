@@ -131,7 +131,7 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 		owed = r.takeOwed(ctx)
 	}
 	server, err := fs.Mount(ctx, mountpoint, fs.Rooms{
-		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Drafts: r.drafts(),
+		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Permission: permission{r}, Drafts: r.drafts(),
 		Committer: committer{r.committer}, Usage: usage{r.client}, Copies: r.copies(),
 	}, fs.Options{
 		Owed: owed, Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place

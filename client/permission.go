@@ -1,0 +1,192 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+const (
+	// permissionLasts is how long data of an image that the service has given, or its
+	// answer to the question for it, counts as permission to download the image: what
+	// is opened again and again asks once in that time.
+	permissionLasts = time.Minute
+	// permissionOutage is how long it counts while the service does not answer: an
+	// outage that people work through, and not a day in which nobody can withdraw it.
+	permissionOutage = time.Hour
+	// permissionWait is how long an open waits for an answer that it could do without.
+	permissionWait = 5 * time.Second
+	// permissionPause is for how long the service is not asked again then.
+	permissionPause = 30 * time.Second
+	// permissionImages is how many images are remembered, at about 100 bytes each.
+	permissionImages = 4096
+)
+
+// permissions remembers which images the service has given data of, and when it was
+// asked for them.
+type permissions struct {
+	asking *keyLock // one question about an image at a time
+
+	mu    sync.Mutex // guards the fields below
+	given *simplelru.LRU[string, time.Time]
+	full  bool      // something was forgotten
+	away  time.Time // when the service last left a question without an answer
+}
+
+func newPermissions() *permissions {
+	p := &permissions{asking: newKeyLock()}
+	given, err := simplelru.NewLRU(permissionImages, func(string, time.Time) { p.full = true })
+	if err != nil { // only a size that is not positive is refused
+		panic(err)
+	}
+	p.given = given
+	return p
+}
+
+// give notes that data was given to a request made at this time.
+func (p *permissions) give(id string, asked time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before, ok := p.given.Peek(id); ok && before.After(asked) {
+		asked = before
+	}
+	p.given.Add(id, asked)
+}
+
+// withdraw forgets the permission, not that there was one.
+func (p *permissions) withdraw(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.given.Add(id, time.Time{})
+}
+
+// age is how long ago the permission was given; longer than any time that it lasts
+// where there is none.
+func (p *permissions) age(id string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.given.Get(id)
+	if !ok || at.IsZero() {
+		return 1 << 62
+	}
+	return time.Since(at)
+}
+
+func (p *permissions) unanswered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = time.Now()
+}
+
+func (p *permissions) pausing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.away) < permissionPause
+}
+
+// HasAsked reports whether this client may have had data of the image, or have asked
+// whether it may.
+func (c *Client) HasAsked(id string) bool {
+	p := c.permissions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.full || p.given.Contains(id)
+}
+
+// MayRead asks whether these credentials may download the image now, for bytes that
+// come from elsewhere: it requests the first one. Data that the service has given
+// within the last minute, to whatever request, is an answer, but not of an image that
+// is not active. While the service does not answer, what it has given this client
+// within an hour counts. Kinds: Forbidden, NotFound, and those of every request.
+func (c *Client) MayRead(ctx context.Context, img image.Image) error {
+	if err := checkID(opPermission, img.ID); err != nil {
+		return err
+	}
+	active := img.Status == image.StatusActive
+	if img.Size == 0 || active && c.permissions.age(img.ID) < permissionLasts {
+		return nil
+	}
+	unlock, err := c.permissions.asking.lock(ctx, img.ID)
+	if err != nil {
+		return spanError(opPermission, img, image.KindOf(err), err)
+	}
+	defer unlock()
+	age := c.permissions.age(img.ID) // another may have asked while we waited
+	spare := active && age < permissionOutage
+	if active && age < permissionLasts || spare && c.permissions.pausing() {
+		return nil
+	}
+	limited := ctx
+	if spare {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(image.Briefly(ctx), permissionWait)
+		defer cancel()
+	}
+	asked := time.Now()
+	err = c.askForData(limited, img)
+	switch {
+	case err == nil:
+		c.permissions.give(img.ID, asked)
+		return nil
+	case spare && ctx.Err() == nil && noAnswer(err):
+		c.permissions.unanswered()
+		c.log.Warn("the service does not say whether the image may be read; it has given its data before", "image", img.ID, "ago", age.Round(time.Second), "error", err)
+		return nil
+	case refused(err):
+		c.permissions.withdraw(img.ID)
+	}
+	return err
+}
+
+// noAnswer reports whether an error says nothing of the permission.
+func noAnswer(err error) bool {
+	switch image.KindOf(err) {
+	case image.Unreachable, image.Unavailable, image.Stalled, image.IdentityAway, image.NoDescriptors:
+		return true
+	}
+	return false
+}
+
+// refused reports whether the service has refused data, for now or for ever.
+func refused(err error) bool {
+	switch image.KindOf(err) {
+	case image.Forbidden, image.NotFound, image.Credentials:
+		return true
+	}
+	return false
+}
+
+// askForData requests the first byte of an image. Where the store serves no ranges,
+// Glance answers 400, but only to those whom its policy lets download: it looks at the
+// range when it begins to send.
+func (c *Client) askForData(ctx context.Context, img image.Image) error {
+	r := &request{
+		op: opPermission, image: img.ID, method: http.MethodGet, path: "/images/" + img.ID + "/file",
+		header: map[string]string{"Range": "bytes=0-0"},
+		ok:     []int{http.StatusOK, http.StatusPartialContent, http.StatusBadRequest},
+	}
+	return c.retries.do(ctx, idempotent, func() error {
+		resp, err := c.send(ctx, r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close() // what it has to say is in its status
+		switch resp.StatusCode {
+		case http.StatusBadRequest:
+			if c.identifies && resp.Header.Get(headerRequestID) == "" {
+				return r.fail(image.Unavailable, fmt.Errorf("%d, and not by the Image service itself", resp.StatusCode))
+			}
+			c.ranges.remember(img.ID)
+		case http.StatusPartialContent:
+			_, _ = io.CopyN(io.Discard, resp.Body, 1) // so that the connection can be used again
+		}
+		return nil
+	}, c.retrying(ctx, r))
+}

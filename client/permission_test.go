@@ -1,0 +1,155 @@
+package client
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+func wantPermission(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("not permitted: %v", err)
+	}
+}
+
+// aged makes what is remembered of the image's permission so much older.
+func (p *permissions) aged(id string, by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, _ := p.given.Peek(id)
+	p.given.Add(id, at.Add(-by))
+}
+
+// Permission is asked for once a minute, with one byte; data that was given counts, and
+// what others ask at the same moment.
+func TestPermissionIsAskedOnce(t *testing.T) {
+	var asked atomic.Int32
+	data := randomBytes(1000)
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if got := r.Header.Get("Range"); got != "bytes=0-0" && got != "bytes=10-19" {
+			t.Errorf("asked with %q", got)
+		}
+		served(w, r, data)
+	})
+	want := func(what string, n int32) {
+		t.Helper()
+		if got := asked.Load(); got != n {
+			t.Errorf("%s: %d requests, want %d", what, got, n)
+		}
+	}
+	img := active(1000)
+	if c.HasAsked(img.ID) {
+		t.Error("asked before anything")
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { wantPermission(t, c.MayRead(t.Context(), img)) })
+	}
+	all.Wait()
+	want("eight at once", 1)
+	c.permissions.aged(img.ID, permissionLasts)
+	wantPermission(t, c.MayRead(t.Context(), img))
+	want("after a minute", 2)
+	c.permissions.aged(img.ID, permissionLasts)
+	body, err := c.OpenSpan(t.Context(), img, image.Span{Off: 10, Len: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body.Close()
+	wantPermission(t, c.MayRead(t.Context(), img))
+	want("after a read", 3)
+	img.Status = image.StatusDeactivated
+	wantPermission(t, c.MayRead(t.Context(), img))
+	wantPermission(t, c.MayRead(t.Context(), img))
+	want("deactivated, as an admin", 5)
+	wantPermission(t, c.MayRead(t.Context(), active(0)))
+	want("without bytes", 5)
+}
+
+// What each answer of the service means: a store without ranges has refused nothing.
+func TestPermissionAnswers(t *testing.T) {
+	of := func(status int) *Client {
+		c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(headerRequestID, "req-1")
+			w.WriteHeader(status)
+		})
+		c.identifies, c.retries.budget = true, 20*time.Millisecond
+		return c
+	}
+	for _, c := range []struct {
+		status int
+		want   image.Kind
+	}{
+		{403, image.Forbidden}, {404, image.NotFound}, {401, image.Credentials}, {500, image.Unavailable},
+	} {
+		wantKind(t, of(c.status).MayRead(t.Context(), active(10)), c.want)
+	}
+	for _, status := range []int{200, 206, 400} {
+		wantPermission(t, of(status).MayRead(t.Context(), active(10)))
+	}
+	f := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	f.identifies = true
+	wantKind(t, f.MayRead(t.Context(), active(10)), image.Unavailable) // a proxy's own
+}
+
+// A refusal takes the permission away at once, wherever it is met.
+func TestPermissionIsWithdrawn(t *testing.T) {
+	var refuses atomic.Bool
+	data := randomBytes(100)
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		if refuses.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		served(w, r, data)
+	})
+	img := active(100)
+	wantPermission(t, c.MayRead(t.Context(), img))
+	refuses.Store(true)
+	_, err := c.OpenSpan(t.Context(), img, image.Span{Len: 10})
+	wantKind(t, err, image.Forbidden)
+	wantKind(t, c.MayRead(t.Context(), img), image.Forbidden)
+	if !c.HasAsked(img.ID) {
+		t.Error("a refusal is forgotten")
+	}
+	refuses.Store(false)
+	wantPermission(t, c.MayRead(t.Context(), img))
+}
+
+// While the service is away, permission that it gave this client within an hour counts,
+// and the service is not asked at each open.
+func TestPermissionDuringAnOutage(t *testing.T) {
+	var away atomic.Bool
+	var asked atomic.Int32
+	data := randomBytes(100)
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if away.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		served(w, r, data)
+	})
+	img, other := active(100), active(100)
+	other.ID = otherID
+	wantPermission(t, c.MayRead(t.Context(), img))
+	away.Store(true)
+	c.permissions.aged(img.ID, permissionLasts)
+	asked.Store(0)
+	for range 3 {
+		wantPermission(t, c.MayRead(t.Context(), img))
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	c.retries.budget = 20 * time.Millisecond
+	wantKind(t, c.MayRead(t.Context(), other), image.Unavailable) // never given
+	c.permissions.aged(img.ID, permissionOutage)
+	wantKind(t, c.MayRead(t.Context(), img), image.Unavailable)
+}

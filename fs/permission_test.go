@@ -1,0 +1,68 @@
+package fs
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// Whoever opens a file for bytes that are here already is asked for the service's
+// permission first, however the file is opened; a file that is emptied has none of them.
+func TestPermissionToRead(t *testing.T) {
+	h := newHouse()
+	img := h.add("secret", "what is cached")
+	var refuses atomic.Bool
+	h.hook = func(_ context.Context, op, what string) error {
+		if op == "may read" && what == img.ID && refuses.Load() {
+			return &image.Error{Op: op, Image: what, Kind: image.Forbidden}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	m.want("secret", "what is cached") // from here on the kernel has its pages
+	held, err := os.Open(m.path("secret"))
+	wantErr(t, err, nil)
+	refuses.Store(true)
+	for _, flags := range []int{os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_APPEND} {
+		wantErr(t, second(os.OpenFile(m.path("secret"), flags, 0)), syscall.EACCES)
+	}
+	wantErr(t, second(os.Open(m.path(".by-id/"+img.ID))), syscall.EACCES)
+	wantErr(t, syscall.Truncate(m.path("secret"), 6), syscall.EACCES)
+	p := make([]byte, 4)
+	if _, err := held.ReadAt(p, 0); err != nil || string(p) != "what" {
+		t.Errorf("who has it open reads %q, %v", p, err)
+	}
+	wantErr(t, held.Close(), nil)
+	h.mu.Lock()
+	drafts := len(h.drafts)
+	h.mu.Unlock()
+	if drafts != 0 {
+		t.Error("a refused open for writing has left a draft")
+	}
+	m.write("secret", "all of it is new")
+	m.settled()
+	if m.content("secret") != "all of it is new" {
+		t.Errorf("overwritten it is %q", m.content("secret"))
+	}
+}
+
+// An image that is gone where its permission is asked for is ENOENT, and is looked up anew.
+func TestPermissionOfWhatIsGone(t *testing.T) {
+	h := newHouse()
+	img := h.add("gone", "cached")
+	h.hook = func(_ context.Context, op, what string) error {
+		if op == "may read" && what == img.ID {
+			return missing(op, what)
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	wantErr(t, second(os.Open(m.path("gone"))), syscall.ENOENT)
+	if h.did("gone", img.ID) != 1 {
+		t.Error("the directory was not told that it is gone")
+	}
+}
