@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // stepDisk calls before ahead of every step that changes the directory; an error
@@ -170,7 +171,7 @@ func TestCrash(t *testing.T) {
 			photo := func(half string, data []byte) {
 				root := filepath.Join(t.TempDir(), fmt.Sprint(len(copies)))
 				dir := filepath.Join(root, filepath.Base(s.path))
-				must(t, os.MkdirAll(dir, dirMode))
+				must(t, os.MkdirAll(dir, localdir.Mode))
 				copyFiles(t, dir, s)
 				if half != "" {
 					must(t, os.WriteFile(filepath.Join(dir, half), data, fileMode))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // What is done with a draft when that returns stays done when the machine loses its power
@@ -46,7 +47,7 @@ func TestPowerLoss(t *testing.T) {
 			photo := func() {
 				left = t.TempDir()
 				dir := filepath.Join(left, filepath.Base(s.path))
-				must(t, os.Mkdir(dir, dirMode))
+				must(t, os.Mkdir(dir, localdir.Mode))
 				copyFiles(t, dir, s)
 			}
 			photo() // all of this is on the disk

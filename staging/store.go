@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // Options of a Store.
@@ -50,9 +50,6 @@ type Store struct {
 	// far, and waits for nothing: what it has not written yet is in memory.
 	written func(data *os.File) error
 }
-
-// dirMode of the staging directory and the parents that Open makes.
-const dirMode = 0o700
 
 // Open makes the directory if need be, checks that nobody else can write to it
 // and finishes what a crash interrupted: the discarding of drafts, and the
@@ -191,44 +188,17 @@ func serviceDir(service string) string {
 	return hex.EncodeToString(sum[:serviceDirBytes])
 }
 
-// makeDir makes dir and its parents if need be and checks it. sync fsyncs a directory.
+// makeDir makes dir and its parents if need be, puts them on the disk, for a draft that was
+// fsynced is not to be lost with the directory that it is in, and checks it. sync fsyncs
+// a directory.
 func makeDir(dir string, sync func(string) error) error {
-	info, err := os.Lstat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeAll(dir, sync); err == nil {
-			info, err = os.Lstat(dir)
-		}
-	}
-	if err != nil {
-		return unusable(dir, err)
-	}
-	if err := checkDir(dir, info); err != nil {
-		return err
+	if err := localdir.Make(dir, sync); err != nil {
+		return notPrivate(dir, err)
 	}
 	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return unusable(dir, err)
 	}
 	return nil
-}
-
-// makeAll is os.MkdirAll, and puts on the disk what it makes: a draft that was fsynced is
-// not to be lost with the directory that it is in.
-func makeAll(dir string, sync func(string) error) error {
-	var parents []string // of what is missing
-	for missing := dir; ; {
-		if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		missing = filepath.Dir(missing)
-		parents = append(parents, missing)
-	}
-	err := os.MkdirAll(dir, dirMode)
-	for _, parent := range parents {
-		if err == nil {
-			err = sync(parent)
-		}
-	}
-	return err
 }
 
 // syncDir fsyncs a directory, where its filesystem knows how and it may be read.
@@ -247,20 +217,13 @@ func syncDir(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-func checkDir(dir string, info fs.FileInfo) error {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case info.Mode()&fs.ModeSymlink != 0:
-		return refused(dir, "it is a symbolic link; name the directory it points to with --staging-dir")
-	case !info.IsDir():
-		return refused(dir, "it is not a directory; move it away or name another with --staging-dir")
-	case !ok || int(stat.Uid) != os.Geteuid():
-		return refused(dir, fmt.Sprintf("it does not belong to uid %d; chown it or name another with --staging-dir", os.Geteuid()))
-	case info.Mode().Perm()&0o022 != 0:
-		return refused(dir, fmt.Sprintf("others may write to it (mode %04o); name a directory that is yours alone, or chmod 0700 this one if it is", info.Mode().Perm()))
-	default:
-		return nil
+// notPrivate tells a directory that is refused from a failure of the system.
+func notPrivate(dir string, err error) error {
+	var r *localdir.Refusal
+	if errors.As(err, &r) {
+		return refused(dir, r.Error()+"; or name another with --staging-dir")
 	}
+	return unusable(dir, err)
 }
 
 func refused(dir, why string) error {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 func TestOpenMakesPrivateDirectories(t *testing.T) {
@@ -22,7 +23,7 @@ func TestOpenMakesPrivateDirectories(t *testing.T) {
 	for _, dir := range []string{parent, filepath.Join(parent, "b"), filepath.Join(parent, "b", "staging"), s.Dir()} {
 		info, err := os.Stat(dir)
 		must(t, err)
-		if info.Mode() != os.ModeDir|dirMode {
+		if info.Mode() != os.ModeDir|localdir.Mode {
 			t.Errorf("%s has mode %v", dir, info.Mode())
 		}
 	}

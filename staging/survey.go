@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // Survey lists the drafts of every service in a staging directory (Options.Dir),
@@ -67,11 +68,10 @@ func openAsItIs(path string) (*Store, error) {
 }
 
 func checkExisting(dir string) error {
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return unusable(dir, err)
+	if err := localdir.Check(dir, os.Geteuid()); err != nil {
+		return notPrivate(dir, err)
 	}
-	return checkDir(dir, info)
+	return nil
 }
 
 // Discard removes a draft that Survey or Kept has found, also a damaged one: the

@@ -6,8 +6,9 @@ import (
 )
 
 // What was written is not downloaded: the draft's file becomes the cache's copy, for
-// this mount and the next, and is compared with the image's hash.
-func TestReadBackWithoutRequests(t *testing.T) {
+// this mount and the next, and is compared with the image's hash. Each mount asks once
+// whether it may read it.
+func TestReadBackIsNotDownloaded(t *testing.T) {
 	w, s := newWire(t, services[0])
 	m := mountOn(t, s)
 	data := noise(170, 5<<20+4711)
@@ -21,14 +22,24 @@ func TestReadBackWithoutRequests(t *testing.T) {
 	}
 	for range 2 {
 		for _, entry := range []string{name, over} {
-			if got, err := os.ReadFile(m.path(entry)); err != nil || string(got) != string(data) {
-				t.Errorf("%s reads as %d bytes, %v", entry, len(got), err)
+			for range 2 {
+				if got, err := os.ReadFile(m.path(entry)); err != nil || string(got) != string(data) {
+					t.Errorf("%s reads as %d bytes, %v", entry, len(got), err)
+				}
 			}
 		}
+		asked := 0
 		for _, e := range w.exchanges() {
-			if e.span != "" {
+			switch e.span {
+			case "":
+			case asksPermission:
+				asked++
+			default:
 				t.Errorf("%s: %s of what was just written", e.what, e.span)
 			}
+		}
+		if asked != 2 {
+			t.Errorf("asked %d times whether two images may be read, want 2", asked)
 		}
 		m = m.again()
 	}

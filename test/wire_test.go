@@ -34,6 +34,9 @@ type exchange struct {
 	bytes int64  // of the answer's body, unless it was spoilt
 }
 
+// asksPermission is the span of the question whether an image may be read.
+const asksPermission = "bytes=0-0"
+
 // spoilt is an image whose data come with a fault.
 type spoilt struct {
 	data   []byte

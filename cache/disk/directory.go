@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // ErrInUse says that another process has the directory. It is wrapped by an *image.Error
@@ -23,7 +23,7 @@ var ErrInUse = errors.New("the cache is in use by another mount")
 // Modes of the directory and of every file in it: images are nobody else's
 // business.
 const (
-	dirMode  = 0o700
+	dirMode  = localdir.Mode
 	fileMode = 0o600
 )
 
@@ -36,7 +36,11 @@ func openDir(dir string) (*os.Root, *os.File, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, nil, refused(dir, "it must be an absolute path")
 	}
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	var r *localdir.Refusal
+	switch err := localdir.Make(dir, nil); {
+	case errors.As(err, &r):
+		return nil, nil, refused(dir, r.Error())
+	case err != nil:
 		return nil, nil, unusable(dir, err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -55,13 +59,7 @@ func lockDir(root *os.Root, dir string) (*os.File, error) {
 	if err != nil {
 		return nil, unusable(dir, err)
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	switch mode := info.Mode().Perm(); {
-	case !ok || int(st.Uid) != os.Geteuid():
-		return nil, refused(dir, fmt.Sprintf("it does not belong to uid %d", os.Geteuid()))
-	case mode&0o022 != 0:
-		return nil, refused(dir, fmt.Sprintf("others may write to it (mode %04o)", mode))
-	case mode != dirMode:
+	if info.Mode().Perm() != dirMode {
 		if err := root.Chmod(".", dirMode); err != nil {
 			return nil, unusable(dir, err)
 		}

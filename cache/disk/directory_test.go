@@ -60,8 +60,10 @@ func TestDirectoryOfOthers(t *testing.T) {
 	must(t, os.Chmod(dir, 0o700))
 	file := filepath.Join(dir, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(dir, link))
 	for _, o := range []Options{
-		options(""), options("relative"), options(file), options(filepath.Join(file, "below")),
+		options(link), options(""), options("relative"), options(file), options(filepath.Join(file, "below")),
 		{Dir: dir, Limit: 1 << 20, BlockSize: 1000}, {Dir: dir, Limit: 1 << 20},
 	} {
 		if _, err := Open(o); !image.Is(err, image.Misconfigured) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/imagefs/imagefs/localdir"
 	"github.com/imagefs/imagefs/metrics"
 )
 
@@ -52,9 +53,9 @@ func findDaemon(ctx context.Context, t target) (daemon, error) {
 	}
 	why := errNoDaemon
 	for _, dir := range dirs {
-		err := checkPrivate(dir, owner)
+		err := localdir.Check(dir, owner)
 		if err != nil && owner != os.Geteuid() {
-			err = checkPrivate(dir, os.Geteuid())
+			err = localdir.Check(dir, os.Geteuid())
 		}
 		if err != nil {
 			continue // not a directory that a daemon of theirs would use

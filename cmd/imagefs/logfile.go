@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 const (
@@ -51,7 +52,7 @@ type logFile struct {
 // openLog opens or makes the log of a daemon.
 func openLog(path string, limit int64, redo func(*os.File) error) (*logFile, error) {
 	l := &logFile{path: path, limit: limit, redo: redo}
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	err := localdir.Make(filepath.Dir(path), nil)
 	if err == nil {
 		err = l.open()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 	"github.com/imagefs/imagefs/staging"
 )
 
@@ -22,6 +23,9 @@ import (
 func (r *rooms) openDisk(c config.Config) error {
 	if c.CacheSize == 0 {
 		return nil
+	}
+	if err := localdir.Make(c.CacheDir, nil); err != nil {
+		return fail(localCode(err), "%w; or name another directory with --cache-dir", err)
 	}
 	r.diskDir = serviceDir(c.CacheDir, r.client.Service())
 	store, err := disk.Open(disk.Options{

@@ -4,12 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
+
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // runtimeDirs are where the daemons of a user may have their sockets, the
@@ -47,9 +47,9 @@ func makeRuntimeDir(dirs []string) (string, error) {
 				continue
 			}
 		}
-		err := os.Mkdir(dir, 0o700)
+		err := os.Mkdir(dir, localdir.Mode)
 		if err == nil || errors.Is(err, fs.ErrExist) {
-			err = checkPrivate(dir, os.Geteuid())
+			err = private(dir)
 		}
 		if err == nil {
 			return dir, nil
@@ -59,20 +59,11 @@ func makeRuntimeDir(dirs []string) (string, error) {
 	return "", fail(exitLocalDir, "no directory for the status socket: %w: set XDG_RUNTIME_DIR to a directory of your own", why)
 }
 
-// checkPrivate refuses a directory that anyone but uid can write to.
-func checkPrivate(dir string, uid int) error {
-	info, err := os.Lstat(dir)
-	if err != nil {
+// private refuses a directory that others could write to, and keeps them from looking
+// into it: a socket has its mode only a moment after it is there.
+func private(dir string) error {
+	if err := localdir.Check(dir, os.Geteuid()); err != nil {
 		return err
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.IsDir():
-		return fmt.Errorf("%s is not a directory", dir)
-	case !ok || int(stat.Uid) != uid:
-		return fmt.Errorf("%s does not belong to uid %d", dir, uid)
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s can be written to by others: chmod 700 it", dir)
-	}
-	return nil
+	return os.Chmod(dir, localdir.Mode)
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/imagefs/imagefs/localdir"
 	"github.com/imagefs/imagefs/metrics"
 )
 
@@ -158,7 +159,7 @@ func removeDead(path string) (taken bool, err error) {
 func sweepDead(mountpoint string) {
 	for _, dir := range runtimeDirs(os.Geteuid(), os.Getenv) {
 		path := filepath.Join(dir, socketName(mountpoint))
-		if _, err := os.Lstat(path); err != nil || checkPrivate(dir, os.Geteuid()) != nil {
+		if _, err := os.Lstat(path); err != nil || localdir.Check(dir, os.Geteuid()) != nil {
 			continue
 		}
 		if unlock, err := lockDir(dir); err == nil {

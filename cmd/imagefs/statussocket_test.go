@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/imagefs/imagefs/localdir"
 	"github.com/imagefs/imagefs/metrics"
 )
 
@@ -99,7 +100,16 @@ func TestRuntimeDirIsPrivate(t *testing.T) {
 	if got, err := makeRuntimeDir([]string{filepath.Join(base, "none", "x"), open, good}); err != nil || got != good {
 		t.Errorf("the first usable one: %q, %v", got, err)
 	}
-	if err := checkPrivate(good, os.Geteuid()+1); err == nil {
+	if err := os.Chmod(good, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := makeRuntimeDir([]string{good}); err != nil || got != good {
+		t.Errorf("one that others may look into: %q, %v", got, err)
+	}
+	if info, err := os.Stat(good); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("it stays %v, %v", info.Mode(), err)
+	}
+	if err := localdir.Check(good, os.Geteuid()+1); err == nil {
 		t.Error("another's directory counts as theirs")
 	}
 }
