@@ -6,5 +6,9 @@ import (
 )
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	std := streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	if err := keepFromDumps(); err != nil {
+		os.Exit(std.tell(err))
+	}
+	os.Exit(run(context.Background(), os.Args[1:], std))
 }

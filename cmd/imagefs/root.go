@@ -34,7 +34,11 @@ Without a cloud at hand: imagefs demo`
 func run(ctx context.Context, args []string, std streams) int {
 	root := newRoot(std)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	return std.tell(root.ExecuteContext(ctx))
+}
+
+// tell prints an error, nil for none, as one line and returns its exit code.
+func (std streams) tell(err error) int {
 	if err != nil && !errors.Is(err, errReported) {
 		// A closed stderr leaves nobody to tell; the exit code still does.
 		_, _ = fmt.Fprintf(std.Err, "imagefs: %s\n", oneLine(err))
