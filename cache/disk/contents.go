@@ -46,7 +46,7 @@ type contents struct {
 // newContents knows of an image without files. Store.mu need not be held.
 func (s *Store) newContents(id identity, hash digest) *contents {
 	c := &contents{store: s, id: id, name: fileName(id), hash: hash, pins: &pins{}, pages: map[int64]*page{}}
-	if _, err := c.header().encode(); err == nil && id.size > 0 {
+	if _, err := c.header().encode(); err == nil && id.size > 0 && !s.left[c.name] {
 		c.blocks = (id.size-1)/s.blockSize + 1
 	}
 	return c

@@ -72,7 +72,7 @@ func TestDirectoryOfOthers(t *testing.T) {
 	}
 }
 
-// Only files with our suffixes are cleaned away, and only those that are of no use.
+// Only files with our names are cleaned away, and only those that are of no use.
 func TestDebris(t *testing.T) {
 	o := options(t.TempDir())
 	p := draw(1, 3*unit)
@@ -83,8 +83,10 @@ func TestDebris(t *testing.T) {
 	must(t, s.Close())
 	outside := filepath.Join(t.TempDir(), "outside")
 	must(t, os.WriteFile(outside, []byte("x"), 0o600))
+	ours := func(n byte) string { return draw(n, 1).name() }
 	for name, stays := range map[string]bool{
-		"note.txt": true, "index": true, "x.data": false, "x.index": false, p.name() + "0.data": false,
+		"note.txt": true, "index": true, "x.data": true, "x.index": true, p.name() + "0.data": true, p.img.ID + ".index": true,
+		ours(2) + dataSuffix: false, ours(3) + indexSuffix: false, "image-0123456789abcdef.data": false,
 	} {
 		file := filepath.Join(o.Dir, name)
 		must(t, os.WriteFile(file, []byte("x"), 0o600))
@@ -96,9 +98,9 @@ func TestDebris(t *testing.T) {
 	}
 	index, err := os.ReadFile(path(o, p, indexSuffix))
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(o.Dir, "copy.index"), index, 0o600))
-	must(t, os.Symlink(outside, filepath.Join(o.Dir, "link.index")))
-	must(t, os.MkdirAll(filepath.Join(o.Dir, "full.index", "x"), 0o700)) // cannot be removed
+	must(t, os.WriteFile(filepath.Join(o.Dir, ours(4)+indexSuffix), index, 0o600))
+	must(t, os.Symlink(outside, filepath.Join(o.Dir, ours(5)+indexSuffix)))
+	must(t, os.MkdirAll(filepath.Join(o.Dir, ours(6)+indexSuffix, "x"), 0o700)) // cannot be removed
 	var log journal
 	o.Logger = log.logger()
 	s = openStore(t, o, nil)
@@ -111,7 +113,7 @@ func TestDebris(t *testing.T) {
 	if _, err := os.Stat(outside); err != nil {
 		t.Errorf("a file outside: %v", err)
 	}
-	if log.count("full.index") == 0 {
+	if log.count(ours(6)+indexSuffix) == 0 {
 		t.Error("what cannot be removed is not told")
 	}
 }

@@ -13,7 +13,9 @@
 // as the kernel goes on; after a power loss, damage by others or by the disk, the
 // checksum decides, for it is computed on every read. Damaged blocks are dropped
 // and logged, and are then absent. Files that were removed or cut, and headers that
-// do not parse, drop the image.
+// do not parse, drop the image. An index of a format version that this program does not
+// know, and one that cannot be read at all, is left alone with its data file, whatever
+// room that takes: the image is not cached (load.go).
 //
 // The directory is locked by a flock: there is one Store for it on a machine.
 //

@@ -19,7 +19,8 @@ const headerSize = 4096
 
 // The fields of a header: magic, format version and length of the JSON text, which
 // follows; the CRC32C of all bytes before it is in the last four. Integers are
-// little-endian.
+// little-endian. Magic and version stay where they are in every later format, and so
+// does the name of the index, so that this program knows what it has to leave alone.
 const (
 	magic         = "imgblks\n"
 	formatVersion = 1
@@ -60,6 +61,13 @@ func (h *header) identity() identity {
 	return identity{key: image.Key{Service: h.Service, ID: h.ID, Version: h.Version}, size: h.Size}
 }
 
+// versionError is an index of a format version that this program does not know.
+type versionError uint32
+
+func (v versionError) Error() string {
+	return fmt.Sprintf("it has format version %d, this imagefs knows version %d", uint32(v), formatVersion)
+}
+
 var errTooLong = errors.New("the image's key does not fit into a header")
 
 // encode returns the headerSize bytes of the header; an error when the key is too
@@ -86,13 +94,14 @@ func (h *header) encode() ([]byte, error) {
 	return p, nil
 }
 
-// decode parses a header. Any damage is an error.
+// decode parses a header. Any damage is an error; of a versionError nothing but the
+// version is known.
 func decode(p []byte) (*header, error) {
 	if len(p) != headerSize || string(p[:len(magic)]) != magic {
 		return nil, errors.New("not an index of cached blocks")
 	}
 	if v := binary.LittleEndian.Uint32(p[len(magic):]); v != formatVersion {
-		return nil, fmt.Errorf("format version %d, this program writes %d", v, formatVersion)
+		return nil, versionError(v)
 	}
 	if binary.LittleEndian.Uint32(p[sumAt:]) != checksum(p[:sumAt]) {
 		return nil, errors.New("the header is damaged")

@@ -17,7 +17,7 @@ type identity struct {
 }
 
 // Suffixes of the two files of an image. Nothing in the directory is touched that
-// ends in neither.
+// ends in neither, or has another name before it than fileName gives.
 const (
 	dataSuffix  = ".data"
 	indexSuffix = ".index"
@@ -26,6 +26,9 @@ const (
 // plainID is what an image id looks like that may be part of a file name. The id
 // comes from the service, which could send anything.
 var plainID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// ourName is what fileName returns.
+var ourName = regexp.MustCompile(`^(image|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})-[0-9a-f]{16}$`)
 
 // nameHash, in hex digits, is how much of the identity's hash is in a file name:
 // 64 bits, so that two identities never meet in one directory; if they did, the

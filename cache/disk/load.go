@@ -4,13 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// load takes over what an earlier run left, and removes what is of no use.
+// load takes over what an earlier run left, and removes what is of no use. What a later
+// version of this program may have made, or what cannot be read, is left alone.
 func (s *Store) load() error {
 	dir, err := s.root.Open(".")
 	if err != nil {
@@ -24,22 +28,51 @@ func (s *Store) load() error {
 	indexed := map[string]bool{}
 	for _, file := range names {
 		name, isIndex := strings.CutSuffix(file, indexSuffix)
-		if !isIndex {
+		if !isIndex || !ourName.MatchString(name) {
 			continue
 		}
-		if err := s.loadImage(name, now); err != nil {
+		switch err := s.loadImage(name, now); {
+		case err == nil:
+			indexed[name] = true
+		case strange(err):
+			s.leave(name)
+			s.log.Warn("cached image is left alone, and is not cached anew; remove its files if they are of no use",
+				"file", filepath.Join(s.root.Name(), file), "err", err)
+		default:
 			s.log.Warn("cached image is of no use; removed", "file", file, "err", err)
 			s.discard(file)
-			continue
 		}
-		indexed[name] = true
 	}
 	for _, file := range names {
-		if name, isData := strings.CutSuffix(file, dataSuffix); isData && !indexed[name] {
+		name, isData := strings.CutSuffix(file, dataSuffix)
+		if isData && ourName.MatchString(name) && !indexed[name] && !s.left[name] {
 			s.discard(file)
 		}
 	}
 	return nil
+}
+
+// strange reports whether an error of loadImage says nothing against the image: its format
+// is unknown, or the disk, or a limit of this process, kept it from being looked at.
+func strange(err error) bool {
+	var version versionError
+	var system *fs.PathError
+	return errors.As(err, &version) || errors.As(err, &system) && !errors.Is(err, errSpoiled)
+}
+
+// leave notes files that nothing is done to. They count against the limit: the directory
+// is not to get larger than that.
+func (s *Store) leave(name string) {
+	s.left[name] = true
+	for _, suffix := range []string{indexSuffix, dataSuffix} {
+		info, err := s.root.Lstat(name + suffix)
+		if err != nil {
+			continue // it takes what it takes
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			s.room.used.Add(st.Blocks * statBlock)
+		}
+	}
 }
 
 // discard removes a file of no use. One that stays takes room, and nothing else.
@@ -114,6 +147,9 @@ const (
 	takesMore = 1 << 20 // bytes
 )
 
+// statBlock, in bytes, is the unit of st_blocks, whatever the filesystem's own.
+const statBlock = 512
+
 // checkSizes holds the lengths of both files against the image's, and returns how
 // much of the disk the data file takes, in bytes.
 func (c *contents) checkSizes(index *os.File) (takes int64, err error) {
@@ -129,7 +165,6 @@ func (c *contents) checkSizes(index *os.File) (takes int64, err error) {
 	if st.Size != c.id.size {
 		return 0, fmt.Errorf("the data file has %d bytes, the image %d", st.Size, c.id.size)
 	}
-	const statBlock = 512 // bytes: the unit of st_blocks, whatever the filesystem's own
 	takes = st.Blocks * statBlock
 	if st, err = stat(index); err != nil {
 		return 0, err

@@ -39,6 +39,7 @@ type Store struct {
 	cancel context.CancelFunc // ends the verifier
 	wg     sync.WaitGroup     // the verifier
 	wake   chan struct{}      // something was added to queue; holds one
+	left   map[string]bool    // names of files that are left alone; not changed after Open
 
 	mu        sync.Mutex // guards the fields below, contents.refs and contents.queued
 	images    map[identity]*contents
@@ -76,6 +77,7 @@ func open(o Options, sys system) (*Store, error) {
 		sys: sys, root: root, lock: lock,
 		clock:  clock{now: sys.now, step: max(o.BlockSize, o.Limit/stampsPerLimit)},
 		wake:   make(chan struct{}, 1),
+		left:   map[string]bool{},
 		images: map[identity]*contents{}, open: map[*contents]struct{}{},
 	}
 	if err := s.load(); err != nil {
