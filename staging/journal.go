@@ -173,10 +173,18 @@ var (
 )
 
 // versionError is a journal of a version that this program does not know.
-type versionError int
+type versionError struct {
+	version, known int // known: the latest that is
+}
 
 func (v versionError) Error() string {
-	return fmt.Sprintf("its journal has version %d, this imagefs knows version %d", int(v), journalVersionSettings)
+	return fmt.Sprintf("its journal has version %d, this imagefs knows version %d", v.version, v.known)
+}
+
+// newer reports an error that a later version of this program would not have.
+func newer(err error) bool {
+	var v versionError
+	return errors.As(err, &v) && v.version > v.known
 }
 
 // parseJournal reads the journal of the given draft. An error says in one line
@@ -189,7 +197,7 @@ func parseJournal(text []byte, draft string) (journal, error) {
 		return journal{}, errNotJournal
 	}
 	if *probe.Version != journalVersion && *probe.Version != journalVersionSettings {
-		return journal{}, versionError(*probe.Version)
+		return journal{}, versionError{*probe.Version, journalVersionSettings}
 	}
 	var w journalWire
 	if json.Unmarshal(text, &w) != nil {

@@ -83,7 +83,7 @@ func (s *Store) look(id string) (Record, bool) {
 	case errors.Is(journalErr, fs.ErrNotExist):
 		r.Damage = "its journal is missing"
 	case journalErr != nil:
-		r.Damage = journalErr.Error()
+		r.Damage, r.Newer = journalErr.Error(), newer(journalErr)
 	case errors.Is(err, fs.ErrNotExist):
 		r.Damage = "its data file is missing"
 	case err != nil:

@@ -126,4 +126,7 @@ type Record struct {
 	// when nothing is. A damaged draft is never touched, and of its Record only
 	// Draft, Path, Size and Stored are sure.
 	Damage string `json:"-"`
+	// Newer: what is wrong is that a later version of this program wrote the journal. Only
+	// that one can tell what the draft needs.
+	Newer bool `json:"-"`
 }

@@ -19,6 +19,8 @@ import (
 const (
 	// renameSuffix ends the name of a rename's journal: see doc.go.
 	renameSuffix = ".rename"
+	// renameVersion is to a rename's journal what journalVersion is to a draft's.
+	renameVersion = 1
 	// maxRename bounds, in bytes, the journal of a rename that is read into memory:
 	// some copies of two records, of which a service lets none be that long.
 	maxRename = 16 << 20
@@ -43,6 +45,7 @@ type Rename struct {
 	Path   string
 	Held   bool   // a mount is about it
 	Damage string // one line; "" for none. Then only ID and Path are sure
+	Newer  bool   // it is only that a later version of this program wrote it
 }
 
 // renameWire is one line of the journal.
@@ -209,7 +212,7 @@ func (s *Store) lookAtRename(id string) (Rename, bool) {
 	case errors.Is(err, errUnbegun):
 		return r, false
 	case err != nil:
-		r.Damage = err.Error()
+		r.Damage, r.Newer = err.Error(), newer(err)
 	default:
 		r = read
 	}
@@ -258,13 +261,20 @@ func (s *Store) readRename(f *os.File, id string) (Rename, int64, error) {
 	size := int64(whole)
 	for ; whole > 0; whole = bytes.LastIndexByte(text[:whole-1], '\n') + 1 {
 		line := text[bytes.LastIndexByte(text[:whole-1], '\n')+1 : whole]
+		var probe struct {
+			Version int `json:"version"`
+		}
 		var w renameWire
 		switch {
-		case json.Unmarshal(line, &w) != nil: // the machine went down while it was written
+		case !json.Valid(line): // the machine went down while it was written
 			size = int64(whole - len(line))
 			continue
-		case w.Version != journalVersion:
-			return Rename{}, 0, versionError(w.Version)
+		case json.Unmarshal(line, &probe) != nil:
+			return Rename{}, 0, errNotJournal
+		case probe.Version != renameVersion:
+			return Rename{}, 0, versionError{probe.Version, renameVersion}
+		case json.Unmarshal(line, &w) != nil:
+			return Rename{}, 0, errNotJournal
 		case w.ID != id || w.Image == nil || w.Image.ID == "":
 			return Rename{}, 0, errValue
 		case w.Service != s.service:
@@ -295,7 +305,7 @@ func (s *Store) sweepRename(id string) error {
 
 func encodeRename(r Rename, service string) ([]byte, error) {
 	w := renameWire{
-		Version: journalVersion, ID: r.ID, Service: service, Project: r.Project, From: r.From, To: r.To, Gone: r.Gone, Moves: r.Moves,
+		Version: renameVersion, ID: r.ID, Service: service, Project: r.Project, From: r.From, To: r.To, Gone: r.Gone, Moves: r.Moves,
 		Begun: r.Begun, Image: toInherited(&r.Image), Name: r.Name, Over: toInherited(r.Over), Attributes: r.Attributes,
 		Noted: r.Noted, Undone: r.Undone,
 	}

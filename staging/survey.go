@@ -75,8 +75,12 @@ func checkExisting(dir string) error {
 }
 
 // Discard removes a draft that Survey or Kept has found, also a damaged one: the
-// user says so. One that somebody holds is kind Busy and stays.
+// user says so. One that somebody holds is kind Busy and stays; so does one that a later
+// version has to settle, which is kind Rejected: what else belongs to it is not known.
 func Discard(r Record) error {
+	if r.Newer {
+		return &image.Error{Op: "discard draft", Image: r.Draft, Kind: image.Rejected, Detail: r.Damage}
+	}
 	s, err := openAsItIs(filepath.Dir(r.Path))
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func (s *Store) sweep() error {
 				continue
 			}
 			if err := s.unlessHeld(id, settle); err != nil {
-				s.log.Warn("debris of an earlier run could not be removed from staging; it stays",
+				s.log.Warn("debris of an earlier run was not removed from staging; it stays",
 					"path", s.path, "file", name, "error", err)
 			}
 		}
@@ -95,10 +95,35 @@ func (s *Store) unlessHeld(id string, fn func(id string, data *os.File) error) e
 }
 
 // sweepGone goes on with a Discard: the marker goes last.
-func (s *Store) sweepGone(id string, _ *os.File) error { return s.eraseGone(id) }
+func (s *Store) sweepGone(id string, _ *os.File) error {
+	if err := s.newer(id+goneSuffix, id); err != nil {
+		return err
+	}
+	return s.eraseGone(id)
+}
 
 // sweepAside removes a journal half written: the whole one is beside it.
-func (s *Store) sweepAside(id string, _ *os.File) error { return s.disk.remove(id + asideSuffix) }
+func (s *Store) sweepAside(id string, _ *os.File) error {
+	for _, suffix := range []string{journalSuffix, asideSuffix} {
+		if err := s.newer(id+suffix, id); err != nil {
+			return err
+		}
+	}
+	return s.disk.remove(id + asideSuffix)
+}
+
+// newer returns why a file that has the form of a journal is left to a later version of
+// this program; nil where it need not be.
+func (s *Store) newer(name, id string) error {
+	text, err := s.disk.read(name, maxJournal)
+	if err != nil {
+		return nil // not there, or nothing that a journal can be
+	}
+	if _, err := parseJournal(text, id); newer(err) {
+		return err
+	}
+	return nil
+}
 
 // sweepSettled removes a draft whose journal says that nobody needs it: the
 // service has it whole, or it was unlinked and no commit had begun.

@@ -30,14 +30,17 @@ func (r *rooms) keptDrafts() ([]metrics.Draft, error) {
 	return list, nil
 }
 
-// stateDamaged and stateHeld are shown in the place of a draft's state.
+// stateDamaged, stateNewer and stateHeld are shown in the place of a draft's state.
 const (
 	stateDamaged = "damaged"
+	stateNewer   = "newer"
 	stateHeld    = "in use"
 )
 
 func stateOf(k staging.Record) string {
 	switch {
+	case k.Newer:
+		return stateNewer
 	case k.Damage != "":
 		return stateDamaged
 	case k.Held:
@@ -195,6 +198,9 @@ func fateOf(k staging.Record, project string, readOnly bool) string {
 	const see = ": see imagefs staged list"
 	switch whatNext(k, project) {
 	case damaged:
+		if k.Newer {
+			return "was written by a later version of imagefs, and is left to that" + see
+		}
 		return "is damaged and kept" + see
 	case foreign:
 		return "belongs to project " + k.Project + " and is kept" + see

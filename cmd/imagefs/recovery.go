@@ -158,6 +158,9 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 	for _, k := range renames {
 		switch {
 		case k.Held || t.isRefused(k.ID) || foreignRename(k, r.project):
+		case k.Newer:
+			t.refuse(k.ID)
+			r.log.Error("the journal of a rename was written by a later version of imagefs, and is left to that: until then there may be two images of one name", "path", k.Path, "error", k.Damage)
 		case k.Damage != "":
 			t.refuse(k.ID)
 			r.log.Error("the journal of a rename cannot be read: look whether there are two images of one name, and remove it", "path", k.Path, "error", k.Damage)

@@ -304,7 +304,7 @@ func TestRecoveryOfRenames(t *testing.T) {
 		held := staging.Rename{ID: "held", Held: true}
 		f := &fakeStaging{
 			kept:    []staging.Record{owed("d"), owed("other")},
-			renames: []staging.Rename{rename("r", "ours", ""), {ID: "foreign", Project: "theirs"}, {ID: "damaged", Damage: "x", Path: "/p"}, held},
+			renames: []staging.Rename{rename("r", "ours", ""), {ID: "foreign", Project: "theirs"}, {ID: "damaged", Damage: "x", Path: "/p"}, {ID: "newer", Damage: "x", Newer: true, Path: "/q"}, held},
 			errs:    map[string][]error{"r": {errTooYoung, away}},
 		}
 		r, log := startRecovering(f)
@@ -322,7 +322,7 @@ func TestRecoveryOfRenames(t *testing.T) {
 		if rename, draft := tried("r"), tried("d"); len(rename) != 3 || len(draft) != 1 || draft[0] != rename[2] {
 			t.Errorf("in the end: %v, %v", rename, draft)
 		}
-		for _, id := range []string{"foreign", "damaged", "held"} {
+		for _, id := range []string{"foreign", "damaged", "newer", "held"} {
 			if at := tried(id); len(at) != 0 {
 				t.Errorf("%s was tried: %v", id, at)
 			}
@@ -331,7 +331,8 @@ func TestRecoveryOfRenames(t *testing.T) {
 		if !r.wait(time.Hour) {
 			t.Error("it does not end")
 		}
-		if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), "path=/p") {
+		n, damaged := strings.Count(log.String(), "level=ERROR"), strings.Count(log.String(), "remove it\" path=/p")
+		if later := strings.Count(log.String(), "is left to that: until then there may be two images of one name\" path=/q"); n != 2 || damaged != 1 || later != 1 {
 			t.Errorf("%d errors:\n%s", n, log)
 		}
 	})

@@ -197,11 +197,18 @@ func usable(k staging.Record) error {
 	switch {
 	case k.Held:
 		return fail(exitDraftBusy, "%s: a mount writes or uploads it, or another command has it", nameOf(k))
+	case k.Newer:
+		return errNewer(k)
 	case k.Damage != "":
 		return fail(exitDraft, "%s is damaged: %s; what there is of it is in %s", nameOf(k), k.Damage, k.Path)
 	default:
 		return nil
 	}
+}
+
+// errNewer refuses a draft that only a later version can settle.
+func errNewer(k staging.Record) error {
+	return fail(exitDraft, "%s was written by a later version of imagefs, which can settle it: %s; what there is of it is in %s", nameOf(k), k.Damage, k.Path)
 }
 
 // draftFailure gives an error of one draft its exit code.

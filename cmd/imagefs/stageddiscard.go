@@ -18,6 +18,9 @@ const stagedDiscardHelp = `Discard removes drafts with their bytes, for good. Wh
 the service, as the draft's journal says, is removed too where the service answers;
 what could not be removed is named.
 
+--all leaves out what is in use, and what cannot be read: a damaged draft needs its ID,
+and one that a later version of imagefs wrote only that version removes.
+
 On a terminal it asks before; elsewhere it needs --yes.`
 
 func stagedDiscardCommand(std streams) *cobra.Command {
@@ -31,7 +34,10 @@ func stagedDiscardCommand(std streams) *cobra.Command {
 		Args:    draftsOrAll(&all),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return options.run(cmd, func(ctx context.Context, c config.Config) error {
-				chosen, _, err := draftsOf(c, args, func(k staging.Record) bool { return !k.Held })
+				chosen, left, err := draftsOf(c, args, func(k staging.Record) bool { return whyNotDiscarded(k) == "" })
+				if err == nil {
+					err = tellLeftOut(std.Err, left, len(chosen), whyNotDiscarded, "; a damaged one needs its ID")
+				}
 				if err == nil && !yes && len(chosen) > 0 {
 					err = confirmDiscard(ctx, std, chosen)
 				}
@@ -43,9 +49,18 @@ func stagedDiscardCommand(std streams) *cobra.Command {
 		},
 	}
 	options.add(cmd, whichDrafts...)
-	cmd.Flags().BoolVar(&all, "all", false, "every draft that is not in use")
+	cmd.Flags().BoolVar(&all, "all", false, "every draft that is not in use and can be read")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// whyNotDiscarded says why --all does not remove a draft; "" where it does. Nobody knows
+// whether what cannot be read is of no use.
+func whyNotDiscarded(k staging.Record) string {
+	if k.Held || k.Damage != "" {
+		return stateOf(k)
+	}
+	return ""
 }
 
 // confirmDiscard asks whether the drafts may go, and shows which they are.
@@ -81,7 +96,7 @@ func discardStaged(ctx context.Context, c config.Config, chosen []staging.Record
 // cannot be done, the draft goes all the same, and the error says what is left.
 func (s *stagedRooms) discard(ctx context.Context, k staging.Record) error {
 	switch {
-	case k.Held:
+	case k.Held, k.Newer:
 		return usable(k)
 	case k.Image == "", k.Image == k.Replaces, k.Damage != "":
 		return elsewhere(staging.Discard(k))

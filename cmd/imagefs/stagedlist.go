@@ -21,7 +21,8 @@ a mount. --cloud and --endpoint show only those of mounts of that cloud or servi
   failed      its close failed
   abandoned   its writer was killed
   in use      a mount has it open or uploads it
-  damaged     its journal or its bytes cannot be used; only discard takes it`
+  damaged     its journal or its bytes cannot be used; only discard takes it, by its ID
+  newer       a later version of imagefs wrote its journal; only that one takes it`
 
 func stagedListCommand(std streams) *cobra.Command {
 	var options optionFlags

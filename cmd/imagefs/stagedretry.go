@@ -33,7 +33,7 @@ or the OS_* variables, else from the clouds.yaml entry that the mount was told.
 --all takes the drafts whose close had begun and those whose close failed. It leaves out
 what is open or abandoned, for its writer had not finished or was interrupted, and what
 may lack bytes (list says so): their images would replace whole ones, so that each needs
-its ID. What is damaged or in use is never taken.`
+its ID. What is damaged, in use, or of a later version of imagefs is never taken.`
 
 func stagedRetryCommand(std streams) *cobra.Command {
 	var options optionFlags
@@ -58,7 +58,7 @@ func retryStaged(ctx context.Context, c config.Config, ids []string, std streams
 	if err != nil {
 		return err
 	}
-	if err := tellLeftOut(std.Err, left, len(chosen)); err != nil {
+	if err := tellLeftOut(std.Err, left, len(chosen), whyLeftOut, ", and name those that are to be uploaded all the same"); err != nil {
 		return err
 	}
 	services := newStagedRooms(c, std.Err, slog.LevelWarn) // what succeeds is said below
@@ -79,7 +79,7 @@ func whyLeftOut(k staging.Record) string {
 	case k.Held:
 		return stateHeld
 	case k.Damage != "":
-		return stateDamaged
+		return stateOf(k)
 	case k.Unlinked: // nothing of it is published
 		return ""
 	case k.Uncertain:
@@ -91,21 +91,21 @@ func whyLeftOut(k staging.Record) string {
 	}
 }
 
-// tellLeftOut says how many drafts --all leaves, and why.
-func tellLeftOut(stderr io.Writer, left []staging.Record, chosen int) error {
+// tellLeftOut says how many drafts --all leaves, and why, and what one can do.
+func tellLeftOut(stderr io.Writer, left []staging.Record, chosen int, why func(staging.Record) string, instead string) error {
 	if len(left) == 0 {
 		return nil
 	}
 	n := map[string]int{}
 	for _, k := range left {
-		n[whyLeftOut(k)]++
+		n[why(k)]++
 	}
 	var kinds []string
-	for _, why := range slices.Sorted(maps.Keys(n)) {
-		kinds = append(kinds, fmt.Sprintf("%d %s", n[why], why))
+	for _, kind := range slices.Sorted(maps.Keys(n)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", n[kind], kind))
 	}
-	_, err := fmt.Fprintf(stderr, "imagefs: %d of %d drafts are left (%s): see imagefs staged list, and name those that are to be uploaded all the same\n",
-		len(left), len(left)+chosen, strings.Join(kinds, ", "))
+	_, err := fmt.Fprintf(stderr, "imagefs: %d of %d drafts are left (%s): see imagefs staged list%s\n",
+		len(left), len(left)+chosen, strings.Join(kinds, ", "), instead)
 	return err
 }
 
