@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,12 @@ const (
 	dirData    = "data"
 	dirStaged  = "staged"
 	dirPartial = "partial"
+)
+
+// formatName is the file that says how the others are to be read, by a number.
+const (
+	formatName    = "format"
+	formatVersion = "1"
 )
 
 // disk is the directory of a server. It keeps no record of what is there: that
@@ -38,6 +45,9 @@ func openDisk(dir string, sync bool) (*disk, error) {
 		return nil, errors.New("open image directory: no directory given")
 	}
 	d := &disk{dir: dir, sync: sync, dirs: map[string]*os.File{}}
+	if err := d.checkFormat(); err != nil {
+		return nil, err
+	}
 	for _, sub := range []string{dirRecords, dirData, dirStaged, dirPartial} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("open image directory: %w", err)
@@ -51,6 +61,9 @@ func openDisk(dir string, sync bool) (*disk, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("image directory %s is in use by another server: %w", dir, err), d.close())
 	}
+	if err := os.WriteFile(d.path("", formatName), []byte(formatVersion+"\n"), 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("open image directory: %w", err), d.close())
+	}
 	for _, sub := range []string{dirRecords, dirData, dirStaged} {
 		if d.dirs[sub], err = os.Open(filepath.Join(dir, sub)); err != nil {
 			return nil, errors.Join(fmt.Errorf("open image directory: %w", err), d.close())
@@ -60,6 +73,21 @@ func openDisk(dir string, sync bool) (*disk, error) {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
+}
+
+// checkFormat refuses a directory of another format version before anything in it is
+// touched. One that says none is new, or was made before there was more than one.
+func (d *disk) checkFormat() error {
+	path := d.path("", formatName)
+	text, err := os.ReadFile(path)
+	switch version := strings.TrimSpace(string(text)); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && (version == "" || version == formatVersion):
+		return nil
+	case err != nil:
+		return fmt.Errorf("open image directory: %w", err)
+	default:
+		return fmt.Errorf("image directory %s has format %.20q (%s), this imagefs knows %s: it is left alone", d.dir, version, path, formatVersion)
+	}
 }
 
 // close lets go of the directory. Files of requests under way stay usable.

@@ -140,6 +140,25 @@ func TestUnreadableRecord(t *testing.T) {
 	}
 }
 
+// TestUnknownFormat pins that a directory of a later version is left alone.
+func TestUnknownFormat(t *testing.T) {
+	dir := t.TempDir()
+	open(t, Options{Dir: dir}).end(t)
+	open(t, Options{Dir: dir}).end(t)
+	write(t, "2\n", dir, formatName)
+	write(t, "precious", dir, dirPartial, "1234")
+	s, err := New(Options{Dir: dir})
+	if err == nil {
+		t.Error(s.Close())
+	}
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, formatName)) || !strings.Contains(err.Error(), `"2"`) {
+		t.Error(err)
+	}
+	if got := files(t, dir, dirPartial); len(got) != 1 {
+		t.Errorf("%q are left", got)
+	}
+}
+
 // killDir is the variable that makes TestKill serve instead, until it is killed.
 const killDir = "IMAGESERVER_TEST_KILL_DIR"
 
