@@ -177,11 +177,16 @@ func TestExpire(t *testing.T) {
 		longer, _ := f.trash(5 * time.Hour) // of another mount
 		first, later := f.put(image.Image{}, []byte("x")), f.put(image.Image{}, []byte("y"))
 		kept := f.put(image.Image{Hidden: true}, []byte("z"))
+		newer := f.put(image.Image{}, []byte("n"))
 		protected := f.put(image.Image{}, []byte("p"))
 		check(t, trash.Remove(ctxb, first.ID, ""))
 		check(t, trash.Remove(ctxb, protected.ID, ""))
+		check(t, trash.Remove(ctxb, newer.ID, ""))
 		check(t, longer.Remove(ctxb, later.ID, ""))
 		_, err := f.Update(ctxb, protected.ID, []image.Change{{Field: "protected", Value: true}})
+		check(t, err)
+		text := f.images[newer.ID].Properties[image.PropertyTrash]
+		_, err = f.Update(ctxb, newer.ID, []image.Change{{Field: image.PropertyTrash, Property: true, Value: strings.Replace(text, "{", `{"v":2,`, 1)}})
 		check(t, err)
 		time.Sleep(20 * time.Minute)
 
@@ -202,21 +207,24 @@ func TestExpire(t *testing.T) {
 			slices.Sort(all)
 			return all
 		}
-		if diff := cmp.Diff(ids(first, later, kept, protected), there()); diff != "" {
+		if diff := cmp.Diff(ids(first, later, kept, newer, protected), there()); diff != "" {
 			t.Errorf("at once: %s", diff)
 		}
 		time.Sleep(11 * time.Minute)
-		if diff := cmp.Diff(ids(later, kept, protected), there()); diff != "" {
+		if diff := cmp.Diff(ids(later, kept, newer, protected), there()); diff != "" {
 			t.Errorf("after its time: %s", diff)
 		}
 		time.Sleep(5 * time.Hour)
-		if diff := cmp.Diff(ids(kept, protected), there()); diff != "" {
+		if diff := cmp.Diff(ids(kept, newer, protected), there()); diff != "" {
 			t.Errorf("at the end: %s", diff)
 		}
 		if looks := f.count("list"); looks > 12 {
 			t.Errorf("the trash was looked through %d times in 5 hours", looks)
 		}
 		if told := strings.Count(log.String(), "cannot be deleted"); told != 1 {
+			t.Errorf("told %d times: %s", told, log)
+		}
+		if told := strings.Count(log.String(), "a later version of imagefs has put it into the trash"); told != 1 || !strings.Contains(log.String(), newer.ID) {
 			t.Errorf("told %d times: %s", told, log)
 		}
 		cancel()

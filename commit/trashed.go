@@ -22,11 +22,19 @@ const (
 
 // List returns the project's images that lie in the trash, the oldest first.
 func (t *Trash) List(ctx context.Context) ([]image.Image, error) {
+	return t.list(ctx, func(image.Image) {})
+}
+
+// list is List, and calls newer with each image that a later version of this program has
+// put there: that is not touched.
+func (t *Trash) list(ctx context.Context, newer func(image.Image)) ([]image.Image, error) {
 	var all []image.Image
 	err := t.hidden.ListHidden(ctx, func(page []image.Image) error {
 		for _, img := range page {
 			if _, lies := img.Trashed(); lies {
 				all = append(all, img)
+			} else if img.TrashedByNewer() {
+				newer(img)
 			}
 		}
 		return ctx.Err()
@@ -100,9 +108,14 @@ func (t *Trash) Expire(ctx context.Context) {
 }
 
 // sweep deletes what is due now and returns when to look again. An image that
-// cannot be deleted is told once.
+// cannot be deleted, or that a later version has to delete, is told once.
 func (t *Trash) sweep(ctx context.Context, told map[string]bool) time.Duration {
-	all, err := t.List(ctx)
+	all, err := t.list(ctx, func(img image.Image) {
+		if !told[img.ID] {
+			told[img.ID] = true
+			t.log.Warn("a later version of imagefs has put it into the trash, and has to delete it; told once", "image", img.ID, "name", img.Name)
+		}
+	})
 	if err != nil {
 		if ctx.Err() == nil {
 			t.log.Warn("the trash could not be looked through", "error", err, "next", maxSweep)

@@ -30,7 +30,7 @@ type attributesWire struct {
 }
 
 // Attributes returns what was set on this image through a mount. A property that
-// is malformed or was written for another image (Nova copies the properties of a
+// is malformed, has a version that this program does not know, or was written for another image (Nova copies the properties of a
 // base image to its snapshots) counts as absent.
 func (i Image) Attributes() Attributes {
 	text := i.Properties[PropertyAttributes]
@@ -40,7 +40,7 @@ func (i Image) Attributes() Attributes {
 	w, ok := parsePlain(text)
 	if !ok {
 		w = attributesWire{}
-		ok = json.Unmarshal([]byte(text), &w) == nil
+		ok = json.Unmarshal([]byte(text), &w) == nil && !i.newerProperty(PropertyAttributes)
 	}
 	if !ok || w.ID != i.ID {
 		return Attributes{}

@@ -60,7 +60,7 @@ func TestMalformedAttributes(t *testing.T) {
 		"empty": "", "no JSON": "mtime", "cut": `{"id":"i","mode":`, "a list": `[]`, "null": `null`, "no id": `{"mode":420}`,
 		"another's": `{"id":"j","mode":420}`, "mode is text": `{"id":"i","mode":"420"}`, "negative": `{"id":"i","uid":-1}`,
 		"too large": `{"id":"i","uid":4294967296}`, "mode with more": `{"id":"i","mode":33188}`, "no time": `{"id":"i","mtime":"yesterday"}`,
-		"a number as time": `{"id":"i","mtime":"1700000000"}`,
+		"a number as time": `{"id":"i","mtime":"1700000000"}`, "a later version": `{"id":"i","mode":420,"v":2}`,
 	} {
 		if a := withAttributes("i", text).Attributes(); !a.IsZero() {
 			t.Errorf("%s: %+v", name, a)

@@ -13,6 +13,24 @@ type Trash struct {
 	By    string    // id of the image that took its place; "" when it was removed
 }
 
+// propertyVersion is that of PropertyTrash and PropertyAttributes as this program knows
+// them. It is written only where it is another: a text without one has the first.
+const propertyVersion = 1
+
+// versionWire is what every version of those properties has: the id of the image that it
+// was written for, and the version.
+type versionWire struct {
+	ID      string `json:"id"`
+	Version int    `json:"v"`
+}
+
+// newerProperty reports whether a later version of this program has written the property
+// for this image: this one cannot know what it says.
+func (i Image) newerProperty(property string) bool {
+	var w versionWire
+	return json.Unmarshal([]byte(i.Properties[property]), &w) == nil && w.ID == i.ID && w.Version > propertyVersion
+}
+
 // trashWire is the property's text: JSON, short keys, and the id of the image that
 // it was written for.
 type trashWire struct {
@@ -32,7 +50,7 @@ func (i Image) Trashed() (Trash, bool) {
 		return Trash{}, false
 	}
 	var w trashWire
-	if json.Unmarshal([]byte(text), &w) != nil || w.ID != i.ID {
+	if json.Unmarshal([]byte(text), &w) != nil || w.ID != i.ID || i.newerProperty(PropertyTrash) {
 		return Trash{}, false
 	}
 	at, until := parseTime(&w.At), parseTime(&w.Until)
@@ -41,6 +59,10 @@ func (i Image) Trashed() (Trash, bool) {
 	}
 	return Trash{At: *at, Until: *until, By: w.By}, true
 }
+
+// TrashedByNewer reports whether a later version of this program has put the image into
+// the trash: when it may be deleted only that knows.
+func (i Image) TrashedByNewer() bool { return i.Hidden && i.newerProperty(PropertyTrash) }
 
 // Encode returns the property's text for the image with the given id. Times have
 // whole seconds there.

@@ -49,11 +49,26 @@ func TestNotInTheTrash(t *testing.T) {
 		"no end":           lying(`{"id":"i","at":"2026-01-02T03:04:05Z"}`),
 		"no beginning":     lying(`{"id":"i","until":"2026-01-02T03:04:05Z"}`),
 		"ends first":       lying(`{"id":"i","at":"2026-01-02T03:04:05Z","until":"2026-01-01T03:04:05Z"}`),
+		"a later version":  lying(`{"v":2,"id":"i","at":"2026-01-02T03:04:05Z","until":"2026-01-03T03:04:05Z"}`),
 		"no time":          lying(`{"id":"i","at":"2026-01-02T03:04:05Z","until":"soon"}`),
 	} {
 		if tr, ok := img.Trashed(); ok {
 			t.Errorf("%s: %+v", what, tr)
 		}
+	}
+	for text, want := range map[string]bool{
+		`{"v":2,"id":"i"}`: true, `{"id":"i","v":3,"at":5}`: true, `{"v":2,"id":"j"}`: false, `{"v":1,"id":"i"}`: false, good: false, ``: false, `{"v":"x","id":"i"}`: false,
+	} {
+		img := lying(text)
+		if img.TrashedByNewer() != want {
+			t.Errorf("%s: not %v", text, want)
+		}
+		if img.Hidden = false; img.TrashedByNewer() {
+			t.Errorf("%s, unhidden", text)
+		}
+	}
+	if tr, ok := lying(`{"v":1,` + good[1:]).Trashed(); !ok || tr.At.Year() != 2026 {
+		t.Errorf("with the version that it has: %+v, %v", tr, ok)
 	}
 	if why := (Trash{By: "x"}).Why(); why != "replaced by x" {
 		t.Error(why)
