@@ -127,6 +127,10 @@ func (r *spanReader) Read(p []byte) (int, error) {
 		if body == nil {
 			return 0, spanError(r.op, r.img, image.Interrupted, errors.New("read after close"))
 		}
+		if err := r.ctx.Err(); err != nil { // net/http goes on with what has come, and tells later
+			r.failed = spanError(r.op, r.img, image.KindOf(err), err)
+			return 0, r.failed
+		}
 		n, err := body.Read(p[:min(int64(len(p)), left)])
 		r.off += int64(n)
 		r.progressed += int64(n)

@@ -398,6 +398,29 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestCancelEndsRead: also where the rest of the bytes has come.
+func TestCancelEndsRead(t *testing.T) {
+	data := randomBytes(1000)
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) { served(w, r, data) })
+	ctx, cancel := context.WithCancel(t.Context())
+	body, err := c.OpenWhole(ctx, active(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(body, make([]byte, 10)); err != nil { // the others come in the same packet
+		t.Fatal(err)
+	}
+	cancel()
+	n, err := io.Copy(io.Discard, body)
+	if n != 0 {
+		t.Errorf("%d bytes after the end of the context", n)
+	}
+	wantKind(t, err, image.Interrupted)
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCloseEndsRead: Close from another goroutine.
 func TestCloseEndsRead(t *testing.T) {
 	release := make(chan struct{})

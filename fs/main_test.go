@@ -84,6 +84,7 @@ func mountHouseFor(t *testing.T, h *house, change ...func(*Options)) *mounted {
 
 func (m *mounted) unmount() {
 	defer m.rescue.Stop()
+	defer m.detach()
 	m.eventually("all handles to be closed", func() bool { return m.server.OpenHandles() == 0 })
 	if mounted, err := mountinfo.Mounted(m.dir); err != nil || mounted {
 		if err := m.server.Unmount(); err != nil {
@@ -116,6 +117,16 @@ func (m *mounted) unmount() {
 	}
 	if m.t.Failed() {
 		m.t.Logf("log:\n%s", m.logged.text())
+	}
+}
+
+// detach takes away what a failed test has left mounted.
+func (m *mounted) detach() {
+	if is, err := mountinfo.Mounted(m.dir); err == nil && !is {
+		return
+	}
+	if err := syscall.Unmount(m.dir, syscall.MNT_FORCE|syscall.MNT_DETACH); err != nil {
+		m.t.Error(err)
 	}
 }
 
