@@ -16,6 +16,7 @@ type Snapshot struct {
 	Service     Service     `json:"service"`
 	Options     Options     `json:"options"`
 	Memory      Memory      `json:"memory"`
+	Goroutines  int         `json:"goroutines"` // of the daemon: they grow with what is under way, and with nothing else
 	Listing     Listing     `json:"listing"`
 	Cache       Cache       `json:"cache"`
 	Passthrough Passthrough `json:"passthrough"`

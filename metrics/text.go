@@ -20,7 +20,7 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	}
 	line("mount", "%s (%s, %s)", plain(s.Mountpoint), s.State, strings.Join(s.Options.words(), ", "))
 	line("service", "%s", s.Service.text())
-	line("daemon", "pid %d, up %s, imagefs %s", s.PID, seconds(s.Uptime), s.Version)
+	line("daemon", "pid %d, up %s, imagefs %s, %s", s.PID, seconds(s.Uptime), s.Version, count(s.Goroutines, "goroutine", "goroutines"))
 	line("memory", "%s resident, %s of it live on the heap", bytes(s.Memory.Resident), bytes(s.Memory.HeapLive))
 	if s.LogFile != "" {
 		line("log", "%s", plain(s.LogFile))

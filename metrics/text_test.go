@@ -23,7 +23,7 @@ func busy() Snapshot {
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
 		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, StallTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging",
 			Filter: []string{"--tag=ready", "--name=a\x1b*"}},
-		Memory:  Memory{Resident: 412 << 20, HeapLive: 96 << 20},
+		Memory: Memory{Resident: 412 << 20, HeapLive: 96 << 20}, Goroutines: 240,
 		Listing: Listing{Images: 1234, Age: ptr(12.0), Whole: &Whole{Age: 130, Took: 45}, Warning: "list: unavailable:\n503"},
 		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
 			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,
@@ -48,7 +48,7 @@ func idle() Snapshot {
 		Mountpoint: "/home/a/m", PID: 1, Version: "dev", State: StateEnding, Uptime: 61,
 		Service: Service{URL: "http://127.0.0.1:9292"},
 		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging", Filter: []string{}},
-		Cache:   Cache{Limit: 256 << 20, Warning: "in use by another mount"}, Handles: 1,
+		Cache:   Cache{Limit: 256 << 20, Warning: "in use by another mount"}, Handles: 1, Goroutines: 12,
 		Passthrough: Passthrough{Reason: "there is no cache on disk"},
 	}
 }

@@ -13,14 +13,18 @@ import (
 )
 
 // newLogger writes as the configuration says: coloured on a terminal, plain text
-// or JSON elsewhere.
+// or JSON elsewhere; and not without a bound.
 func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
+	return slog.New(newBoundedLog(newLogHandler(w, format, level)))
+}
+
+func newLogHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		_, plain := os.LookupEnv("NO_COLOR")
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: plain}))
+		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: plain})
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if _, journal := os.LookupEnv("JOURNAL_STREAM"); journal { // systemd notes the time itself
@@ -31,5 +35,5 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 			return a
 		}
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.NewTextHandler(w, options)
 }

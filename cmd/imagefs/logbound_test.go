@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/imagefs/imagefs/config"
+)
+
+// A program that tries again without a pause, while the service is away, does not fill the
+// log: a failure is there, and how often it was. Changes at the service are all there.
+func TestLogIsBoundedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := newLogger(&out, config.LogText, slog.LevelInfo)
+		count := func(text string) int { return strings.Count(out.String(), text) }
+		for i := range 1000 {
+			log.With("try", i).Warn("read failed", "image", fmt.Sprint("image-", i))
+			log.Info("delete")
+			log.Debug("not asked for")
+		}
+		log.Error("something else")
+		if n := count(`msg="read failed"`); n != linesOfOne {
+			t.Errorf("%d lines of one kind, want %d", n, linesOfOne)
+		}
+		if count("image=image-99") != 1 || count("image=image-100") != 0 {
+			t.Error("not the first lines are there")
+		}
+		if count("msg=delete") != 1000 || count("something else") != 1 || count("not asked for") != 0 {
+			t.Error("lines of other kinds are missing, or too many")
+		}
+		time.Sleep(linesEvery)
+		log.Info("whatever comes next")
+		want := fmt.Sprintf(`of="read failed" lines=%d`, 1000-linesOfOne)
+		if count(want) != 1 {
+			t.Errorf("it does not say %s", want)
+		}
+		log.Warn("read failed", "image", "later")
+		time.Sleep(linesEvery)
+		log.Info("whatever comes next")
+		if count("image=later") != 1 || count("were left out") != 1 {
+			t.Errorf("after a while it does not begin anew:\n%s", out.String()[out.Len()-500:])
+		}
+	})
+}
