@@ -6,8 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -20,6 +22,9 @@ const (
 	// lookUpLimit bounds looking them up, for which the mount waits. What is not taken
 	// up by then, the recovery commits without showing it before.
 	lookUpLimit = 20 * time.Second
+	// lookUpFirst and lookUpMost are the pauses between two tries.
+	lookUpFirst = 100 * time.Millisecond
+	lookUpMost  = 2 * time.Second
 )
 
 // takeOwed takes up the drafts of earlier runs whose commits are due, for the mount
@@ -47,22 +52,44 @@ func (r *rooms) takeOwed(ctx context.Context) []fs.Owed {
 			continue
 		}
 		group.Go(func() error {
-			if removed, err := r.finishRemoval(ctx, k); removed || err != nil {
-				return nil // the recovery goes on
-			}
-			owed, err := r.takeUp(ctx, k)
-			if err != nil {
+			owed, err := r.takeUpInTime(ctx, k)
+			switch {
+			case err != nil:
 				r.log.Info("a file of an earlier run is committed without showing before", "name", k.Name, "draft", k.Draft, "error", err)
-				return nil
+			case owed != nil:
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, *owed)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, owed)
 			return nil
 		})
 	}
 	_ = group.Wait() // its functions return nothing
 	return all
+}
+
+// takeUpInTime takes up one of them, nil if its file was being removed and is gone. What
+// passes is waited for until ctx ends: without its draft the entry would show what a close
+// that was answered has replaced.
+func (r *rooms) takeUpInTime(ctx context.Context, k staging.Record) (*fs.Owed, error) {
+	waits := &backoff.ExponentialBackOff{InitialInterval: lookUpFirst, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: lookUpMost}
+	waits.Reset()
+	for {
+		removed, err := r.finishRemoval(ctx, k)
+		if removed {
+			return nil, err // the recovery goes on
+		}
+		var owed fs.Owed
+		if err == nil {
+			owed, err = r.takeUp(ctx, k)
+		}
+		if err == nil {
+			return &owed, nil
+		}
+		if !commit.Passes(err) || image.Pause(ctx, waits.NextBackOff()) != nil {
+			return nil, err
+		}
+	}
 }
 
 // takeUp takes up one of them, with the image that lies under it.

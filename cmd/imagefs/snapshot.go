@@ -35,7 +35,7 @@ func (a *about) snapshot() metrics.Snapshot {
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
 			ListTTL: c.ListTTL.Seconds(), StagingDir: c.StagingDir, Filter: config.FilterFlags(c), Writeback: c.Writeback, StopTimeout: c.StopTimeout.Seconds(), StallTimeout: c.StallTimeout.Seconds(),
 		},
-		Memory:  memoryUse(), Goroutines: runtime.NumGoroutine(),
+		Memory: memoryUse(), Goroutines: runtime.NumGoroutine(),
 		Listing: a.listing(),
 		Cache:   a.cache(),
 		Uploads: a.uploads(),
