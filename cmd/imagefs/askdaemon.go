@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,9 @@ func peerPID(conn net.Conn) (int, error) {
 
 // errNoDaemon: no daemon answers for the mountpoint.
 var errNoDaemon = errors.New("no daemon answers")
+
+// errStuck: there is a daemon, and it does not answer.
+var errStuck = fmt.Errorf("its daemon does not answer within %s", askTimeout)
 
 // daemon is a running daemon, as its socket knows it.
 type daemon struct {
@@ -93,10 +97,53 @@ func (d daemon) end(ctx context.Context) error {
 	return d.request(ctx, http.MethodPost, endPath, http.StatusAccepted, func(*http.Response) error { return nil })
 }
 
+// request asks for what a daemon has in memory.
 func (d daemon) request(ctx context.Context, method, path string, want int, read func(*http.Response) error) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, askTimeout, errStuck)
 	defer cancel()
-	return d.exchange(ctx, method, path, want, read)
+	err := d.exchange(ctx, method, path, want, read)
+	if err != nil && errors.Is(context.Cause(ctx), errStuck) {
+		return errStuck
+	}
+	return err
+}
+
+// attended asks for what the daemon may have to ask the service for, and hands out as it
+// comes: for as long as that takes, but while it is waited for the daemon has to answer
+// what it is asked beside.
+func (d daemon) attended(ctx context.Context, path string, read func(*http.Response) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	attending := make(chan struct{})
+	go func() {
+		defer close(attending)
+		d.attend(ctx, cancel)
+	}()
+	err := d.exchange(ctx, http.MethodGet, path, http.StatusOK, read)
+	stuck := errors.Is(context.Cause(ctx), errStuck)
+	cancel(nil)
+	<-attending
+	if err != nil && stuck {
+		return errStuck
+	}
+	return err
+}
+
+// attend cancels when the daemon does not answer. What it says otherwise, also that it
+// has ended, whoever waits for the answer learns from that.
+func (d daemon) attend(ctx context.Context, cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(attendEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if _, err := d.ask(ctx); errors.Is(err, errStuck) {
+			cancel(errStuck)
+			return
+		}
+	}
 }
 
 // exchange is request without a bound of its own.

@@ -26,7 +26,7 @@ var errCutShort = errors.New("the daemon ended meanwhile: the listing is not com
 // entries hands out what every entry of the mount stands for, and returns what the user
 // should know of it: that the service is away, or "".
 func (d daemon) entries(ctx context.Context, to listedSink) (warning string, err error) {
-	err = d.exchange(ctx, http.MethodGet, entriesPath, http.StatusOK, func(answer *http.Response) error {
+	err = d.attended(ctx, entriesPath, func(answer *http.Response) error {
 		lines := bufio.NewScanner(answer.Body)
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
@@ -58,7 +58,7 @@ func (d daemon) entries(ctx context.Context, to listedSink) (warning string, err
 func (d daemon) entry(ctx context.Context, entry, id string) (described, error) {
 	var a entryAnswer
 	path := entryPath + "?" + url.Values{queryEntry: {entry}, queryID: {id}}.Encode()
-	err := d.exchange(ctx, http.MethodGet, path, http.StatusOK, func(answer *http.Response) error {
+	err := d.attended(ctx, path, func(answer *http.Response) error {
 		return json.NewDecoder(http.MaxBytesReader(nil, answer.Body, maxAnswer)).Decode(&a)
 	})
 	switch {

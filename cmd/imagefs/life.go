@@ -251,11 +251,11 @@ func (l life) takeAway(t target) (lazy bool) {
 	if t.mount == nil {
 		return false
 	}
-	if now, err := topMount(t.path); err != nil || now == nil || now.Minor != t.mount.Minor {
-		return false // unmounted already; another mount there is not ours
+	if there, err := t.isThere(); err != nil || !there {
+		return false // unmounted already
 	}
 	err := t.detach(context.Background(), false)
-	if err == nil {
+	if err == nil || errors.Is(err, errHeld) { // held: the kernel goes on with it, which asks us
 		return false
 	}
 	l.log.Warn("in use: taken away from its path, waiting for open files; a second signal does not wait",

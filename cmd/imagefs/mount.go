@@ -9,7 +9,8 @@ import (
 )
 
 const mountHelp = `Mount makes an Image service a directory, and returns when the mount answers; a
-daemon goes on serving it until it is unmounted. MOUNTPOINT is an empty directory.
+daemon goes on serving it until it is unmounted. MOUNTPOINT is an empty directory, or
+a mount whose daemon was killed, which is taken away first.
 
 Who you are comes from clouds.yaml (--cloud, $OS_CLOUD), else from the OS_*
 variables; --endpoint names an Image API that is not behind Keystone.
@@ -34,6 +35,14 @@ func mountCommand(std streams) *cobra.Command {
 			c, err := options.load()
 			if err != nil {
 				return err
+			}
+			switch taken, err := takeDead(cmd.Context(), args[0]); {
+			case err != nil:
+				return err
+			case taken:
+				if err := printNotes(std, []string{"the dead mount on " + args[0] + " is taken away: its daemon was killed"}); err != nil {
+					return err
+				}
 			}
 			mountpoint, err := prepare(thisHost(), c, args[0])
 			if err != nil {

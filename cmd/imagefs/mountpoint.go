@@ -19,9 +19,12 @@ func checkMountpoint(path string) (string, error) {
 	if path == "" {
 		return "", fail(exitUsage, "the mountpoint is empty: name a directory")
 	}
-	abs, err := filepath.Abs(path)
+	abs, below, err := locate(path)
 	if err != nil {
-		return "", fail(exitNoMountpoint, "%w: name the mountpoint with its whole path", err)
+		return "", err
+	}
+	if below != "" {
+		return "", fail(exitMountDenied, "%s lies in the mount %s: name a directory outside of it", filepath.Join(abs, below), abs)
 	}
 	if m, err := mountAt(abs); err != nil {
 		return "", err
@@ -38,11 +41,6 @@ func checkMountpoint(path string) (string, error) {
 		return "", fail(exitNotDirectory, "%s: a part of the path is not a directory: name one", abs)
 	case err != nil:
 		return "", fail(exitMountDenied, "%w: name a mountpoint that you can reach", err)
-	}
-	if m, err := mountAt(canonical); err != nil {
-		return "", err
-	} else if m != nil {
-		return "", fail(exitMountBusy, "%s is mounted already (%s): unmount it first with imagefs unmount %s", canonical, m.FSType, canonical)
 	}
 	return canonical, checkDirectory(canonical)
 }

@@ -35,35 +35,20 @@ type target struct {
 	mount *mountinfo.Info
 }
 
-// findTarget finds what the user means by path without touching a mount: the
-// path as given, with the links of its parent resolved, and, where nothing is
-// mounted there, with a link at its end resolved.
+// findTarget finds what the user means by path without touching a mount.
 func findTarget(path string) (target, error) {
-	abs, err := filepath.Abs(path)
+	at, below, err := locate(path)
 	if err != nil {
-		return target{}, fail(exitNotMounted, "%w: name the mountpoint with its whole path", err)
+		return target{}, err
 	}
-	canonical := abs
-	if parent, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil && abs != "/" {
-		canonical = filepath.Join(parent, filepath.Base(abs))
+	if below != "" {
+		return target{path: filepath.Join(at, below)}, nil
 	}
-	for _, candidate := range []string{abs, canonical} {
-		m, err := topMount(candidate)
-		if err != nil {
-			return target{}, err
-		}
-		if m != nil {
-			return ours(candidate, m), nil
-		}
+	m, err := topMount(at)
+	if err != nil {
+		return target{}, err
 	}
-	if resolved, err := filepath.EvalSymlinks(canonical); err == nil && resolved != canonical {
-		m, err := topMount(resolved)
-		if err != nil {
-			return target{}, err
-		}
-		return ours(resolved, m), nil
-	}
-	return target{path: canonical}, nil
+	return ours(at, m), nil
 }
 
 func ours(path string, m *mountinfo.Info) target {
@@ -71,6 +56,12 @@ func ours(path string, m *mountinfo.Info) target {
 		return target{path: path, mount: m}
 	}
 	return target{path: path}
+}
+
+// isThere reports whether the target's mount is on top at its path, and no other.
+func (t target) isThere() (bool, error) {
+	now, err := topMount(t.path)
+	return now != nil && now.Minor == t.mount.Minor, err
 }
 
 // notMounted says so, and what is mounted instead.

@@ -29,11 +29,14 @@ func runtimeDirs(uid int, getenv func(string) string) []string {
 	return append(dirs, filepath.Join(os.TempDir(), "imagefs-"+strconv.Itoa(uid)))
 }
 
+// socketSuffix ends the names of sockets.
+const socketSuffix = ".sock"
+
 // socketName is the file name of a mountpoint's socket: a hash, because a path
 // may be longer than the 107 bytes that an address holds.
 func socketName(mountpoint string) string {
 	sum := sha256.Sum256([]byte(mountpoint))
-	return hex.EncodeToString(sum[:8]) + ".sock"
+	return hex.EncodeToString(sum[:8]) + socketSuffix
 }
 
 // makeRuntimeDir makes the first directory that can be made, and refuses one that

@@ -7,7 +7,8 @@ import (
 )
 
 const statusHelp = `Status asks the daemon of a mount what it is doing. It never touches the network,
-nor the mount itself: it answers while the service is away.`
+nor the mount itself: it answers while the service is away. Where the daemon does not
+answer within 5 seconds, it ends with exit code 21.`
 
 func statusCommand(std streams) *cobra.Command {
 	var asJSON bool
@@ -44,5 +45,5 @@ func statusCommand(std streams) *cobra.Command {
 
 // noDaemon says that the mount is there and nobody serves it.
 func (t target) noDaemon(err error) error {
-	return fail(exitNoDaemon, "%s: %w: if it was killed, run imagefs unmount --force %s", t.path, err, t.path)
+	return fail(exitNoDaemon, "%s: %w: if it was killed or is stuck, run imagefs unmount --force %s", t.path, err, t.path)
 }

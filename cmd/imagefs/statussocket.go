@@ -25,6 +25,9 @@ const (
 	// askTimeout bounds one question to a daemon: it answers from memory and the
 	// local disk.
 	askTimeout = 5 * time.Second
+	// attendEvery is how often a daemon is looked at from which more is expected: with
+	// askTimeout, who waits for it learns within 8 seconds that it is stuck.
+	attendEvery = 3 * time.Second
 	// maxAnswer, in bytes, bounds what is read of an answer: some hundred bytes
 	// for each of thousands of drafts.
 	maxAnswer = 8 << 20
@@ -63,6 +66,7 @@ func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger)
 	}
 	defer unlock()
 	path := filepath.Join(dir, socketName(mountpoint))
+	sweepSockets(dir)
 	switch taken, err := removeDead(path); {
 	case taken:
 		return nil, fail(exitMountBusy, "another imagefs daemon has %s, which mounts there just now or finishes the uploads of the mount before: see imagefs status %s",
@@ -151,6 +155,15 @@ func removeDead(path string) (taken bool, err error) {
 		return false, os.Remove(path)
 	default: // a daemon that is stuck does not answer either
 		return true, nil
+	}
+}
+
+// sweepSockets removes what killed daemons of this user have left for other mountpoints,
+// to which nobody may ever return. The directory must be locked. Nothing depends on it.
+func sweepSockets(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, "*"+socketSuffix))
+	for _, path := range left {
+		_, _ = removeDead(path)
 	}
 }
 

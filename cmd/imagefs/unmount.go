@@ -25,7 +25,7 @@ stay in the staging directory.
 A mount in use is not unmounted. With --force it is taken away all the same, and
 nothing is waited for: programs that use it get errors, and what was written but
 not uploaded stays in the staging directory. That also works when the daemon is
-dead or stuck.`
+dead, stopped or stuck, and takes 30 seconds at most.`
 
 const (
 	// busyGrace is how long a busy mount is tried again: a program that just
@@ -70,29 +70,39 @@ func unmountCommand(std streams) *cobra.Command {
 	return cmd
 }
 
-// force detaches the mount and ends its daemon, which ends the kernel's
-// connection, and so every program that waits for it.
+// force ends the kernel's connection, and so every program that waits for the daemon,
+// detaches the mount and ends the daemon. A mount that was detached before may have left
+// a daemon, too. Each step is bounded, and none touches what is mounted.
 func (t target) force(ctx context.Context, stderr io.Writer) error {
-	if t.mount == nil {
-		return t.notMounted()
-	}
 	d, err := findDaemon(ctx, t) // before its mount is gone
 	alive := err == nil
-	if err := t.detachForced(ctx); err != nil {
-		return err
+	var detachErr error
+	switch {
+	case t.mount != nil:
+		if detachErr = t.detachForced(ctx); detachErr != nil && !errors.Is(detachErr, errHeld) {
+			return detachErr
+		}
+	case !alive:
+		return t.notMounted()
 	}
 	defer sweepDead(t.path)
 	if alive {
-		if err = d.endNow(ctx); err == nil {
-			return nil
+		err = d.endNow(ctx)
+	}
+	if detachErr != nil {
+		if still, lookErr := t.isThere(); still || lookErr != nil {
+			return errors.Join(detachErr, lookErr)
 		}
 	}
-	if abortErr := t.abort(); abortErr != nil && alive {
-		_, err = fmt.Fprintf(stderr, "imagefs: %s is unmounted, but its daemon %d cannot be ended (%s; %s): kill it if a program hangs\n",
-			t.path, d.pid, oneLine(err), oneLine(abortErr))
-		return err
+	if !alive || err == nil {
+		return nil // without a daemon the connection has ended with it, or by force
 	}
-	return nil // without a daemon the connection has ended with it, or by force
+	hint := ""
+	if t.mount != nil {
+		hint = ": if a program hangs, write 1 to " + t.abortPath() + " as root"
+	}
+	_, err = fmt.Fprintf(stderr, "imagefs: %s is unmounted, but its daemon %d cannot be ended (%s)%s\n", t.path, d.pid, oneLine(err), hint)
+	return err
 }
 
 // endNow ends the daemon without waiting for its uploads: it is told to, and when
@@ -136,8 +146,11 @@ func unmount(ctx context.Context, t target, stderr io.Writer) error {
 			return fail(exitInternal, "daemon %d: %w", d.pid, err)
 		}
 		defer end.close()
-		if s, err := d.ask(ctx); err == nil { // one that is stuck is found to be below
+		switch s, err := d.ask(ctx); {
+		case err == nil:
 			last = s
+		case errors.Is(err, errStuck): // the kernel may wait for it in an unmount
+			return t.noDaemon(err)
 		}
 	}
 	left := lookBefore(last)
@@ -166,7 +179,10 @@ func detachWhenIdle(ctx context.Context, t target, d daemon, alive bool, line *s
 	idleSince := time.Now()
 	for {
 		err := t.detach(ctx, false)
-		if !errors.Is(err, errBusy) {
+		switch {
+		case errors.Is(err, errHeld) && alive:
+			return nil // the kernel goes on with it, and the daemon ends then
+		case !errors.Is(err, errBusy):
 			return err
 		}
 		if alive {

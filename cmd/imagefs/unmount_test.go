@@ -173,32 +173,6 @@ func TestUnmountBusyBesideUpload(t *testing.T) {
 	}
 }
 
-// A mount whose daemon was killed answers nothing; it can be looked at, is not
-// mounted over, and goes.
-func TestDeadMount(t *testing.T) {
-	t.Parallel()
-	for _, flags := range [][]string{nil, {"--force"}} {
-		w := newWorld(t)
-		endpoint := service(t, nil)
-		m := w.mounted(endpoint)
-		if err := unix.Kill(w.mustAsk(m).PID, unix.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the mount is dead", func() bool { _, err := os.Stat(m); return err != nil })
-		_, stderr, code := w.run("status", m)
-		if line := oneLineOf(t, stderr); code != exitNoDaemon || !strings.Contains(line, "unmount --force "+m) {
-			t.Errorf("status: code %d: %s", code, stderr)
-		}
-		if _, stderr, code := w.run("mount", "--endpoint", endpoint, m); code != exitMountBusy {
-			t.Errorf("mount: code %d: %s", code, stderr)
-		}
-		w.mustRun(append(append([]string{"unmount"}, flags...), m)...)
-		// The socket that it left does not keep the next one out.
-		w.mustRun("mount", "--endpoint", endpoint, "--staging-dir", w.dir+"/staging", m)
-		w.mustRun("unmount", m)
-	}
-}
-
 func TestForegroundSignals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -70,20 +70,19 @@ func (t target) daemon(ctx context.Context) (daemon, error) {
 // inMount divides the path of a file in a mount: the mount, and the entry or, below the
 // directory of ids, the id. It does not touch the file. ok is false for other paths.
 func inMount(path string) (t target, entry, id string, ok bool, err error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return target{}, "", "", false, fail(exitUsage, "%w: name the file with its whole path", err)
+	at, below, err := locate(path)
+	if err != nil || below == "" {
+		return target{}, "", "", false, err
 	}
-	dir, name := filepath.Dir(abs), filepath.Base(abs)
-	if dir == abs { // the root of all
-		return target{}, "", "", false, nil
+	if t, err = findTarget(at); err != nil || t.mount == nil {
+		return target{}, "", "", false, err
 	}
-	if t, err = findTarget(dir); err != nil || t.mount != nil {
-		return t, name, "", t.mount != nil, err
+	dir, name := filepath.Split(below)
+	switch dir {
+	case "":
+		return t, name, "", true, nil
+	case catalog.ByIDEntry + "/":
+		return t, "", name, true, nil
 	}
-	if filepath.Base(dir) != catalog.ByIDEntry {
-		return target{}, "", "", false, nil
-	}
-	t, err = findTarget(filepath.Dir(dir))
-	return t, "", name, t.mount != nil, err
+	return target{}, "", "", false, nil
 }
