@@ -177,3 +177,19 @@ func TestUsageSwitchesOff(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// Who sees no members where the service has said nothing of them would take them away.
+func TestMembersUnknown(t *testing.T) {
+	for _, body := range []string{`{}`, `{"members": null}`, `{"members": [{"status": "accepted"}]}`, `{"members": [{"member_id": ""}]}`} {
+		c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		members, err := c.Members(t.Context(), someID)
+		wantKind(t, err, image.UnexpectedAnswer)
+		if len(members) != 0 {
+			t.Errorf("%s: %v", body, members)
+		}
+	}
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"members": []}`) })
+	if members, err := c.Members(t.Context(), someID); err != nil || len(members) != 0 {
+		t.Errorf("%v, %v", members, err)
+	}
+}

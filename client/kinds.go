@@ -74,14 +74,18 @@ var exceptions = map[opStatus]image.Kind{
 	{opUpdate, http.StatusRequestEntityTooLarge}:    image.Quota,
 	{opAddMember, http.StatusRequestEntityTooLarge}: image.Quota,
 	// What is missing here is the service, not an image.
-	{opDiscover, http.StatusNotFound}:     image.UnexpectedAnswer,
-	{opDiscover, http.StatusGone}:         image.UnexpectedAnswer,
-	{opList, http.StatusNotFound}:         image.UnexpectedAnswer,
-	{opUsage, http.StatusNotFound}:        image.Unsupported,
-	{opMethods, http.StatusNotFound}:      image.Unsupported,   // older than 2018
-	{opTasks, http.StatusNotFound}:        image.Unsupported,   // older than 2021
-	{opStores, http.StatusNotFound}:       image.Unsupported,   // it has only one
-	{opAuthenticate, http.StatusNotFound}: image.Misconfigured, // auth_url is not Keystone's
+	{opDiscover, http.StatusNotFound}: image.UnexpectedAnswer,
+	{opDiscover, http.StatusGone}:     image.UnexpectedAnswer,
+	{opList, http.StatusNotFound}:     image.UnexpectedAnswer,
+	{opList, http.StatusGone}:         image.UnexpectedAnswer,
+	// Nor does a listing take room, or wait for somebody.
+	{opList, http.StatusConflict}:              image.UnexpectedAnswer,
+	{opList, http.StatusRequestEntityTooLarge}: image.UnexpectedAnswer,
+	{opUsage, http.StatusNotFound}:             image.Unsupported,
+	{opMethods, http.StatusNotFound}:           image.Unsupported,   // older than 2018
+	{opTasks, http.StatusNotFound}:             image.Unsupported,   // older than 2021
+	{opStores, http.StatusNotFound}:            image.Unsupported,   // it has only one
+	{opAuthenticate, http.StatusNotFound}:      image.Misconfigured, // auth_url is not Keystone's
 }
 
 // kindOfStatus is the table from HTTP to kind; detail is the service's sentence.

@@ -24,7 +24,8 @@ const (
 // once, the oldest first: what is created meanwhile comes at the end. The next page
 // is on its way while yield works; no more than that one. An error of yield ends the
 // listing and is returned as it is. A record that cannot be read is left out with a
-// line in the log. Kinds: those of every request.
+// line in the log; who asks for a name gets UnexpectedAnswer, lest it seem to be free.
+// Kinds: those of every request.
 func (c *Client) List(ctx context.Context, f Filter, yield func([]image.Image) error) error {
 	l := listing{client: c, filter: f, yield: yield, seen: make(map[image.UUID]struct{}), ordered: true}
 	for stuck := 0; ; {
@@ -110,8 +111,10 @@ func (l *listing) run(ctx context.Context) (overtaken bool, err error) {
 
 // read reads a page: what of it is new, and the link to the next one.
 func (l *listing) read(body []byte) (fresh []image.Image, link string, err error) {
+	var odd error
 	p, err := parsePage(body, func(img image.Image, id image.UUID, err error) {
 		if err != nil {
+			odd = err
 			l.client.log.Warn("a record of the listing is not understood and left out", "error", err)
 			return
 		}
@@ -125,6 +128,9 @@ func (l *listing) read(body []byte) (fresh []image.Image, link string, err error
 			fresh = append(fresh, img)
 		}
 	})
+	if err == nil && odd != nil && l.filter.Name != nil {
+		return nil, "", odd // it may be the one that was asked for
+	}
 	return fresh, p.next, err
 }
 

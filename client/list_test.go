@@ -137,6 +137,20 @@ func TestListBadRecord(t *testing.T) {
 
 // TestListYieldError: an error of the caller is returned as it is, whatever it
 // looks like.
+// Whoever asks for a name must not take it for free where it is in a record that is not
+// understood.
+func TestListBadRecordOfName(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"images": [{"name": "wanted", "status": "active"}]}`)
+	})
+	name := "wanted"
+	got, err := list(t, c, Filter{Name: &name})
+	wantKind(t, err, image.UnexpectedAnswer)
+	if len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestListYieldError(t *testing.T) {
 	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"images": [%s]}`, record(someID, ""))

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -29,8 +30,14 @@ func (c *Client) Members(ctx context.Context, id string) ([]image.Member, error)
 	if err := json.Unmarshal(a.body, &list); err != nil {
 		return nil, r.fail(image.UnexpectedAnswer, err)
 	}
+	if list.Members == nil { // none is an empty list
+		return nil, r.fail(image.UnexpectedAnswer, errors.New("no list of members"))
+	}
 	members := make([]image.Member, 0, len(list.Members))
 	for _, m := range list.Members {
+		if m.Project == "" {
+			return nil, r.fail(image.UnexpectedAnswer, errors.New("a member without a project"))
+		}
 		members = append(members, image.Member{Project: m.Project, Status: m.Status})
 	}
 	return members, nil

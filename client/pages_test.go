@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -110,4 +111,16 @@ func FuzzPage(f *testing.F) {
 			t.Errorf("next %q, want %q; %d bad of %d", p.next, next, bad, len(records))
 		}
 	})
+}
+
+// What is announced as more than anybody wants is not read.
+func TestAnnouncedTooLarge(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1099511627776")
+		w.WriteHeader(http.StatusOK)
+	})
+	_, err := list(t, c, Filter{})
+	wantKind(t, err, image.UnexpectedAnswer)
+	_, err = c.Get(t.Context(), someID)
+	wantKind(t, err, image.UnexpectedAnswer)
 }

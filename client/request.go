@@ -71,6 +71,10 @@ func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error
 			return err
 		}
 		a.status, a.requestID = resp.StatusCode, resp.Header.Get(headerRequestID)
+		if resp.ContentLength > r.limit {
+			_ = resp.Body.Close() // nobody wants all of it
+			return r.fail(image.UnexpectedAnswer, errAnswerTooLarge)
+		}
 		body := bytes.NewBuffer(make([]byte, 0, max(0, min(resp.ContentLength, bodyAhead))+bytes.MinRead))
 		_, err = body.ReadFrom(io.LimitReader(resp.Body, r.limit+1))
 		a.body = body.Bytes()

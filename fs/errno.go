@@ -52,15 +52,6 @@ func errnoOf(err error) syscall.Errno {
 	return syscall.EIO
 }
 
-// openErrno is errnoOf for an operation on an open handle, where an image that is
-// gone is ESTALE, as on NFS.
-func openErrno(err error) syscall.Errno {
-	if image.Is(err, image.NotFound) {
-		return syscall.ESTALE
-	}
-	return errnoOf(err)
-}
-
 // lookupErrno is errnoOf for a lookup, where a name that no image can have is
 // simply not there.
 func lookupErrno(err error) syscall.Errno {

@@ -1,9 +1,12 @@
 package fs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -29,6 +32,8 @@ func TestEveryKindHasAnErrno(t *testing.T) {
 
 // The table of the design.
 func TestErrnos(t *testing.T) {
+	var log bytes.Buffer
+	f := &FS{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for k, want := range map[image.Kind]syscall.Errno{
 		image.NotFound: syscall.ENOENT, image.Stale: syscall.ESTALE, image.Credentials: syscall.EACCES,
 		image.IdentityAway: syscall.EIO, image.Rejected: syscall.EINVAL, image.Forbidden: syscall.EACCES,
@@ -51,12 +56,15 @@ func TestErrnos(t *testing.T) {
 		if k == image.InvalidName {
 			inLookup = syscall.ENOENT
 		}
-		if got := openErrno(err); got != onHandle {
+		if got := f.failOpen("read", err); got != onHandle {
 			t.Errorf("%v on an open handle: %v, want %v", k, got, onHandle)
 		}
 		if got := lookupErrno(err); got != inLookup {
 			t.Errorf("%v in a lookup: %v, want %v", k, got, inLookup)
 		}
+	}
+	if !strings.Contains(log.String(), `level=WARN msg="read failed" error="read: stale: wrapped: x: not found"`) {
+		t.Errorf("an image that is gone from an open handle is not logged: %s", log.String())
 	}
 	for err, want := range map[error]syscall.Errno{
 		nil: 0, errors.New("other"): syscall.EIO, context.Canceled: syscall.EINTR, context.DeadlineExceeded: syscall.EIO,

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -113,4 +114,13 @@ func (f *FS) fail(op string, err error, attrs ...any) error {
 	}
 	f.log.Log(context.Background(), level, op+" failed", append(attrs, "error", err)...)
 	return err
+}
+
+// failOpen is fail for an operation on an open handle, and returns its errno: an image
+// that is gone is ESTALE there, as on NFS, and no everyday matter.
+func (f *FS) failOpen(op string, err error, attrs ...any) syscall.Errno {
+	if image.Is(err, image.NotFound) {
+		err = &image.Error{Op: op, Kind: image.Stale, Err: err}
+	}
+	return errnoOf(f.fail(op, err, attrs...))
 }

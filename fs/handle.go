@@ -46,7 +46,7 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 	defer c.end()
 	b, err := h.read(c, dest, off)
 	if err != nil {
-		return nil, openErrno(h.node.fs.fail("read", err, "image", h.node.id(), "offset", off))
+		return nil, h.node.fs.failOpen("read", err, "image", h.node.id(), "offset", off)
 	}
 	r := reply{b}
 	if r.Size() == 0 { // behind the end: go-fuse would not call Done
@@ -126,7 +126,7 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 		h.node.wrote(off, int64(n))
 	}
 	if err != nil && n == 0 {
-		return 0, openErrno(h.node.fs.fail("write", err, "draft", h.draft.bytes.Path()))
+		return 0, h.node.fs.failOpen("write", err, "draft", h.draft.bytes.Path())
 	}
 	return uint32(n), 0
 }
@@ -138,7 +138,7 @@ func (h *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) sy
 	}
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	return openErrno(h.node.fs.fail("fallocate", h.draft.allocate(c, &h.changes, mode, int64(off), int64(size))))
+	return h.node.fs.failOpen("fallocate", h.draft.allocate(c, &h.changes, mode, int64(off), int64(size)))
 }
 
 // Values of whence for lseek(2), from linux/fs.h; the kernel answers the others.
@@ -156,7 +156,7 @@ func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, sy
 		switch {
 		case err != nil && h.node.replaced(img, d): // as in readAt
 		case err != nil:
-			return 0, openErrno(h.node.fs.fail("lseek", err, "image", h.node.id()))
+			return 0, h.node.fs.failOpen("lseek", err, "image", h.node.id())
 		case !ok:
 			return 0, syscall.ENXIO
 		default:
@@ -198,7 +198,7 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	if closer != h.opener {
 		return 0 // left to a later flush or to release
 	}
-	return openErrno(h.node.fs.fail("close", h.draft.flush(cctx, &h.changes, closer != 0), "draft", h.draft.bytes.Path()))
+	return h.node.fs.failOpen("close", h.draft.flush(cctx, &h.changes, closer != 0), "draft", h.draft.bytes.Path())
 }
 
 // Fsync puts the draft and its journal, with what was set on the file, on the local
@@ -213,11 +213,11 @@ func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
 			err = h.draft.noteSet(cctx)
 		}
 		if err != nil {
-			return openErrno(f.fail("fsync", err, "draft", h.draft.bytes.Path()))
+			return f.failOpen("fsync", err, "draft", h.draft.bytes.Path())
 		}
 	}
 	img, _ := h.node.now()
-	return openErrno(f.fail("fsync", f.unsent.flush(cctx, img.ID)))
+	return f.failOpen("fsync", f.unsent.flush(cctx, img.ID))
 }
 
 // Release is the end of the open file. Its errors go nowhere, so whatever remains

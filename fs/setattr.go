@@ -20,11 +20,11 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	if size, ok := in.GetSize(); ok {
 		h, _ := fh.(*handle)
 		if err := n.setSize(cctx, c.tid, h, int64(size), want); err != nil {
-			return openErrno(n.fs.fail("truncate", err))
+			return n.fs.failOpen("truncate", err)
 		}
 	} else {
 		if err := n.setAttributes(cctx, want); err != nil {
-			return openErrno(n.fs.fail("set attributes", err))
+			return n.fs.failOpen("set attributes", err)
 		}
 	}
 	out.SetTimeout(n.validity())

@@ -67,7 +67,15 @@ type got struct {
 // do makes one request on a connection of its own.
 func do(t *testing.T, p *Proxy, method, path, ranges string, body io.Reader) got {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a stall lasts as long
+	return doWithin(t, time.Minute, p, method, path, ranges, body)
+}
+
+// soon is how long a client waits for what never comes.
+const soon = time.Second
+
+func doWithin(t *testing.T, d time.Duration, p *Proxy, method, path, ranges string, body io.Reader) got {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, p.URL()+path, body)
 	if err != nil {
@@ -143,7 +151,11 @@ func TestFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if g := do(t, p, http.MethodGet, rights, "", nil); !f.is(g) {
+			patience := time.Minute
+			if f.fault.Name == BlackHole.Name || f.fault.Name == StallInBody.Name {
+				patience = soon
+			}
+			if g := doWithin(t, patience, p, http.MethodGet, rights, "", nil); !f.is(g) {
 				t.Errorf("the client got %d %v %.200q, %v", g.status, g.header, g.body, g.err)
 			}
 			if hits := p.Hits(); hits == 0 {
@@ -187,13 +199,17 @@ func TestDataFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		var body io.Reader
+		patience := time.Minute
+		if c.fault.Name == StallInBody.Name {
+			patience = soon
+		}
 		if c.method == http.MethodPut {
 			body = bytes.NewReader(make([]byte, 4096))
 			if c.fault.Name != StallInBody.Name {
 				body = strings.NewReader(strings.Repeat("0", 4096))
 			}
 		}
-		if g := do(t, p, c.method, rights+"/file", c.ranges, body); !c.is(g) {
+		if g := doWithin(t, patience, p, c.method, rights+"/file", c.ranges, body); !c.is(g) {
 			t.Errorf("%s: the client got %d %v %.200q, %v", c.fault.Name, g.status, g.header, g.body, g.err)
 		}
 	}

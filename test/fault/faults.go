@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -237,13 +238,14 @@ func (a *answer) date(off time.Duration) {
 // huge answers with more than anybody wants to read.
 func (e *exchange) huge() {
 	size := hugeRecord
-	if e.kind == List || e.kind == Delta || e.kind == Lookup {
-		size = hugePage
-	}
 	e.consume()
 	e.w.Header().Set("Content-Type", "application/json")
+	if e.kind == List || e.kind == Delta || e.kind == Lookup || e.kind == Probe {
+		size = hugePage // and says so, for nobody has to read all of that
+		e.w.Header().Set("Content-Length", strconv.Itoa(size))
+	}
 	for space := []byte(strings.Repeat(" ", 64<<10)); size > 0; size -= len(space) {
-		if _, err := e.w.Write(space); err != nil {
+		if _, err := e.w.Write(space[:min(size, len(space))]); err != nil {
 			return // it has read enough
 		}
 	}
