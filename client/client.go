@@ -65,6 +65,7 @@ type Client struct {
 	clock       clock
 	imports     atomic.Bool // data is refused by PUT and taken for import: see import.go
 	retries     retries
+	bounds      listBounds
 
 	identifies bool // the service gives each answer of its own a request id; set by Dial alone
 
@@ -119,7 +120,7 @@ func newClient(o Options, t *transports, s *session) *Client {
 		options: o, log: o.Logger, session: s,
 		plain: t.plain, upload: t.upload, idle: []func(){t.closeIdle},
 		streams: semaphore.NewWeighted(int64(o.Streams)),
-		ranges:  newRangeless(), permissions: newPermissions(), updates: newKeyLock(), retries: defaultRetries,
+		ranges:  newRangeless(), bounds: defaultListBounds, permissions: newPermissions(), updates: newKeyLock(), retries: defaultRetries,
 	}
 }
 

@@ -20,6 +20,17 @@ const (
 	listResumes = 2
 )
 
+// listBounds are what one listing may be before it counts as one without an end.
+type listBounds struct {
+	pages  int
+	images int   // in all of them
+	bytes  int64 // of all of them
+}
+
+// defaultListBounds are ten times the images of the largest clouds, at a usual length of
+// their records and a half more, also where a service gives no more than 16 a page.
+var defaultListBounds = listBounds{pages: 1 << 16, images: 1 << 20, bytes: 1 << 30}
+
 // List hands all images that pass the filter to yield, page by page, each id
 // once, the oldest first: what is created meanwhile comes at the end. The next page
 // is on its way while yield works; no more than that one. An error of yield ends the
@@ -54,6 +65,8 @@ type listing struct {
 	filter Filter
 	yield  func([]image.Image) error
 	seen   map[image.UUID]struct{}
+	pages  int   // that were read
+	bytes  int64 // of them
 	// from is the created_at that the requests begin with; zero: the first.
 	from time.Time
 	// last is the created_at of the last record that was seen.
@@ -87,6 +100,9 @@ func (l *listing) run(ctx context.Context) (overtaken bool, err error) {
 			ahead = l.ask(ctx, &asking, guess)
 		}
 		fresh, link, err := l.read(now.body)
+		if err == nil {
+			err = l.bounded()
+		}
 		if err != nil {
 			return false, now.fail(err)
 		}
@@ -111,6 +127,8 @@ func (l *listing) run(ctx context.Context) (overtaken bool, err error) {
 
 // read reads a page: what of it is new, and the link to the next one.
 func (l *listing) read(body []byte) (fresh []image.Image, link string, err error) {
+	l.pages++
+	l.bytes += int64(len(body))
 	var odd error
 	p, err := parsePage(body, func(img image.Image, id image.UUID, err error) {
 		if err != nil {
@@ -132,6 +150,15 @@ func (l *listing) read(body []byte) (fresh []image.Image, link string, err error
 		return nil, "", odd // it may be the one that was asked for
 	}
 	return fresh, p.next, err
+}
+
+// bounded says that a listing has no end where it is longer than any can be.
+func (l *listing) bounded() error {
+	most := l.client.bounds
+	if l.pages > most.pages || len(l.seen) > most.images || l.bytes > most.bytes {
+		return fmt.Errorf("the listing has no end: after %d pages with %d bytes and %d images another follows", l.pages, l.bytes, len(l.seen))
+	}
+	return nil
 }
 
 // asked is a request for a page.

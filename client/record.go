@@ -11,6 +11,10 @@ import (
 	"github.com/imagefs/imagefs/image"
 )
 
+// maxMembers bounds the properties, the tags and the stores of a record each, whose
+// memory is many times that of a short text. Glance allows 128 unless told otherwise.
+const maxMembers = 4096
+
 // scannedRecord is one record's text and where in it its members are. It is used for
 // one record after the other.
 type scannedRecord struct {
@@ -18,6 +22,7 @@ type scannedRecord struct {
 	known      [fieldCount]value // where a key comes twice, the last one counts
 	tags       []value           // the items where the field is an array
 	properties []member
+	crowded    bool // there are more tags or properties than maxMembers, which are not here
 }
 
 // member is a custom property as it was scanned.
@@ -44,7 +49,7 @@ func parseRecord(data []byte) (image.Image, error) {
 func (r *scannedRecord) scan(s *scanner) error {
 	s.peek()
 	from := s.at
-	r.known, r.properties = [fieldCount]value{}, r.properties[:0]
+	r.known, r.properties, r.crowded = [fieldCount]value{}, r.properties[:0], false
 	err := s.object(func(key value) error {
 		f, known := fields[string(s.data[key.from+1:key.to-1])] // not copied to be looked up
 		if key.kind == kindEscaped {
@@ -60,6 +65,10 @@ func (r *scannedRecord) scan(s *scanner) error {
 		v = v.less(from)
 		if known {
 			r.known[f] = v
+			return err
+		}
+		if len(r.properties) == maxMembers {
+			r.crowded = true
 			return err
 		}
 		r.properties = append(r.properties, member{key.less(from), v})
@@ -80,6 +89,10 @@ func (r *scannedRecord) scanTags(s *scanner, from int) (value, error) {
 	v := value{from: s.at, kind: kindArray}
 	err := s.array(func() error {
 		tag, err := s.value()
+		if len(r.tags) == maxMembers {
+			r.crowded = true
+			return err
+		}
 		r.tags = append(r.tags, tag.less(from))
 		return err
 	})
@@ -104,6 +117,9 @@ func (r *scannedRecord) image() (image.Image, image.UUID, error) {
 	}
 	if i.Status == "" {
 		return image.Image{}, image.UUID{}, fmt.Errorf("record %s: no status", i.ID)
+	}
+	if r.crowded {
+		return image.Image{}, image.UUID{}, fmt.Errorf("record %s: more than %d properties or tags", i.ID, maxMembers)
 	}
 	for _, p := range r.properties {
 		r.setProperty(&i, p)
@@ -247,9 +263,13 @@ func (r *scannedRecord) setStores(v value, to *[]string) error {
 		return err
 	}
 	for s := range strings.SplitSeq(list, ",") {
-		if s != "" {
-			*to = append(*to, s)
+		if s == "" {
+			continue
 		}
+		if len(*to) == maxMembers {
+			return fmt.Errorf("more than %d stores", maxMembers)
+		}
+		*to = append(*to, s)
 	}
 	return nil
 }
