@@ -46,9 +46,6 @@ func mountArgs(s *site, private string, args ...string) []string {
 		"mount", "--foreground", "--endpoint", s.endpoint(),
 		"--cache-dir", filepath.Join(private, "cache"), "--staging-dir", filepath.Join(private, "staging"),
 	}
-	if s.token != "" {
-		all = append(all, "--token", s.token)
-	}
 	return append(append(all, args...), "MOUNTPOINT")
 }
 

@@ -33,6 +33,8 @@ type Options struct {
 	// and Token, if any, is sent as it is.
 	Endpoint string
 	Token    string
+	// Insecure takes any certificate, as clouds.yaml and OS_INSECURE can say, too.
+	Insecure bool
 	// Streams is the most data transfers (bodies being read) at once. Uploads
 	// are limited by whoever starts them.
 	Streams int
@@ -68,6 +70,8 @@ type Client struct {
 	bounds      listBounds
 
 	identifies bool // the service gives each answer of its own a request id; set by Dial alone
+
+	insecure bool // set by Dial alone
 
 	hashAlgo string // os_hash_algo of the image that Dial listed; set by it alone
 }
@@ -105,6 +109,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		return nil, err
 	}
 	c := newClient(o, t, s)
+	c.insecure = access.tls.InsecureSkipVerify
 	c.retries.budget = c.retries.dialBudget
 	if err := c.discover(ctx, endpoint); err != nil {
 		c.Close()
@@ -137,6 +142,9 @@ func (c *Client) Close() {
 // secrets and without a slash at the end. It names the service in keys and
 // journals.
 func (c *Client) Service() string { return c.base }
+
+// Insecure reports whether any certificate is taken, whoever said so.
+func (c *Client) Insecure() bool { return c.insecure }
 
 // Project returns the id of the project that the credentials are for; "" when it
 // is unknown, as it is without Keystone.

@@ -29,6 +29,19 @@ const environmentCloud = "environment"
 // findAccess decides between --endpoint, an entry of clouds.yaml and the OS_*
 // variables, and reads what is needed. Every failure is Misconfigured.
 func findAccess(o Options) (*access, error) {
+	a, err := findCredentials(o)
+	if err != nil {
+		return nil, err
+	}
+	if a.tls == nil {
+		a.tls = new(tls.Config)
+	}
+	a.tls.MinVersion = tls.VersionTLS12
+	a.tls.InsecureSkipVerify = a.tls.InsecureSkipVerify || o.Insecure
+	return a, nil
+}
+
+func findCredentials(o Options) (*access, error) {
 	if o.Endpoint != "" {
 		u, err := url.Parse(o.Endpoint)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -101,11 +104,42 @@ func TestCertificates(t *testing.T) {
 	wantKind(t, err, image.Untrusted) // another name than the certificate's
 
 	setOS(t, "INSECURE", "true")
-	dial(t, Options{Endpoint: server.URL})
+	if !dial(t, Options{Endpoint: server.URL}).Insecure() {
+		t.Error("it does not say that no certificate is verified")
+	}
+	setOS(t)
+	if !dial(t, Options{Endpoint: server.URL, Insecure: true}).Insecure() {
+		t.Error("it does not say that no certificate is verified")
+	}
+	setOS(t, "CACERT", path)
+	if dial(t, Options{Endpoint: server.URL}).Insecure() {
+		t.Error("it says that no certificate is verified")
+	}
 
 	setOS(t)
 	_, err = Dial(t.Context(), Options{Endpoint: strings.Replace(fakeServer(t, glance("", anyToken)), "http", "https", 1)})
 	wantKind(t, err, image.Untrusted) // no TLS at all
+}
+
+// TestOldTLS: what everybody can break is not spoken, with whatever certificate.
+func TestOldTLS(t *testing.T) {
+	setOS(t)
+	for version, refused := range map[uint16]bool{tls.VersionTLS10: true, tls.VersionTLS11: true, tls.VersionTLS12: false} {
+		server := httptest.NewUnstartedServer(glance("", anyToken))
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of refused handshakes
+		server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: version}
+		server.StartTLS()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // it may be tried again
+		c, err := Dial(ctx, Options{Endpoint: server.URL, Insecure: true})
+		cancel()
+		if refused != (err != nil) {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
+		if err == nil {
+			c.Close()
+		}
+		server.Close()
+	}
 }
 
 // TestHashAlgo: the listing that Dial makes tells how the service hashes.

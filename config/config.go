@@ -17,6 +17,8 @@ type Config struct {
 	Endpoint string
 	// Token goes with Endpoint; "" sends none.
 	Token Secret
+	// Insecure takes any certificate. A clouds.yaml and OS_INSECURE may say so, too.
+	Insecure bool
 
 	Filter image.Filter // which images are shown
 

@@ -78,7 +78,7 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 	values := map[string][2]string{ // a value and how the config shows it
 		"cloud": {"prod", "prod"}, "endpoint": {"https://glance.example/image/", "https://glance.example/image"},
 		"token": {"gAAAA", hidden}, "streams": {"7", "7"}, "list-ttl": {"5m", "5m0s"}, "abandoned-ttl": {"48h", "2d"},
-		"foreground": {"true", "true"}, "read-only": {"true", "true"}, "allow-other": {"true", "true"},
+		"insecure": {"true", "true"}, "foreground": {"true", "true"}, "read-only": {"true", "true"}, "allow-other": {"true", "true"},
 		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"}, "cache-dir": {"/c/d", "/c/d"}, "cache-size": {"3GiB", "3GiB"},
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},

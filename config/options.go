@@ -16,6 +16,8 @@ type Option struct {
 	Usage string // one line of help
 	List  bool   // may be given several times
 	Pairs bool   // a list of KEY=VALUE: the file may give a mapping
+	// Secret: it has no flag, for other users can see a command line.
+	Secret bool
 
 	set func(c *Config, values []string) error // replaces what an earlier source said
 	get func(c Config) string                  // the value in force, as it would be written
@@ -37,8 +39,10 @@ func serviceOptions() []Option {
 			set: text(func(c *Config) *string { return &c.Cloud }), get: func(c Config) string { return c.Cloud }},
 		{Name: "endpoint", Arg: "URL", Usage: "the Image API itself, without Keystone",
 			set: setEndpoint, get: func(c Config) string { return c.Endpoint }},
-		{Name: "token", Arg: "TOKEN", Usage: "token that goes with --endpoint (default $OS_TOKEN, which other users cannot see)",
+		{Name: "token", Arg: "TOKEN", Usage: "token that goes with --endpoint (default $OS_TOKEN)", Secret: true,
 			set: setToken, get: func(c Config) string { return c.Token.String() }},
+		{Name: "insecure", Usage: "take any certificate of the service: whoever answers for it gets your credentials",
+			set: toggle(func(c *Config) *bool { return &c.Insecure }), get: func(c Config) string { return strconv.FormatBool(c.Insecure) }},
 		{Name: "streams", Arg: "N", Usage: "most requests for data at once",
 			set: setStreams, get: func(c Config) string { return strconv.Itoa(c.Streams) }},
 		{Name: "list-ttl", Arg: "DURATION", Usage: "how old a listing may get before it is made anew (ls may show it once more)",

@@ -38,6 +38,8 @@ type Service struct {
 	URL     string `json:"url"`
 	Project string `json:"project,omitempty"` // id; empty without Keystone
 	User    string `json:"user,omitempty"`
+	// Insecure: its certificate is not verified.
+	Insecure bool `json:"insecure,omitempty"`
 }
 
 // Options are the mount options in force.

@@ -79,6 +79,9 @@ func (s Service) text() string {
 	if s.User != "" {
 		text += ", user " + plain(s.User)
 	}
+	if s.Insecure {
+		text += ", certificate NOT verified"
+	}
 	return text
 }
 

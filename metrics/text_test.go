@@ -20,7 +20,7 @@ func busy() Snapshot {
 	return Snapshot{
 		Mountpoint: "/mnt/images", PID: 4711, Version: "1.2.3", State: StateMounted,
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
-		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo"},
+		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo", Insecure: true},
 		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, StallTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging",
 			Filter: []string{"--tag=ready", "--name=a\x1b*"}},
 		Memory: Memory{Resident: 412 << 20, HeapLive: 96 << 20}, Goroutines: 240,

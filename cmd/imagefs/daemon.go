@@ -19,7 +19,7 @@ import (
 
 // Go cannot fork, so `imagefs mount` starts itself again as `imagefs daemon` in a
 // session of its own. The configuration goes through one pipe, which keeps the
-// token of --token out of argv; secrets in OS_* variables stay in the environment,
+// token out of argv; secrets in OS_* variables stay in the environment,
 // where only the same user and root see them; how the start went comes back through
 // another. Both ends know the numbers of these files.
 const (

@@ -124,6 +124,10 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	}()
 	l.log.Info("mounted", "mountpoint", l.mountpoint, "service", r.client.Service(), "project", r.client.Project())
 	keeper := l.startRecovery(r)
+	if r.client.Insecure() {
+		l.log.Warn(insecureNote)
+		notes = append(notes, insecureNote)
+	}
 	if r.diskNote != "" {
 		notes = append(notes, r.diskNote)
 	}

@@ -111,6 +111,16 @@ func (w *world) write(name, text string) string {
 	return path
 }
 
+// secret is write for a file that only its owner can read.
+func (w *world) secret(name, text string) string {
+	w.t.Helper()
+	path := w.write(name, text)
+	if err := errors.Join(os.Chmod(path, 0o600), os.Chown(path, w.uid, w.uid)); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
 // start starts the program and ends it with the test at the latest.
 func (w *world) start(args ...string) *running {
 	w.t.Helper()

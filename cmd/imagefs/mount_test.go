@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/imagefs/imagefs/imageserver"
 	"github.com/imagefs/imagefs/metrics"
 )
 
@@ -215,6 +216,8 @@ func TestMountFailures(t *testing.T) {
 	}
 	w.write("clouds.yaml", "clouds:\n  bad:\n    auth:\n      auth_url: "+refusing.URL+"/v3\n      username: u\n      password: geheim\n      project_name: p\n")
 
+	w.secret("token.yaml", "token: geheim\n")
+
 	type failing struct {
 		args string
 		want exitCode
@@ -226,7 +229,8 @@ func TestMountFailures(t *testing.T) {
 		{"--endpoint " + unreachable + " m", exitUnreachable, unreachable},
 		{"--endpoint " + untrusted.URL + " m", exitUntrusted, "cacert"},
 		{"--endpoint " + other.URL + " m", exitNotImageAPI, other.URL},
-		{"--endpoint " + refusing.URL + " --token geheim m", exitCredentials, refusing.URL},
+		{"--endpoint " + refusing.URL + " --config token.yaml m", exitCredentials, refusing.URL},
+		{"--endpoint " + good + " --token geheim m", exitUsage, "unknown flag: --token"},
 		{"--endpoint " + good + " none", exitNoMountpoint, "mkdir -p"},
 		{"--endpoint " + good + " file", exitNotDirectory, "not a directory"},
 		{"--endpoint " + good + " full", exitNotEmpty, "not empty"},
@@ -264,8 +268,7 @@ func TestMountFailures(t *testing.T) {
 	}
 }
 
-// A token given on the command line reaches the daemon, but neither its arguments
-// nor its environment.
+// A token in a file reaches the daemon, but neither its arguments nor its environment.
 func TestTokenStaysHidden(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -279,7 +282,7 @@ func TestTokenStaysHidden(t *testing.T) {
 			next.ServeHTTP(rw, r)
 		})
 	})
-	m := w.mounted(endpoint, "--token", "geheim")
+	m := w.mounted(endpoint, "--config", w.secret("token.yaml", "token: geheim\n"))
 	s := w.mustAsk(m)
 	for _, file := range []string{"cmdline", "environ"} {
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID) + "/" + file)
@@ -322,5 +325,39 @@ func TestInterruptedStart(t *testing.T) {
 		if code != exitInterruptedBy || !strings.Contains(oneLineOf(t, stderr), "nothing was mounted") || isMounted(t, m) {
 			t.Errorf("%s: code %d: %s", how, code, stderr)
 		}
+	}
+}
+
+// Who does not look at certificates is told so, at the mount, in its log, in the status and
+// by what needs no mount.
+func TestInsecureIsSaidAloud(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server, err := imageserver.New(imageserver.Options{Dir: t.TempDir(), NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	secure := httptest.NewTLSServer(server)
+	t.Cleanup(secure.Close)
+	const said = "certificate of the service is not verified"
+
+	m := w.mkdir("m")
+	w.cleanMount(m)
+	if _, stderr, code := w.run("mount", "--insecure", "--endpoint", secure.URL, "--staging-dir", w.dir+"/staging", m); code != exitOK || !strings.Contains(stderr, said) {
+		t.Errorf("mount: code %d, %s", code, stderr)
+	}
+	s := w.mustAsk(m)
+	if log, err := os.ReadFile(s.LogFile); err != nil || !strings.Contains(string(log), "level=WARN msg=\"the "+said) {
+		t.Errorf("log: %v, %s", err, log)
+	}
+	if !s.Service.Insecure {
+		t.Errorf("status --json has %+v", s.Service)
+	}
+	if out, _, _ := w.run("status", m); !strings.Contains(out, "certificate NOT verified") {
+		t.Errorf("status says %s", out)
+	}
+	if _, stderr, code := w.run("ls", "--insecure", "--endpoint", secure.URL); code != exitOK || !strings.Contains(stderr, said) {
+		t.Errorf("ls: code %d, %s", code, stderr)
 	}
 }

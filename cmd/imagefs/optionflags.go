@@ -32,7 +32,7 @@ func (f *optionFlags) addAll(cmd *cobra.Command) {
 func (f *optionFlags) add(cmd *cobra.Command, names ...string) {
 	cmd.Flags().SortFlags = false
 	for _, o := range config.Options() {
-		if !slices.Contains(names, o.Name) {
+		if o.Secret || !slices.Contains(names, o.Name) {
 			continue
 		}
 		cmd.Flags().Var(f.flags.Flag(o, configHost()), o.Name, o.Usage)

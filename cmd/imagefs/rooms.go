@@ -55,7 +55,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	dial, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	service, err := client.Dial(dial, client.Options{
-		Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(),
+		Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(), Insecure: c.Insecure,
 		Streams: c.Streams, Stall: c.StallTimeout, Store: c.Store, UserAgent: "imagefs/" + release, Logger: log,
 	})
 	if err != nil {

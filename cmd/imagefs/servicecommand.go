@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,10 @@ import (
 )
 
 // whoAsks are the options that name the service and who asks it.
-var whoAsks = []string{"cloud", "endpoint", "token"}
+var whoAsks = []string{"cloud", "endpoint", "insecure"}
+
+// insecureNote says aloud that the certificate is not looked at.
+const insecureNote = "the certificate of the service is not verified: whoever answers for it gets your credentials (--insecure, $OS_INSECURE or verify: false)"
 
 // withService runs do with a client of the service, without a mount, until it ends or
 // the user ends it. An error of the service gets its exit code.
@@ -24,10 +28,13 @@ func withService(cmd *cobra.Command, options *optionFlags, std streams, do func(
 		dial, cancel := context.WithTimeout(ctx, dialLimit)
 		defer cancel()
 		service, err := client.Dial(dial, client.Options{
-			Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(), UserAgent: "imagefs/" + release, Logger: log,
+			Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(), Insecure: c.Insecure, UserAgent: "imagefs/" + release, Logger: log,
 		})
 		if err == nil {
 			defer service.Close()
+			if service.Insecure() { // whoever cannot be told of it goes on all the same
+				_, _ = fmt.Fprintf(std.Err, "imagefs: %s\n", insecureNote)
+			}
 			err = do(ctx, service, c)
 		}
 		var own *failure

@@ -29,7 +29,7 @@ func (a *about) snapshot() metrics.Snapshot {
 	s := metrics.Snapshot{
 		Mountpoint: a.mountpoint, PID: os.Getpid(), Version: release, LogFile: a.logFile,
 		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounted,
-		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User()},
+		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure()},
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,

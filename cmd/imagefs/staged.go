@@ -39,7 +39,7 @@ func stagedCommand(std streams) *cobra.Command {
 }
 
 // whichDrafts are the options that say where drafts are and whose they are.
-var whichDrafts = []string{"staging-dir", "cloud", "endpoint", "token"}
+var whichDrafts = []string{"staging-dir", "cloud", "endpoint", "insecure"}
 
 // whatImage are the options that say what an image begins with, and ends.
 var whatImage = []string{"new-visibility", "new-property", "new-tag", "store", "trash"}
