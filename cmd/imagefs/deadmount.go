@@ -32,7 +32,8 @@ func takeDead(ctx context.Context, path string) (taken bool, err error) {
 }
 
 // takeDead takes a dead mount away. false: another program has done so meanwhile. What that
-// has mounted there since must not go: they take the lock in turn, and look.
+// has mounted there since must not go: they take the lock in turn, and look whether it is
+// dead. (The kernel gives a new mount the number of one that has gone.)
 func (t target) takeDead(ctx context.Context) (bool, error) {
 	dir, err := makeRuntimeDir(runtimeDirs(os.Geteuid(), os.Getenv))
 	if err != nil {
@@ -43,7 +44,7 @@ func (t target) takeDead(ctx context.Context) (bool, error) {
 		return false, fail(exitLocalDir, "%w: %s cannot be locked", err, dir)
 	}
 	defer unlock()
-	if there, err := t.isThere(); err != nil || !there {
+	if there, err := t.isThere(); err != nil || !there || !t.isDead(ctx) {
 		return false, err
 	}
 	d, err := findDaemon(ctx, t) // what the kernel keeps of it has the socket still

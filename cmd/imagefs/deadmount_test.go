@@ -98,6 +98,25 @@ func TestMountOverDead(t *testing.T) {
 	})
 }
 
+// Who finds a dead mount leaves alone what another program has mounted there before it came
+// to take that away, though the kernel uses the numbers of mounts again.
+func TestTakeDeadLooksAgain(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("XDG_RUNTIME_DIR", w.dir)
+	endpoint := service(t, nil)
+	m := w.killed(endpoint)
+	dead, err := findTarget(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustRun("mount", "--endpoint", endpoint, "--staging-dir", w.dir+"/staging", m)
+	if taken, err := dead.takeDead(t.Context()); taken || err != nil {
+		t.Errorf("it was taken away: %t, %v", taken, err)
+	}
+	w.mustSh("ls m")
+	w.mustRun("unmount", m)
+}
+
 // The sockets of killed daemons go with the next mount, whatever their mountpoints; those
 // of others stay.
 func TestStaleSocketsGo(t *testing.T) {
