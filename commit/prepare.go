@@ -102,7 +102,8 @@ func (r *run) findOld(ctx context.Context) error {
 	return err
 }
 
-// lookup reads one record; nil when there is none (any more).
+// lookup reads one record; nil when there is none (any more), and then the directory is
+// told: what a commit makes in its place has the same name.
 func (r *run) lookup(ctx context.Context, id string) (*image.Image, error) {
 	var found *image.Image
 	err := again(ctx, transient, func(ctx context.Context) error {
@@ -115,6 +116,9 @@ func (r *run) lookup(ctx context.Context, id string) (*image.Image, error) {
 		}
 		return err
 	})
+	if err == nil && found == nil {
+		r.c.names.Gone(id)
+	}
 	return found, err
 }
 

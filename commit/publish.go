@@ -169,11 +169,12 @@ func (r *run) moveAside(ctx context.Context, busy error) error {
 	return nil
 }
 
-// delete removes one image for good; that there is none is fine. One that this draft's
+// delete removes one image for good, of which the directory is told; that there is none
+// is fine. One that this draft's
 // settings have protected when it was published is taken back all the same.
 func (r *run) delete(ctx context.Context, id string, retry func(error) bool) error {
 	protects := r.d.Record().Settings.Protected
-	return again(ctx, retry, func(ctx context.Context) error {
+	err := again(ctx, retry, func(ctx context.Context) error {
 		err := r.c.service.Delete(ctx, id)
 		if image.Is(err, image.Protected) && protects != nil && *protects {
 			if _, err = r.c.service.Update(ctx, id, []image.Change{{Field: "protected", Value: false}}); err == nil {
@@ -185,4 +186,8 @@ func (r *run) delete(ctx context.Context, id string, retry func(error) bool) err
 		}
 		return err
 	})
+	if err == nil {
+		r.c.names.Gone(id)
+	}
+	return err
 }

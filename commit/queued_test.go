@@ -2,6 +2,7 @@ package commit
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,6 +196,9 @@ func TestIntoQueuedSpoilt(t *testing.T) {
 			if got := h.only(); got.ID != img.ID || got.ID == q.ID || got.Properties["k"] != "v" || got.Name != "q" || got.Hidden || !bytes.Equal(h.stored(got.ID), pattern(500)) {
 				t.Errorf("record %+v", got)
 			}
+			if !slices.Contains(h.names.gone, q.ID) { // it showed until then
+				t.Errorf("gone is %v", h.names.gone)
+			}
 		})
 	}
 }
@@ -244,6 +248,25 @@ func TestIntoGone(t *testing.T) {
 	check(t, err)
 	if got := h.only(); got.ID != img.ID || got.ID == q.ID || got.Name != "q" {
 		t.Errorf("record %+v", got)
+	}
+	if !slices.Contains(h.names.gone, q.ID) { // the directory need not know it
+		t.Errorf("gone is %v", h.names.gone)
+	}
+}
+
+// TestReplacedGone: somebody has deleted what is replaced. The directory may show it yet.
+func TestReplacedGone(t *testing.T) {
+	h := newHouse(t, newFake())
+	old := h.service.put(image.Image{Name: "x"}, pattern(10))
+	d := h.draft(over(old), pattern(500))
+	check(t, h.service.Delete(ctxb, old.ID))
+	img, err := h.Commit(ctxb, d)
+	check(t, err)
+	if got := h.only(); got.ID != img.ID {
+		t.Errorf("record %+v", got)
+	}
+	if !slices.Contains(h.names.gone, old.ID) && h.names.told[0].retired != old.ID {
+		t.Errorf("gone is %v, told %+v", h.names.gone, h.names.told)
 	}
 }
 

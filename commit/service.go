@@ -55,9 +55,11 @@ type Names interface {
 	// once per successful commit, from the goroutine of that commit, after the
 	// last request to the service: it must not call the Committer back.
 	Committed(draft string, img image.Image, retired string)
-	// Gone says that the image with this id, which a commit had made, is deleted again:
-	// whoever listed meanwhile may have seen it. It may be one that the directory does
-	// not know. As Committed, it must not call the Committer back.
+	// Gone says that there is no image with this id any more: a commit has deleted what
+	// it had made, and whoever listed meanwhile may have seen that, or has found that
+	// what it was to fill or to replace is deleted. It may be one that the directory
+	// does not know, and be told more than once. As Committed, it must not call the
+	// Committer back.
 	Gone(id string)
 }
 

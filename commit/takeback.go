@@ -27,9 +27,6 @@ func (r *run) takeBack(ctx context.Context) {
 		return
 	}
 	err := r.delete(ctx, id, transientOrBusy)
-	if err == nil {
-		r.c.names.Gone(id)
-	}
 	if err == nil && id == r.late { // the service may make it yet: the journal names it until the next look
 		r.kept = id
 	}
