@@ -52,6 +52,7 @@ type draft struct {
 	lingers   lingerState             // of a file that ended empty
 	unopened  bool                    // made by mknod(2), and nobody has opened it for writing yet
 	accepting bool                    // a close is being answered: what is set now, its journal does not have
+	refused   bool                    // a write has failed, so that bytes may be missing
 	unnoted   bool                    // the journal does not say that the commit is owed (note)
 	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded
 	set       image.Attributes        // what the committed image will carry
@@ -131,7 +132,7 @@ func (n *node) join(by *handleChanges) *draft {
 // truncateAtOpen is O_TRUNC on a draft that others have open. As in truncate, a
 // length that is right changes nothing.
 func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *handleChanges) error {
-	if !truncate || d.bytes.Size() == 0 {
+	if !truncate || d.right(0) {
 		return nil
 	}
 	defer d.touch()()
@@ -319,13 +320,27 @@ func (d *draft) write(ctx context.Context, by *handleChanges, p []byte, off int6
 	case err != nil:
 		d.unchanged(by)
 	}
+	if err != nil {
+		d.mu.Lock()
+		d.refused = true
+		d.mu.Unlock()
+	}
 	return n, err
+}
+
+// right reports a length that the draft has, so that a truncation changes nothing. After
+// a write that was refused one does: what is missing beyond the end was cut off.
+func (d *draft) right(size int64) bool {
+	d.mu.Lock()
+	refused := d.refused
+	d.mu.Unlock()
+	return !refused && d.bytes.Size() == size
 }
 
 // truncate sets the length. One that is right already changes nothing, and so is
 // no reason for a commit.
 func (d *draft) truncate(ctx context.Context, by *handleChanges, size int64) error {
-	if d.bytes.Size() == size {
+	if d.right(size) {
 		return nil
 	}
 	defer d.touch()()

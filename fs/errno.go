@@ -29,6 +29,7 @@ var errnos = map[image.Kind]syscall.Errno{
 	image.NoRanges:         syscall.EIO,
 	image.Interrupted:      syscall.EINTR,
 	image.LocalFull:        syscall.ENOSPC,
+	image.TooLarge:         syscall.EFBIG,
 	image.NoData:           syscall.EBUSY,
 	image.Unsupported:      syscall.EOPNOTSUPP,
 	image.ReadOnly:         syscall.EROFS,

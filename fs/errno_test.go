@@ -43,7 +43,7 @@ func TestErrnos(t *testing.T) {
 		image.Interrupted: syscall.EINTR, image.LocalFull: syscall.ENOSPC, image.NoData: syscall.EBUSY,
 		image.Unsupported: syscall.EOPNOTSUPP, image.ReadOnly: syscall.EROFS, image.InvalidName: syscall.EINVAL,
 		image.NameTooLong: syscall.ENAMETOOLONG, image.Exists: syscall.EEXIST, image.UnexpectedAnswer: syscall.EIO,
-		image.Untrusted: syscall.EIO, image.NoDescriptors: syscall.ENFILE,
+		image.Untrusted: syscall.EIO, image.NoDescriptors: syscall.ENFILE, image.TooLarge: syscall.EFBIG,
 	} {
 		err := fmt.Errorf("wrapped: %w", &image.Error{Op: "x", Kind: k})
 		if got := errnoOf(err); got != want {

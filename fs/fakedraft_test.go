@@ -190,6 +190,10 @@ func (d *fakeDraft) WriteAt(ctx context.Context, p []byte, off int64) (int, erro
 
 func (d *fakeDraft) Truncate(ctx context.Context, size int64) error {
 	if d.Size() == size {
+		entry := d.entry()
+		d.h.mu.Lock()
+		defer d.h.mu.Unlock()
+		d.h.noteLocked("cut off", entry)
 		return nil
 	}
 	return d.change(ctx, func() {

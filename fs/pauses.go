@@ -69,7 +69,7 @@ func (p *pauses) after(k image.Kind) time.Duration {
 func refusal(k image.Kind) bool {
 	switch k {
 	case image.Credentials, image.Rejected, image.Forbidden, image.Protected, image.Foreign, image.NotPermitted,
-		image.Quota, image.Full, image.Unsupported, image.InvalidName, image.NameTooLong, image.Stale, image.Untrusted:
+		image.Quota, image.Full, image.Unsupported, image.InvalidName, image.NameTooLong, image.Stale, image.Untrusted, image.TooLarge:
 		return true
 	}
 	return false

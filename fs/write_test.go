@@ -329,6 +329,37 @@ func TestLocalDiskFull(t *testing.T) {
 	m.absent("none")
 }
 
+// A truncation to the length that a file has cuts off what a write was refused beyond it:
+// then nothing is missing.
+func TestTruncateAfterARefusedWrite(t *testing.T) {
+	h := newHouse()
+	h.hook = func(_ context.Context, op, _ string) error {
+		if op == "write" {
+			return &image.Error{Op: op, Kind: image.TooLarge, Err: syscall.EFBIG}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	for name, cut := range map[string]func(f *os.File) error{
+		"ftruncate": func(f *os.File) error { return f.Truncate(0) },
+		"truncate":  func(f *os.File) error { return os.Truncate(f.Name(), 0) },
+		"O_TRUNC":   func(f *os.File) error { return must(os.Create(f.Name())).Close() },
+	} {
+		f := must(os.Create(m.path(name)))
+		_, err := f.WriteString("x")
+		wantErr(t, err, syscall.EFBIG)
+		if err := cut(f); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := m.did("cut off", name); n != 1 {
+			t.Errorf("%s: the draft was told %d times", name, n)
+		}
+		if err := f.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Room reserved in a new file is nothing to commit at its close, and yet the file
 // stays.
 func TestReservedRoomOnly(t *testing.T) {

@@ -34,6 +34,7 @@ const (
 	NoRanges                     // never reaches the kernel: the store serves whole streams only
 	Interrupted                  // EINTR: the waiting process has a signal pending
 	LocalFull                    // ENOSPC: the local disk of the staging directory is full
+	TooLarge                     // EFBIG: longer than a file of the staging directory can be
 	NoData                       // EBUSY: queued, saving, importing: no bytes to be had yet
 	Unsupported                  // EOPNOTSUPP: a volume-backed snapshot
 	ReadOnly                     // EROFS: the mount is read-only
@@ -53,7 +54,7 @@ var kindNames = [...]string{
 	NotPermitted: "not permitted", Busy: "busy", Quota: "over quota", Full: "store full",
 	Corrupt: "corrupt", Stalled: "stalled", Unreachable: "unreachable", Unavailable: "unavailable",
 	NoRanges: "store serves no ranges", Interrupted: "interrupted", LocalFull: "local disk full",
-	NoData: "no data yet", Unsupported: "unsupported", ReadOnly: "read-only",
+	TooLarge: "too large for the local disk", NoData: "no data yet", Unsupported: "unsupported", ReadOnly: "read-only",
 	InvalidName: "invalid name", NameTooLong: "name too long", Exists: "exists",
 	UnexpectedAnswer: "unexpected answer", Misconfigured: "not configured", Untrusted: "certificate not trusted",
 	NoDescriptors: "no file descriptors left",

@@ -25,6 +25,8 @@ func kindOf(err error) image.Kind {
 		return known.Kind
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return image.LocalFull
+	case errors.Is(err, syscall.EFBIG):
+		return image.TooLarge
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return image.NoDescriptors
 	case errors.Is(err, os.ErrClosed):

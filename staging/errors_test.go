@@ -15,7 +15,7 @@ func TestKindOf(t *testing.T) {
 		err  error
 		want image.Kind
 	}{
-		{syscall.ENOSPC, image.LocalFull}, {syscall.EDQUOT, image.LocalFull},
+		{syscall.ENOSPC, image.LocalFull}, {syscall.EDQUOT, image.LocalFull}, {syscall.EFBIG, image.TooLarge},
 		{syscall.EMFILE, image.NoDescriptors}, {syscall.ENFILE, image.NoDescriptors},
 		{os.ErrClosed, image.Stale}, {syscall.EINVAL, image.Rejected}, {syscall.EOPNOTSUPP, image.Unsupported},
 		{context.Canceled, image.Interrupted}, {context.DeadlineExceeded, image.Stalled},

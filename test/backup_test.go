@@ -42,17 +42,11 @@ func backedUp(t *testing.T, s service, prefix, tag string) []string {
 	return names
 }
 
-// carried is what a copy of an image is to have of it.
-func carried(img image.Image) string {
+// copied is what a copy of an image is to have of it.
+func copied(img image.Image) string {
 	slices.Sort(img.Tags)
-	properties := map[string]string{}
-	for name, value := range img.Properties {
-		if !strings.HasPrefix(name, "imagefs_") && !strings.HasPrefix(name, "os_glance_") && !strings.HasPrefix(name, "owner_specified.") {
-			properties[name] = value
-		}
-	}
 	return fmt.Sprint(img.Name, img.Size, img.HashValue, img.DiskFormat, img.ContainerFormat, img.Visibility, img.Tags,
-		img.MinDisk, img.MinRAM, img.Protected, properties)
+		img.MinDisk, img.MinRAM, img.Protected, img.CarriedProperties())
 }
 
 // All images of a project are backed up to a local disk, and from there into another
@@ -88,7 +82,7 @@ func TestBackupIntoAnotherProject(t *testing.T) {
 	}
 	to.settled()
 	for _, name := range names {
-		if got, want := carried(other.one(t, name)), carried(s.one(t, name)); got != want {
+		if got, want := copied(other.one(t, name)), copied(s.one(t, name)); got != want {
 			t.Errorf("the copy of %s is\n%s\nwant\n%s", name, got, want)
 		}
 	}

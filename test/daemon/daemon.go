@@ -55,7 +55,7 @@ func (d *Daemon) Mount() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer log.Close() // the daemon has its own
 	before, err := os.ReadFile(d.Log)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func (w *world) closeAll() {
 	for name := range w.files {
 		want[name] = w.content(w.path(local, name))
 	}
-	w.must(w.service.holds(w.rt.Context(), want))
+	w.must(w.service.Holds(w.rt.Context(), want))
 }
 
 func (w *world) checkAll() {

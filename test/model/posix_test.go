@@ -51,11 +51,11 @@ func TestPosix(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			s, err := newService(t.Context(), filepath.Join(root, "served"))
+			s, err := daemon.NewService(t.Context(), filepath.Join(root, "served"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := daemon.New(binary, root, "--endpoint", s.http.URL)
+			d, err := daemon.New(binary, root, "--endpoint", s.URL())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestPosix(t *testing.T) {
 				if t.Skipped() {
 					t.Error("nothing is skipped: it belongs into the list")
 				}
-				if err := s.close(); err != nil {
+				if err := s.Close(); err != nil {
 					t.Error(err)
 				}
 			})

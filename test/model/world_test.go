@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/test/daemon"
 )
 
@@ -31,7 +32,7 @@ type world struct {
 	rt          *rapid.T
 	began       time.Time
 	root        string // of all files of this sequence
-	service     *service
+	service     *daemon.Service
 	daemon      *daemon.Daemon
 	passthrough bool
 
@@ -127,7 +128,7 @@ func (w *world) both(what string, f *file, op func(side) result) result {
 	if got.errno != want.errno || got.n != want.n {
 		w.rt.Fatalf("%s: the mount says %v, a local directory %v", what, got, want)
 	}
-	if at := firstDifference(got.data, want.data); at >= 0 {
+	if at := daemon.FirstDifference(got.data, want.data); at >= 0 {
 		w.rt.Fatalf("%s: byte %d is %s on the mount, %s locally", what, at, byteAt(got.data, at), byteAt(want.data, at))
 	}
 	return got
@@ -181,16 +182,17 @@ func newWorld(rt *rapid.T, root string) *world {
 		args = append(args, "--writeback")
 	}
 	var err error
-	w.service, err = newService(rt.Context(), filepath.Join(root, "served"))
+	w.service, err = daemon.NewService(rt.Context(), filepath.Join(root, "served"))
 	w.must(err)
 	w.must(os.Mkdir(w.dir(local), 0o755))
 	for _, name := range rapid.SliceOfNDistinct(names, 0, 3, rapid.ID).Draw(rt, "images that are there") {
 		data := pattern(rapid.Byte().Draw(rt, "seed"), sizes.Draw(rt, "size"))
 		w.must(os.WriteFile(filepath.Join(w.dir(local), name), data, 0o644))
-		w.must(w.service.upload(rt.Context(), name, data))
+		_, err = w.service.Upload(rt.Context(), image.New{Name: name}, data)
+		w.must(err)
 		w.files[name] = &file{name: name, imaged: true}
 	}
-	w.daemon, err = daemon.New(binary, root, append([]string{"--endpoint", w.service.http.URL}, args...)...)
+	w.daemon, err = daemon.New(binary, root, append([]string{"--endpoint", w.service.URL()}, args...)...)
 	w.must(err)
 	return w
 }
@@ -217,7 +219,7 @@ func (w *world) close() {
 		}
 	}
 	if w.service != nil {
-		if err := w.service.close(); err != nil {
+		if err := w.service.Close(); err != nil {
 			w.rt.Errorf("closing the service: %v", err)
 		}
 	}
