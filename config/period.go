@@ -10,6 +10,9 @@ import (
 // day is what people call 24 hours where they mean a time to keep something.
 const day = 24 * time.Hour
 
+// maxPeriod is more than anybody keeps anything, and what is in 16 bits of days.
+const maxPeriod = (1<<16)*day - 1
+
 // ParsePeriod reads how long something is kept: as Go writes durations ("36h",
 // "90m"), and with days before it ("7d", "1d12h").
 func ParsePeriod(s string) (time.Duration, error) {
@@ -26,7 +29,7 @@ func ParsePeriod(s string) (time.Duration, error) {
 		}
 	}
 	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 || total+d < 0 {
+	if err != nil || d < 0 || d > maxPeriod-total {
 		return 0, bad
 	}
 	return total + d, nil

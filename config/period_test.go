@@ -9,13 +9,13 @@ import (
 
 func TestParsePeriod(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"0": 0, "0s": 0, "90m": 90 * time.Minute, "36h": 36 * time.Hour, "7d": 7 * day, "1d12h": 36 * time.Hour, " 2d ": 2 * day, "0d": 0,
+		"0": 0, "0s": 0, "90m": 90 * time.Minute, "36h": 36 * time.Hour, "7d": 7 * day, "1d12h": 36 * time.Hour, " 2d ": 2 * day, "0d": 0, "1572863h": 65535*day + 23*time.Hour,
 	} {
 		if got, err := ParsePeriod(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "7", "-1h", "d", "-1d", "1.5d", "1d-1h", "7d7d", "a week", "70000d", "1d9223372036s"} {
+	for _, text := range []string{"", "7", "-1h", "d", "-1d", "1.5d", "1d-1h", "7d7d", "a week", "70000d", "1d9223372036s", "2562047h", "65535d24h"} {
 		if got, err := ParsePeriod(text); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}

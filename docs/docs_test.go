@@ -4,6 +4,7 @@ package docs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // binary is the imagefs that the documents describe.
@@ -37,7 +40,7 @@ func build(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("building the binary: %w\n%s", err, out)
 	}
 	code := m.Run()
-	return code, os.RemoveAll(dir)
+	return code, errors.Join(os.RemoveAll(dir), goleak.Find())
 }
 
 // documents are the paths of all documents, from this directory.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/imagefs/imagefs/test/daemon"
 )
 
@@ -19,6 +21,9 @@ var binary string
 
 func TestMain(m *testing.M) {
 	code, err := runAll(m)
+	if err == nil {
+		err = goleak.Find()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "model:", err)
 		code = 1
