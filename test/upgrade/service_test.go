@@ -18,6 +18,9 @@ import (
 // endpoint is the service as every fixture names it.
 const endpoint = "http://images.example:9292"
 
+// mayRead is what is asked for where bytes are cached: only whether they may be read.
+const mayRead = "bytes=0-0"
+
 // service is an embedded server at endpoint, for programs that are started while it is
 // there.
 type service struct {
@@ -56,7 +59,7 @@ func (s *service) close() error {
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := s.nameOf(r)
 	s.mu.Lock()
-	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/file") {
+	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/file") && r.Header.Get("Range") != mayRead {
 		s.reads[name]++
 	}
 	what := r.Method + " " + name
