@@ -68,6 +68,7 @@ type Client struct {
 	imports     atomic.Bool // data is refused by PUT and taken for import: see import.go
 	retries     retries
 	bounds      listBounds
+	traffic     *traffic
 
 	identifies bool // the service gives each answer of its own a request id; set by Dial alone
 
@@ -126,6 +127,7 @@ func newClient(o Options, t *transports, s *session) *Client {
 		plain: t.plain, upload: t.upload, idle: []func(){t.closeIdle},
 		streams: semaphore.NewWeighted(int64(o.Streams)),
 		ranges:  newRangeless(), bounds: defaultListBounds, permissions: newPermissions(), updates: newKeyLock(), retries: defaultRetries,
+		traffic: newTraffic(o.Logger, budgetOf(o.Stall)),
 	}
 }
 

@@ -64,7 +64,7 @@ func (r *request) fail(k image.Kind, cause error) *image.Error {
 // fetch makes the request under the policy and reads the answer whole.
 func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error) {
 	var a answer
-	err := c.retries.do(ctx, p, func() error {
+	err := c.do(ctx, r, p, func() error {
 		a.tries++
 		resp, err := c.send(ctx, r)
 		if err != nil {
@@ -86,7 +86,7 @@ func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error
 			return r.fail(image.UnexpectedAnswer, errAnswerTooLarge)
 		}
 		return nil
-	}, c.retrying(ctx, r))
+	})
 	return a, err
 }
 

@@ -47,7 +47,8 @@ const (
 // allows reports whether err lets a request of this policy be made again. A stall
 // is never one: it has used up its time.
 func (p policy) allows(err error) bool {
-	if p == never || err == nil {
+	var held *heldError
+	if p == never || err == nil || errors.As(err, &held) {
 		return false
 	}
 	if image.Is(err, image.IdentityAway) {
@@ -90,17 +91,16 @@ type retries struct {
 }
 
 // budgetOf is how long a request is tried again where it may make no progress for so
-// long. A restart of Glance or of a proxy takes 5 to 10 s, and 15 s are there for it; who
-// wants to know sooner is told sooner. Kernel operations that must end by then say so in
-// their ctx.
+// long; restartTime where nothing else is wanted. Who wants to know sooner is told sooner.
+// Kernel operations that must end by then say so in their ctx.
 func budgetOf(stall time.Duration) time.Duration {
-	return max(stall/(defaultStall/(15*time.Second)), defaultRetries.dialBudget)
+	return max(stall/(defaultStall/restartTime), defaultRetries.dialBudget)
 }
 
 var defaultRetries = retries{
 	first:   100 * time.Millisecond,
 	most:    3 * time.Second,
-	budget:  15 * time.Second,
+	budget:  restartTime,
 	resumes: 4,
 	// Who types a wrong URL should not wait long.
 	dialBudget: 2 * time.Second,
@@ -140,6 +140,31 @@ func (r retries) do(ctx context.Context, p policy, try func() error, notify func
 		return cancelled(ctx, last) // while waiting for another try
 	}
 	return last
+}
+
+// do makes a request under the policy: each try, first as well, when the traffic lets
+// it go. What stops a retry leaves the request with the failure that it had.
+func (c *Client) do(ctx context.Context, r *request, p policy, try func() error) error {
+	came := time.Now()
+	pass := passage{request: r, came: came, deadline: came.Add(c.retries.budget), patient: image.Patient(ctx), brief: image.Brief(ctx)}
+	var last error
+	err := c.retries.do(ctx, p, func() error {
+		switch err := c.traffic.admit(ctx, pass); {
+		case err != nil && last != nil && ctx.Err() == nil:
+			return &heldError{last}
+		case err != nil:
+			return err
+		}
+		pass.tried = time.Now()
+		last = try()
+		c.traffic.heed(ctx, r.op, last, time.Since(pass.tried), c.identifies)
+		return last
+	}, c.retrying(ctx, r))
+	var held *heldError
+	if errors.As(err, &held) {
+		return held.err
+	}
+	return err
 }
 
 // dial is do for authentication, with the shorter budget.

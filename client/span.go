@@ -272,7 +272,7 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 		body = resp.Body
 		return nil
 	}
-	err := r.c.retries.do(r.ctx, idempotent, func() error {
+	err := r.c.do(r.ctx, req, idempotent, func() error {
 		err := try()
 		if image.Is(err, image.Corrupt) && !errors.Is(err, errNoData) && r.ctx.Err() == nil {
 			// A proxy may have mixed up two answers. A service that is wrong is
@@ -281,7 +281,7 @@ func (r *spanReader) open(plain bool) (io.ReadCloser, error) {
 			err = try()
 		}
 		return err
-	}, r.c.retrying(r.ctx, req))
+	})
 	if statusOf(err) == http.StatusBadRequest {
 		if plain {
 			// Then it was not the range that was refused before.

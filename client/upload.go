@@ -56,7 +56,7 @@ var resources = map[op]string{opUpload: "/file", opStage: "/stage"}
 func (c *Client) transfer(ctx context.Context, o op, id string, size int64, body func() io.Reader) (string, error) {
 	var requestID string
 	var broken error // an earlier try, of which the service may have seen the header
-	err := c.retries.do(ctx, unsent, func() error {
+	err := c.do(ctx, &request{op: o, image: id}, unsent, func() error {
 		token := c.session.token()
 		resp, taken, err := c.put(ctx, o, id, size, body, token)
 		if err == nil && resp.StatusCode == http.StatusUnauthorized {
@@ -85,7 +85,7 @@ func (c *Client) transfer(ctx context.Context, o op, id string, size int64, body
 			return &image.Error{Op: string(o), Image: id, Kind: image.Unavailable, Detail: "a try that was cut off holds the record", Err: err}
 		}
 		return err
-	}, c.retrying(ctx, &request{op: o, image: id}))
+	})
 	return requestID, err
 }
 

@@ -133,6 +133,7 @@ type job struct {
 
 // commit runs one commit between BeginCommit and End.
 func (c *Committer) commit(ctx context.Context, d *staging.Draft, j job) (image.Image, error) {
+	ctx = image.Patiently(ctx) // a failure costs the upload
 	rec := d.Record()
 	prog := &progress{now: Progress{Draft: d.ID(), Path: d.Path(), Name: rec.Name, Phase: Waiting, Size: d.Size(), Since: time.Now(), Behind: j.turn != nil || j.owed}}
 	c.board.add(prog)

@@ -38,6 +38,17 @@ func Briefly(ctx context.Context) context.Context { return context.WithValue(ctx
 // Brief reports whether requests under ctx are tried once only.
 func Brief(ctx context.Context) bool { return ctx.Value(briefKey{}) != nil }
 
+type patientKey struct{}
+
+// Patiently returns a context whose requests wait for a service that is away as long as
+// they may, where others fail at once: more hangs on them than a moment of waiting.
+func Patiently(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, true)
+}
+
+// Patient reports whether requests under ctx wait for a service that is away.
+func Patient(ctx context.Context) bool { return ctx.Value(patientKey{}) != nil }
+
 // FailureLevel is the level at which a failure of work under ctx is logged.
 func FailureLevel(ctx context.Context, level slog.Level) slog.Level {
 	if ctx.Value(quietKey{}) != nil {

@@ -40,6 +40,17 @@ type Service struct {
 	User    string `json:"user,omitempty"`
 	// Insecure: its certificate is not verified.
 	Insecure bool `json:"insecure,omitempty"`
+	// Trouble is what holds requests up; none as a rule.
+	Trouble []Trouble `json:"trouble"`
+}
+
+// Trouble is a service that fails, or has asked for a pause.
+type Trouble struct {
+	Service string    `json:"service"` // "image" or "identity"
+	Since   time.Time `json:"since"`
+	Error   string    `json:"error"`    // the last
+	Next    time.Time `json:"next_try"` // before that, the service is not asked
+	Away    bool      `json:"away"`     // requests fail with that try; else they wait
 }
 
 // Options are the mount options in force.

@@ -20,6 +20,9 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	}
 	line("mount", "%s (%s, %s)", plain(s.Mountpoint), s.State, strings.Join(s.Options.words(), ", "))
 	line("service", "%s", s.Service.text())
+	for _, t := range s.Service.Trouble {
+		line("trouble", "%s", t.text(s.now()))
+	}
 	line("daemon", "pid %d, up %s, imagefs %s, %s", s.PID, seconds(s.Uptime), s.Version, count(s.Goroutines, "goroutine", "goroutines"))
 	line("memory", "%s resident, %s of it live on the heap", bytes(s.Memory.Resident), bytes(s.Memory.HeapLive))
 	if s.LogFile != "" {
@@ -42,7 +45,7 @@ func (s Snapshot) WriteText(w io.Writer) error {
 		line("upload", "%s", u.Text())
 	}
 	for _, w := range s.Waiting {
-		line("waiting", "%s", w.Text(s.Started.Add(time.Duration(s.Uptime*float64(time.Second)))))
+		line("waiting", "%s", w.Text(s.now()))
 	}
 	if len(s.Drafts) == 0 {
 		line("drafts", "none kept in %s", plain(s.Options.StagingDir))
@@ -52,6 +55,20 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// now is when the snapshot was taken.
+func (s Snapshot) now() time.Time {
+	return s.Started.Add(time.Duration(s.Uptime * float64(time.Second)))
+}
+
+func (t Trouble) text(now time.Time) string {
+	fate := "requests wait for it"
+	if t.Away {
+		fate = "requests fail with it"
+	}
+	return fmt.Sprintf("the %s service has failed for %s: %s; next try in %s, %s", plain(t.Service), seconds(now.Sub(t.Since).Seconds()),
+		plain(t.Error), seconds(max(t.Next.Sub(now).Seconds(), 0)), fate)
 }
 
 func (o Options) words() []string {

@@ -20,7 +20,10 @@ func busy() Snapshot {
 	return Snapshot{
 		Mountpoint: "/mnt/images", PID: 4711, Version: "1.2.3", State: StateMounted,
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
-		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo", Insecure: true},
+		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo", Insecure: true, Trouble: []Trouble{
+			{Service: "image", Since: time.Date(2026, 3, 5, 7, 8, 31, 0, time.UTC), Error: "get image x: unreachable:\nconnection refused", Next: time.Date(2026, 3, 5, 7, 9, 15, 0, time.UTC), Away: true},
+			{Service: "identity", Since: time.Date(2026, 3, 5, 7, 9, 9, 0, time.UTC), Error: "authenticate: unreachable", Next: time.Date(2026, 3, 5, 7, 9, 10, 0, time.UTC)},
+		}},
 		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, StallTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging",
 			Filter: []string{"--tag=ready", "--name=a\x1b*"}},
 		Memory: Memory{Resident: 412 << 20, HeapLive: 96 << 20}, Goroutines: 240,
@@ -46,7 +49,7 @@ func busy() Snapshot {
 func idle() Snapshot {
 	return Snapshot{
 		Mountpoint: "/home/a/m", PID: 1, Version: "dev", State: StateEnding, Uptime: 61,
-		Service: Service{URL: "http://127.0.0.1:9292"},
+		Service: Service{URL: "http://127.0.0.1:9292", Trouble: []Trouble{}},
 		Options: Options{ReadOnly: true, UID: 1000, GID: 100, Memory: 256 << 20, StagingDir: "/home/a/.local/state/imagefs/staging", Filter: []string{}},
 		Cache:   Cache{Limit: 256 << 20, Warning: "in use by another mount"}, Handles: 1, Goroutines: 12,
 		Passthrough: Passthrough{Reason: "there is no cache on disk"},

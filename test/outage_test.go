@@ -70,6 +70,9 @@ func TestOutage(t *testing.T) {
 	if took := time.Since(begun); took > 12*time.Second {
 		t.Errorf("unlink took %v", took)
 	}
+	m.until("status to tell of it", func() bool {
+		return strings.Contains(run(t, binary, "status", m.dir), "trouble   the image service has failed for")
+	})
 	// A close waits for a service that restarts.
 	closed := make(chan error, 1)
 	go func() { closed <- w.Close() }()
@@ -85,6 +88,9 @@ func TestOutage(t *testing.T) {
 	}
 	if err := <-closed; err != nil {
 		t.Errorf("closing during the outage: %v", err)
+	}
+	if status := run(t, binary, "status", m.dir); strings.Contains(status, "trouble") {
+		t.Errorf("after the outage:\n%s", status)
 	}
 	holds(t, s.one(t, fresh), data[:1<<20])
 	if err := os.Remove(m.path(known)); err != nil {

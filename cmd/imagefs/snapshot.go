@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
@@ -29,7 +30,7 @@ func (a *about) snapshot() metrics.Snapshot {
 	s := metrics.Snapshot{
 		Mountpoint: a.mountpoint, PID: os.Getpid(), Version: release, LogFile: a.logFile,
 		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounted,
-		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure()},
+		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure(), Trouble: trouble(a.rooms.client.Trouble())},
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
@@ -57,6 +58,14 @@ func (a *about) snapshot() metrics.Snapshot {
 		s.Drafts = append(s.Drafts, kept...)
 	}
 	return s
+}
+
+func trouble(all []client.Trouble) []metrics.Trouble {
+	list := make([]metrics.Trouble, 0, len(all))
+	for _, t := range all {
+		list = append(list, metrics.Trouble{Service: t.Service, Since: t.Since.UTC(), Error: t.Err.Error(), Next: t.Next.UTC(), Away: t.Away})
+	}
+	return list
 }
 
 func waiting(all []fs.Waiting) []metrics.Waiting {
