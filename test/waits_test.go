@@ -1,0 +1,461 @@
+package test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+const (
+	// freed is within which a signal frees who waits. The daemon looks at once, and each
+	// second; the rest is for a machine that is busy.
+	freed = 3 * time.Second
+	// lookedAgain is how long a signal that does not mean stop is given to do harm: more
+	// than the second after which the daemon looks again.
+	lookedAgain = 1250 * time.Millisecond
+	// waitSize is the size of the images here: too much to be fetched with another one's.
+	waitSize = 1 << 20
+)
+
+// Which requests are held.
+func isData(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/file")
+}
+func isList(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/images") && !r.URL.Query().Has("name")
+}
+func isName(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/images") && r.URL.Query().Has("name")
+}
+func isRecord(r *http.Request) bool {
+	return r.Method == http.MethodGet && regexp.MustCompile(`/images/[^/]*$`).MatchString(r.URL.Path)
+}
+func isUpload(r *http.Request) bool { return r.Method == http.MethodPut }
+func isUpdate(r *http.Request) bool { return r.Method == http.MethodPatch }
+func isDelete(r *http.Request) bool { return r.Method == http.MethodDelete }
+
+// A wait is a place where the daemon lets its caller wait.
+type wait struct {
+	name string // in SEMANTICS
+	held func(*http.Request) bool
+	op   string // of caller.c
+	// path and argument of a caller: of the first three, which are told to stop, or of
+	// the last, which is not. None: its own image.
+	path, argument func(w *waiting, i int) string
+	// first makes what the callers wait behind, once the requests are held.
+	first func(w *waiting)
+	// before is done before.
+	before func(w *waiting)
+	// alone: one caller at a time, for the kernel lets only one of them in.
+	alone bool
+	flags []string
+	// check looks at what the last caller has done.
+	check func(w *waiting)
+}
+
+// waiting is a wait under test.
+type waiting struct {
+	*mount
+	hold   *hold
+	caller string // the program
+	images []image.Image
+	own    []string // a name for each caller
+	behind []*call  // what first has started
+}
+
+// waits are all of them.
+var waits = []wait{
+	{name: "read", held: isData, op: "read"},
+	{name: "read with O_DIRECT", held: isData, op: "read directly"},
+	{
+		name: "read, for a stream", held: isData, op: "read directly", flags: []string{"--streams", "1"},
+		first: func(w *waiting) { w.start("read directly", w.path(w.images[4].Name), "") },
+	},
+	{
+		name: "read, for a spool", held: isData, op: "read directly",
+		path:     func(w *waiting, _ int) string { return w.path(w.images[0].Name) },
+		argument: func(_ *waiting, i int) string { return fmt.Sprint(i * 128 << 10) },
+		before:   func(w *waiting) { w.hold.noRanges = true },
+	},
+	{name: "readdir", held: isList, op: "readdir", path: func(w *waiting, _ int) string { return w.dir }},
+	{name: "lookup", held: isName, op: "stat"},
+	{name: "lookup under `.by-id`", held: isRecord, op: "stat", path: func(w *waiting, i int) string { return w.path(".by-id/" + w.images[i].ID) }},
+	{
+		name: "create", held: isName, op: "create", alone: true,
+		path: func(w *waiting, i int) string { return w.path(w.own[i]) },
+	},
+	{
+		name: "unlink", held: isDelete, op: "unlink", alone: true,
+		check: func(w *waiting) {
+			if left := w.service.images(w.t, w.images[3].Name); len(left) != 0 {
+				w.t.Errorf("there is %v", left)
+			}
+		},
+	},
+	{
+		name: "rename", held: isUpdate, op: "rename", alone: true,
+		argument: func(w *waiting, i int) string { return w.path(w.own[i]) },
+		check:    func(w *waiting) { w.service.one(w.t, w.own[3]) },
+	},
+	{
+		name: "open for writing, for a change under way", held: isUpdate, op: "open",
+		path:  func(w *waiting, _ int) string { return w.path(w.images[4].Name) },
+		first: func(w *waiting) { w.start("setxattr", w.path(w.images[4].Name), "first") },
+	},
+	{
+		name: "write, for a commit", held: isUpload, op: "write", alone: true,
+		path:  func(w *waiting, _ int) string { return w.path(w.images[4].Name) },
+		first: func(w *waiting) { w.start("close", w.path(w.images[4].Name), "") },
+	},
+	{
+		name: "close that uploads", held: isUpload, op: "close",
+		path: func(w *waiting, i int) string { return w.path(w.own[i]) },
+		check: func(w *waiting) {
+			holds(w.t, w.service.one(w.t, w.own[3]), []byte(strings.Repeat("x", 4096)))
+			for _, name := range w.own[:3] {
+				if left := w.service.images(w.t, name); len(left) != 0 {
+					w.t.Errorf("an interrupted close has left %v", left)
+				}
+			}
+		},
+	},
+	{
+		name: "close, for one of four uploads", held: isUpload, op: "close",
+		path: func(w *waiting, i int) string { return w.path(w.own[i]) },
+		first: func(w *waiting) {
+			for i := range 4 {
+				w.start("close", w.path(w.own[4+i]), "")
+			}
+		},
+		check: func(w *waiting) { w.service.one(w.t, w.own[3]) },
+	},
+	{
+		name: "fsync", held: isUpdate, op: "fsync", argument: func(*waiting, int) string { return "600" },
+		before: func(w *waiting) { // a service that has accepted one change is told of the next ones later
+			if err := os.Chmod(w.path(w.images[4].Name), 0o600); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+	},
+	{name: "truncate by path", held: isUpload, op: "truncate", check: func(w *waiting) {
+		if img := w.service.one(w.t, w.images[3].Name); img.Size != 100 {
+			w.t.Errorf("it has %d bytes", img.Size)
+		}
+	}},
+	{name: "chmod, chown, utimes", held: isUpdate, op: "chmod", argument: func(*waiting, int) string { return "600" }},
+	{
+		name: "setxattr, removexattr", held: isUpdate, op: "setxattr", argument: func(*waiting, int) string { return "last" },
+		check: func(w *waiting) {
+			if got := w.service.one(w.t, w.images[3].Name).Properties["waits"]; got != "last" {
+				w.t.Errorf("the property is %q", got)
+			}
+		},
+	},
+}
+
+// TestWaits: in every wait that the daemon holds, SIGINT, SIGTERM and SIGKILL free the
+// caller; what only stops it for a while, or what it has a handler for, cancels nothing,
+// and it gets what it waited for.
+func TestWaits(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "caller")
+	run(t, "gcc", "-Wall", "-Werror", "-O1", "-o", program, "testdata/caller.c")
+	s := embedded(t)
+	for _, c := range waits {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWaiting(t, s, program, c.flags...)
+			if c.before != nil {
+				c.before(w)
+			}
+			var calls []*call
+			prepare := func(i int) {
+				path, argument := w.path(w.images[i].Name), ""
+				if c.path != nil {
+					path = c.path(w, i)
+				}
+				if c.argument != nil {
+					argument = c.argument(w, i)
+				}
+				calls = append(calls, w.prepare(c.op, path, argument))
+			}
+			if c.first == nil || !c.alone {
+				for i := range 4 {
+					prepare(i)
+				}
+			}
+			w.hold.keep(c.held)
+			if c.first != nil {
+				c.first(w)
+				w.blocked(w.behind...)
+			}
+			for i := len(calls); i < 4; i++ {
+				prepare(i)
+			}
+			last := calls[3]
+			if !c.alone {
+				for _, call := range calls {
+					call.begin()
+				}
+				w.blocked(calls...)
+			}
+			for i, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+				if c.alone {
+					calls[i].begin()
+					w.blocked(calls[i])
+				}
+				calls[i].stop(sig)
+			}
+			if c.alone {
+				last.begin()
+				w.blocked(last)
+			}
+			last.disturb()
+			w.hold.release()
+			last.done()
+			for _, call := range w.behind {
+				call.done()
+			}
+			if c.check != nil {
+				c.check(w)
+			}
+		})
+	}
+}
+
+// TestNothingToWaitFor: what is answered from memory waits for no service.
+func TestNothingToWaitFor(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "caller")
+	run(t, "gcc", "-Wall", "-Werror", "-O1", "-o", program, "testdata/caller.c")
+	w := newWaiting(t, services[0], program)
+	run(t, "ls", w.dir)
+	w.hold.keep(func(*http.Request) bool { return true })
+	for _, op := range []string{"statfs", "stat", "readdir"} {
+		path := w.dir
+		if op == "stat" {
+			path = w.path(w.images[0].Name)
+		}
+		w.start(op, path, "").done()
+	}
+}
+
+// TestBehindTheDirectoryLock: who waits for the kernel's lock of the directory does not
+// do so for longer than what has it may take.
+func TestBehindTheDirectoryLock(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "caller")
+	run(t, "gcc", "-Wall", "-Werror", "-O1", "-o", program, "testdata/caller.c")
+	w := newWaiting(t, services[0], program)
+	w.hold.keep(isDelete)
+	begun := time.Now()
+	first := w.start("unlink", w.path(w.images[0].Name), "")
+	w.blocked(first)
+	second := w.start("unlink", w.path(w.images[1].Name), "")
+	if got := first.result(2 * patience); got != "EIO" {
+		t.Errorf("the first got %s", got)
+	}
+	// The bound is 10 s.
+	if took := time.Since(begun); took < 5*time.Second || took > 10*time.Second+freed {
+		t.Errorf("the first has held the lock for %v", took)
+	}
+	w.hold.release()
+	second.done()
+}
+
+// newWaiting mounts the service behind a hold, with images for callers.
+func newWaiting(t *testing.T, s service, program string, flags ...string) *waiting {
+	t.Helper()
+	w := &waiting{caller: program}
+	slug := strings.Trim(regexp.MustCompile(`[^a-z]+`).ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
+	for i := range 5 {
+		name := s.cleanName(t, fmt.Sprintf("%s-%d.img", slug, i))
+		w.images = append(w.images, s.upload(t, image.New{Name: name}, noise(uint64(300+i), waitSize)))
+	}
+	for i := range 8 {
+		w.own = append(w.own, s.cleanName(t, fmt.Sprintf("%s-own-%d.img", slug, i)))
+	}
+	h, s := newHold(t, s)
+	w.hold, w.mount = h, mountOn(t, s, flags...)
+	t.Cleanup(h.release)
+	return w
+}
+
+// A call is a caller.c.
+type call struct {
+	t     *testing.T
+	what  string
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines chan string // what it prints; closed at its end
+}
+
+// prepare starts a caller and waits until it is ready.
+func (w *waiting) prepare(op, path, argument string) *call {
+	w.t.Helper()
+	c := &call{t: w.t, what: op + " " + filepath.Base(path), cmd: exec.Command(w.caller, op, path, argument), lines: make(chan string, 2)}
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c.in = in
+	if err := c.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer close(c.lines)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			c.lines <- lines.Text()
+		}
+	}()
+	w.t.Cleanup(func() {
+		if c.cmd.ProcessState == nil { // the test has failed before it had its result
+			_ = c.cmd.Process.Kill()
+			w.hold.release()
+			<-ended
+			_ = c.cmd.Wait()
+		}
+	})
+	if got := c.line(patience); got != "ready" {
+		w.t.Fatalf("%s: %q", c.what, got)
+	}
+	return c
+}
+
+// start is prepare and begin, for what the callers wait behind.
+func (w *waiting) start(op, path, argument string) *call {
+	w.t.Helper()
+	c := w.prepare(op, path, argument)
+	c.begin()
+	w.behind = append(w.behind, c)
+	return c
+}
+
+// blocked waits until the callers wait in the kernel.
+func (w *waiting) blocked(calls ...*call) {
+	w.t.Helper()
+	for _, c := range calls {
+		w.until(c.what+" to wait", func() bool {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", c.cmd.Process.Pid))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			at := string(text)
+			return strings.Contains(at, "request_wait_answer") || strings.Contains(at, "folio") || strings.Contains(at, "fuse")
+		})
+	}
+}
+
+func (c *call) begin() {
+	c.t.Helper()
+	if _, err := c.in.Write([]byte{'\n'}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// line is what it prints next, within a time; "" when it has ended.
+func (c *call) line(within time.Duration) string {
+	c.t.Helper()
+	select {
+	case line := <-c.lines:
+		return line
+	case <-time.After(within):
+		c.t.Fatalf("%s: nothing after %v", c.what, within)
+		return ""
+	}
+}
+
+// result is how the call ended, within a time.
+func (c *call) result(within time.Duration) string {
+	c.t.Helper()
+	got := c.line(within)
+	if err := c.cmd.Wait(); err != nil {
+		c.t.Errorf("%s: %v", c.what, err)
+	}
+	return got
+}
+
+func (c *call) done() {
+	c.t.Helper()
+	if got := c.result(patience); got != "done" {
+		c.t.Errorf("%s: %s", c.what, got)
+	}
+}
+
+// stop tells it to stop, which it must at once.
+func (c *call) stop(sig syscall.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		c.t.Fatal(err)
+	}
+	begun := time.Now()
+	if got := c.line(patience); got != "" {
+		c.t.Errorf("%s: %s after %v", c.what, got, sig)
+	}
+	_ = c.cmd.Wait() // how it ended is looked at
+	if status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != sig {
+		c.t.Errorf("%s: %v after %v", c.what, c.cmd.ProcessState, sig)
+	}
+	if took := time.Since(begun); took > freed {
+		c.t.Errorf("%s: %v has freed it after %v", c.what, sig, took)
+	}
+}
+
+// disturb sends it what does not mean stop: Ctrl-Z, and what it has a handler for. It
+// must go on waiting.
+func (c *call) disturb() {
+	c.t.Helper()
+	send := func(signals ...syscall.Signal) {
+		for _, sig := range signals {
+			if err := c.cmd.Process.Signal(sig); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	}
+	send(syscall.SIGALRM, syscall.SIGTSTP, syscall.SIGSTOP)
+	select {
+	case line := <-c.lines:
+		c.t.Fatalf("%s: %q after a signal that does not mean stop", c.what, line)
+	case <-time.After(lookedAgain):
+	}
+	send(syscall.SIGCONT)
+}
+
+// TestWaitsAreListed: SEMANTICS lists all waits that are tested, and no others.
+func TestWaitsAreListed(t *testing.T) {
+	text, err := os.ReadFile("../docs/SEMANTICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Waits\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var listed, tested []string
+	for line := range strings.SplitSeq(section, "\n") {
+		if cells := strings.Split(line, " | "); len(cells) == 3 {
+			listed = append(listed, strings.TrimPrefix(cells[0], "| "))
+		}
+	}
+	for _, w := range waits {
+		tested = append(tested, w.name)
+	}
+	if len(listed) == 0 || !slices.Equal(listed[1:], tested) {
+		t.Errorf("listed are %q, tested %q", listed, tested)
+	}
+}
