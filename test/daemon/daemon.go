@@ -50,12 +50,12 @@ func New(binary, dir string, args ...string) (*Daemon, error) {
 
 // Mount starts the binary and waits until the mount answers. It may be called again after
 // Unmount or Kill.
-func (d *Daemon) Mount() error {
+func (d *Daemon) Mount() (err error) {
 	log, err := os.OpenFile(d.Log, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	defer log.Close() // the daemon has its own
+	defer func() { err = errors.Join(err, log.Close()) }() // the daemon has its own
 	before, err := os.ReadFile(d.Log)
 	if err != nil {
 		return err
