@@ -73,7 +73,7 @@ func exitTable() []exitMeaning {
 		{exitMountDenied, "you may not mount there", "name a directory that is yours"},
 		{exitNoFUSE, "/dev/fuse or fusermount3 is missing or refused", "install fuse3; in a container, pass --device /dev/fuse"},
 		{exitAllowOther, "--allow-other is not permitted", "write user_allow_other into /etc/fuse.conf"},
-		{exitLocalDir, "a local directory (staging, log, socket) cannot be used", "mend its owner or mode, or name another"},
+		{exitLocalDir, "a local directory (cache, staging, log, socket) cannot be used", "mend its owner or mode, or name another"},
 		{exitLocalFull, "a local disk is full", "make room, or name another staging directory"},
 		{exitNotMounted, "there is no imagefs mount at that path", "see findmnt -t fuse.imagefs"},
 		{exitUnmountBusy, "the mount is in use", "close what uses it, or unmount with --force"},
