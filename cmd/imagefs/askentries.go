@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // maxLine, in bytes, bounds one line of a listing: a name, and 128 tags of at most 255
@@ -43,7 +44,7 @@ func (d daemon) entries(ctx context.Context, to listedSink) (warning string, err
 				warning = line.Warning
 				return nil
 			case line.Error != "":
-				return &failure{code: line.Code, err: errors.New(line.Error)}
+				return saidBy(line.Error, line.Code)
 			}
 			if err != nil {
 				return err
@@ -65,7 +66,20 @@ func (d daemon) entry(ctx context.Context, entry, id string) (described, error) 
 	case err != nil:
 		return described{}, err
 	case a.Image == nil:
-		return described{}, &failure{code: a.Code, err: errors.New(a.Error)}
+		return described{}, saidBy(a.Error, a.Code)
 	}
 	return *a.Image, nil
+}
+
+// saidBy is the error that a daemon answers with. One of another version may have codes
+// that this program does not, or say nothing that it knows: an error is one all the same.
+func saidBy(text string, code exitCode) error {
+	if text == "" {
+		text = "the daemon's answer says nothing: is it of another version?"
+	}
+	known := slices.ContainsFunc(exitTable(), func(m exitMeaning) bool { return m.Code == code })
+	if code == exitOK || !known {
+		code = exitInternal
+	}
+	return &failure{code: code, err: errors.New(text)}
 }
