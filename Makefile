@@ -2,6 +2,7 @@
 # demo    shows what it does, on an embedded Image service; installs what that needs
 # test    every test, beside a Keystone and a Glance of their own; installs what they need
 # bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 25 minutes); installs what it needs
+# soak    MINUTES of the tools at work while everything fails, on the embedded server and a third of it on Glance (as root)
 # check   format, vet, lint, known vulnerabilities, and some fuzzing of everything that reads what others wrote
 # fuzz    more of that
 
@@ -26,7 +27,10 @@ RCLONE := $(TOOLS)/rclone-$(RCLONE_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 VCS := $(if $(VERSION),true,false)
 
-.PHONY: build demo test bench check fuzz clean
+# How long the soak is, in minutes; a third of that on Glance.
+MINUTES := 15
+
+.PHONY: build demo test bench soak check fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/imagefs ./cmd/imagefs
@@ -43,6 +47,11 @@ bench: $(RCLONE)
 	@scripts/install bench
 	@$(MAKE) --no-print-directory build
 	go run ./bench -rclone $(RCLONE)
+
+soak:
+	@scripts/install test
+	go run ./test/soak -service embedded -minutes $(MINUTES) -write
+	go run ./test/soak -service glance -minutes $$((($(MINUTES) + 2) / 3)) -write
 
 check: $(GOLANGCI_LINT) $(GOVULNCHECK)
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w these:" $$files >&2; exit 1; }

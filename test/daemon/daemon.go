@@ -39,7 +39,7 @@ func New(binary, dir string, args ...string) (*Daemon, error) {
 		Cache: filepath.Join(dir, "cache"), Log: filepath.Join(dir, "log"), binary: binary,
 	}
 	d.args = append([]string{
-		"mount", "--foreground", "--log-level", "debug", "--staging-dir", d.Staging, "--cache-dir", d.Cache,
+		"--foreground", "--log-level", "debug", "--staging-dir", d.Staging, "--cache-dir", d.Cache,
 	}, args...)
 	d.args = append(d.args, d.Mountpoint)
 	if err := os.Mkdir(d.Mountpoint, 0o755); err != nil {
@@ -49,8 +49,8 @@ func New(binary, dir string, args ...string) (*Daemon, error) {
 }
 
 // Mount starts the binary and waits until the mount answers. It may be called again after
-// Unmount or Kill.
-func (d *Daemon) Mount() (err error) {
+// Unmount, Kill or Crash. The args are for this life of it.
+func (d *Daemon) Mount(args ...string) (err error) {
 	log, err := os.OpenFile(d.Log, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (d *Daemon) Mount() (err error) {
 		return err
 	}
 	d.ended = make(chan struct{})
-	d.cmd = exec.Command(d.binary, d.args...)
+	d.cmd = exec.Command(d.binary, append(append([]string{"mount"}, d.args...), args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		return err
@@ -140,6 +140,21 @@ func (d *Daemon) Kill() error {
 	}
 	<-d.ended
 	return err
+}
+
+// Crash ends the daemon as a machine does that is short of memory, and takes the dead mount
+// away as OPERATIONS tells. Between the two it calls dead, while all that is done on the
+// mount fails.
+func (d *Daemon) Crash(dead func()) error {
+	if err := d.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	dead()
+	if out, err := exec.Command(d.binary, "unmount", "--force", d.Mountpoint).CombinedOutput(); err != nil {
+		return fmt.Errorf("unmount --force: %w: %s", err, out)
+	}
+	<-d.ended
+	return nil
 }
 
 // Tail is the end of the daemon's log, and all that it says of its goroutines where

@@ -37,6 +37,8 @@ type Proxy struct {
 type Count struct {
 	Seen int
 	Hit  int // of these, how often it met a fault
+	Most int // how many there were at a time
+	now  int
 }
 
 // New puts a proxy before the service at the URL. The caller closes it.
@@ -155,6 +157,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.work.Done()
 
 	kind := KindOf(r)
+	defer p.leave(kind)
 	if f, lasts := p.next(kind, r); f != nil {
 		f.serve(&exchange{p: p, kind: kind, w: w, r: r, lasts: lasts})
 		return
@@ -169,6 +172,8 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
 	defer p.mu.Unlock()
 	n := p.counts[kind]
 	n.Seen++
+	n.now++
+	n.Most = max(n.Most, n.now)
 	for _, rule := range p.rules {
 		if rule.meets(kind, text) {
 			found, lasts = &rule.Fault, rule.Times == Always
@@ -183,6 +188,15 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
 	}
 	p.counts[kind] = n
 	return found, lasts
+}
+
+// leave counts a request as over.
+func (p *Proxy) leave(kind Kind) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.counts[kind]
+	n.now--
+	p.counts[kind] = n
 }
 
 // rate draws faults.
