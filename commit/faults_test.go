@@ -226,3 +226,27 @@ func TestCreatedLate(t *testing.T) {
 		}
 	})
 }
+
+// So it is where whoever waited for it has given up: the request is on its way all the same.
+func TestCreatedAfterInterrupt(t *testing.T) {
+	f := newFake()
+	h := newHouse(t, f)
+	d := h.draft(staging.Spec{Name: "x"}, pattern(100))
+	ctx, cancel := context.WithCancelCause(ctxb)
+	f.hook = func(c call) {
+		if c.op == "create" && !c.done {
+			cancel(image.ErrRemoval)
+		}
+	}
+	_, err := h.Commit(ctx, d)
+	late := d.Record().Image
+	if !image.Is(err, image.Interrupted) || late == "" {
+		t.Fatalf("%v, draft %+v", err, d.Record())
+	}
+	f.hook = nil
+	f.put(image.Image{ID: late, Name: "x", Hidden: true, Properties: map[string]string{image.PropertyDraft: d.ID()}}, nil)
+	img, err := h.Commit(ctxb, d)
+	if err != nil || h.only().ID != img.ID || img.ID == late {
+		t.Errorf("%v: %+v", err, f.all())
+	}
+}

@@ -49,7 +49,9 @@ func TestInterrupted(t *testing.T) {
 			if diff := cmp.Diff(old, h.only()); diff != "" {
 				t.Error(diff)
 			}
-			if r := d.Record(); r.State != staging.StateFailed || r.Image != "" || !d.Dirty() {
+			// A creation that was given up before it was answered may come later.
+			late := step.op == "create" && !step.done
+			if r := d.Record(); r.State != staging.StateFailed || (r.Image != "") != late || !d.Dirty() {
 				t.Errorf("draft %+v", r)
 			}
 		})

@@ -76,7 +76,7 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 	switch {
 	case errors.Is(err, errTaken):
 		r.made = "" // not ours to take back
-	case image.Is(err, image.Stalled):
+	case image.Is(err, image.Stalled), image.Is(err, image.Interrupted):
 		r.late = id
 	case err != nil && !reached:
 		r.made, r.kept = "", id // there is hardly anything to take back, and nobody to ask

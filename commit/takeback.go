@@ -77,7 +77,7 @@ func (r *run) failed(ctx context.Context, err error) error {
 	case shutdown(ctx) && unwritten == nil:
 		r.log.Warn("commit given up: the daemon ends; the next mount goes on with it", "data", r.d.Path(), "left", left)
 		return err
-	case removal(ctx) && left == "" && unwritten == nil:
+	case removal(ctx) && (left == "" || left == r.late) && unwritten == nil:
 		r.log.Info(givenUp)
 		return err
 	}

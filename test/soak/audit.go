@@ -27,9 +27,6 @@ func (s *soak) audit(all bool) {
 	var waits string // for what
 	err := until("what was accepted is committed", func() (bool, error) {
 		left, err := s.unsettled()
-		if left != "" && left != waits {
-			s.log("not settled yet: %s", left)
-		}
 		waits = left
 		return left == "", err
 	})

@@ -12,7 +12,6 @@ const (
 	memoryOption  = 64 << 20  // bytes
 	cacheOption   = 256 << 20 // bytes
 	streamsOption = 16
-	stallOption   = "6s" // what stalls costs a worker that long, or five times as long
 )
 
 // The bounds of a mount with these options and workers. docs/RELIABILITY.md says why.

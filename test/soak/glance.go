@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/imagefs/imagefs/test/fault"
 )
 
 // glance is a Keystone and a Glance of its own.
@@ -72,6 +74,12 @@ func (g *glance) admin(args ...string) (string, error) {
 }
 
 func (g *glance) close() error { return g.script("down", "--purge", g.dir) }
+
+// faults have no stalls: a Glance on a busy machine takes so long for an answer that only a
+// long time tells them from it.
+func (g *glance) faults() []fault.Fault { return faults }
+
+func (g *glance) stall() string { return "60s" }
 
 func (g *glance) events() []event {
 	again := func(name string) func(*soak) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 const (
@@ -14,6 +15,8 @@ const (
 	fixedImages = 6
 	fixedSize   = 48<<20 + 4321 // bytes of the first; each other has some more
 	fixedMore   = 1 << 20
+	// lookPause is between two looks at the directory, which otherwise kept a processor busy.
+	lookPause = 50 * time.Millisecond
 	// preads of one open file.
 	preads = 40
 )
@@ -103,6 +106,7 @@ func (w *worker) compare(got []byte, i, off int) {
 // listings is the work of those that look at the directory: what nobody changes is there
 // once in each listing.
 func listings(w *worker) {
+	w.soak.sleep(lookPause)
 	dir := w.soak.daemon.Mountpoint
 	var o outcome
 	switch w.random.IntN(4) {

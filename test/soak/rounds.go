@@ -83,7 +83,7 @@ func (s *soak) oneRound(e event) {
 	s.happened[e.what]++
 	if e.what != calm {
 		s.trouble.begin(e.what)
-		s.proxy.Rate(s.random.Uint64(), faultRate, faults...)
+		s.proxy.Rate(s.random.Uint64(), faultRate, s.service.faults()...)
 	}
 	s.gate.open()
 	s.sleep(s.round/2 + s.upTo(s.round/2))
@@ -123,7 +123,7 @@ func (s *soak) mend() {
 // faults are those that requests meet: a service in trouble. None is a refusal, and each
 // can be told from a right answer.
 var faults = []fault.Fault{
-	fault.Refused, fault.BlackHole, fault.StallInBody, fault.Reset, fault.LostAnswer, fault.ResetInHeader, fault.ResetInBody, fault.SlowDrip, fault.Slow(slow),
+	fault.Refused, fault.Reset, fault.LostAnswer, fault.ResetInHeader, fault.ResetInBody, fault.SlowDrip, fault.Slow(slow),
 	fault.Status(http.StatusTooManyRequests, "Later."), fault.Status(http.StatusInternalServerError, "Something broke."),
 	fault.Status(http.StatusBadGateway, "Bad Gateway"), fault.Status(http.StatusServiceUnavailable, "Service Unavailable"),
 	fault.Status(http.StatusGatewayTimeout, "Gateway Timeout"),

@@ -38,7 +38,7 @@ type sampler struct {
 	life     int // how often the daemon was killed
 	measured int // the life that baseline is of
 	samples  []sample
-	peak     sample
+	peak     sample // the most of each, and when it was looked last
 	baseline sample // in rest
 	last     sample // in rest, of the same life
 	hwm      int64  // bytes: the most resident memory that the kernel has seen
@@ -98,6 +98,7 @@ func (p *sampler) take(status bool) {
 	p.samples = append(p.samples, now)
 	p.hwm = max(p.hwm, hwm)
 	p.peak = sample{
+		at:       now.at,
 		resident: max(p.peak.resident, now.resident), descriptors: max(p.peak.descriptors, now.descriptors), cached: max(p.peak.cached, now.cached),
 		threads: max(p.peak.threads, now.threads), goroutines: max(p.peak.goroutines, now.goroutines),
 		cache: max(p.peak.cache, now.cache), staging: max(p.peak.staging, now.staging), logged: max(p.peak.logged, now.logged),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/test/fault"
 )
 
 // A service is the Image service of a soak.
@@ -26,6 +27,9 @@ type service interface {
 	behind(proxy string) ([]string, error)
 	// events are what can happen to it.
 	events() []event
+	// faults are those that its requests meet, and stall how long they may make no progress.
+	faults() []fault.Fault
+	stall() string
 	// close ends it.
 	close() error
 }
@@ -94,6 +98,13 @@ func (e *embedded) close() error {
 	}
 	return e.kill()
 }
+
+// faults have stalls among them, which cost a worker the stall time-out, or five times that.
+func (e *embedded) faults() []fault.Fault {
+	return append([]fault.Fault{fault.BlackHole, fault.StallInBody}, faults...)
+}
+
+func (e *embedded) stall() string { return "6s" }
 
 // killServer is what happens to the embedded server.
 const killServer = "kill -9 of the server"

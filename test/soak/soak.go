@@ -138,7 +138,7 @@ func (s *soak) setUp() (err error) {
 		return err
 	}
 	s.daemon, err = daemon.New(s.binary, s.dir, append(args,
-		"--log-level", "info", "--stall-timeout", stallOption, "--list-ttl", "5s", "--memory", fmt.Sprint(memoryOption), "--streams", fmt.Sprint(streamsOption),
+		"--log-level", "info", "--stall-timeout", s.service.stall(), "--list-ttl", "5s", "--memory", fmt.Sprint(memoryOption), "--streams", fmt.Sprint(streamsOption),
 		"--cache-size", fmt.Sprint(cacheOption), "--cache-dir", s.disk.path("cache"), "--staging-dir", s.disk.path("staging"))...)
 	if err != nil {
 		return err
