@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -222,15 +223,18 @@ func identityError(ctx context.Context, err error) error {
 		e.Detail = detail(code.Body[:min(len(code.Body), maxErrorBody)])
 		e.Kind = kindOfStatus(opAuthenticate, code.Actual, e.Detail)
 		e.RequestID = code.ResponseHeader.Get(headerRequestID)
-		if e.Kind == image.Forbidden || e.Kind == image.Rejected {
+		switch e.Kind {
+		case image.Forbidden, image.Rejected:
 			e.Kind = image.Credentials
+		case image.NotFound, image.Busy, image.Full, image.Quota: // said of no image
+			e.Kind = image.UnexpectedAnswer
 		}
 		e.Err = &answerError{status: code.Actual}
 	case errors.Is(err, errAnswerTooLarge), isSyntax(err):
 		e.Kind, e.Err = image.UnexpectedAnswer, err
 	default:
 		e.Kind, e.Err = kindOfTransport(ctx, err), err
-		if e.Kind == image.Unavailable && !isTransport(err) {
+		if e.Kind == image.Unavailable && !isTransport(err) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			// gophercloud has no type for "this is not Keystone".
 			e.Kind = image.UnexpectedAnswer
 		}

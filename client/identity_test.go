@@ -3,13 +3,17 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -245,4 +249,16 @@ func TestDialRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What Keystone says is of no image, and what breaks off is not what it has to say.
+func TestIdentityErrors(t *testing.T) {
+	for status, want := range map[int]image.Kind{
+		400: image.Credentials, 401: image.Credentials, 403: image.Credentials, 404: image.Misconfigured, 409: image.UnexpectedAnswer,
+		410: image.UnexpectedAnswer, 413: image.UnexpectedAnswer, 429: image.Unavailable, 500: image.Unavailable,
+	} {
+		wantKind(t, identityError(t.Context(), gophercloud.ErrUnexpectedResponseCode{Actual: status}), want)
+	}
+	wantKind(t, identityError(t.Context(), fmt.Errorf("token: %w", io.ErrUnexpectedEOF)), image.Unavailable)
+	wantKind(t, identityError(t.Context(), errors.New("no token")), image.UnexpectedAnswer)
 }

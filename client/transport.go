@@ -84,17 +84,17 @@ func newTransports(o Options, config *tls.Config) *transports {
 		}
 		return t
 	}
-	watched := func(t http.RoundTripper) *http.Client {
+	watched := func(t http.RoundTripper, answer time.Duration) *http.Client {
 		return &http.Client{
-			Transport:     &watchdog{next: t, stall: o.Stall, answer: answerStalls * o.Stall},
+			Transport:     &watchdog{next: t, stall: o.Stall, answer: answer},
 			CheckRedirect: redirect,
 		}
 	}
 	pooled, single := wire(o.Streams+spareConnections), wire(0)
-	identity := watched(pooled)
+	identity := watched(pooled, o.Stall)
 	identity.Transport = &bounded{next: identity.Transport, limit: maxIdentityAnswer}
 	return &transports{
-		plain: watched(pooled), upload: watched(single), identity: identity,
+		plain: watched(pooled, o.Stall), upload: watched(single, answerStalls*o.Stall), identity: identity,
 		wires: []*http.Transport{pooled, single},
 	}
 }

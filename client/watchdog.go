@@ -16,7 +16,7 @@ var errStalled = errors.New("no progress within the watchdog's time")
 // of the request's body taken by the connection, the answer's header, or a byte
 // of its body. Time spent elsewhere does not count: while the sender of an upload
 // produces bytes, or while the reader of a body does not read. After the last
-// byte of an upload the answer may take the longer time answer.
+// byte of a request's body the answer may take the time answer.
 type watchdog struct {
 	next          http.RoundTripper
 	stall, answer time.Duration

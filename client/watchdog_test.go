@@ -202,3 +202,17 @@ func TestStallIsNotRetried(t *testing.T) {
 		}
 	})
 }
+
+// A change of a record has a body, too, but its answer needs no store: it may take no longer
+// than any other.
+func TestStalledChange(t *testing.T) {
+	c := fake(t, Options{Stall: 500 * time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // an upload's answer may take more
+	defer cancel()
+	if _, err := c.Create(ctx, image.New{Name: "n"}); !errors.Is(err, errStalled) {
+		t.Errorf("%v, want a stall", err)
+	}
+}
