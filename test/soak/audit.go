@@ -63,6 +63,9 @@ func (s *soak) audit(all bool) {
 	for name, img := range found {
 		s.fail("nobody has made %s: %+v", name, img)
 	}
+	if s.ended() {
+		return
+	}
 	s.lists()
 	for _, w := range s.workers {
 		for _, f := range w.files {

@@ -40,7 +40,7 @@ const (
 	// or a cache holds or does not.
 	descriptorsGrowth = 16
 	goroutinesGrowth  = 16
-	residentGrowth    = 48 << 20 // bytes
+	residentGrowth    = memoryOption + 16<<20 // bytes: the warm-up need not have filled the cache
 )
 
 // A bound is one limit and what came nearest to it.

@@ -83,7 +83,11 @@ func (s *soak) oneRound(e event) {
 	s.happened[e.what]++
 	if e.what != calm {
 		s.trouble.begin(e.what)
-		s.proxy.Rate(s.random.Uint64(), faultRate, s.service.faults()...)
+		some := s.service.faults()
+		if s.plan != nil {
+			some = faults // a stall alone takes longer than all that is planned
+		}
+		s.proxy.Rate(s.random.Uint64(), faultRate, some...)
 	}
 	s.gate.open()
 	s.sleep(s.round/2 + s.upTo(s.round/2))
@@ -113,7 +117,7 @@ func (s *soak) oneRound(e event) {
 func (s *soak) mend() {
 	for _, w := range s.workers {
 		for _, f := range w.files {
-			if f.failed && !s.ended() {
+			if f.failed && w.prefix != treePrefix && !s.ended() {
 				w.mend(f)
 			}
 		}

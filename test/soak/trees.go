@@ -6,6 +6,11 @@ import (
 	"strings"
 )
 
+// treePrefix is of the names that rsync writes. After a rename over a file that has failed
+// both files can be there until the service answers, and what follows is about one of them:
+// which was meant is only known at the next look.
+const treePrefix = "tree"
+
 // treeMost, in bytes: many small files, as trees have.
 const treeMost = 512 << 10
 

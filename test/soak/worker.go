@@ -145,7 +145,7 @@ func (w *worker) look(name string, args ...string) outcome {
 // copied is what a program that copies has to say: what it wrote is there, or may be.
 func (w *worker) wrote(f *file, s state, ok bool) {
 	w.forget(f)
-	if ok {
+	if ok && !(f.failed && w.prefix == treePrefix) {
 		f.set(s)
 	} else {
 		f.maybe(s)
