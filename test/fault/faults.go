@@ -138,6 +138,14 @@ func Slow(d time.Duration) Fault {
 	}}
 }
 
+// Before does something when a request comes that meets the fault.
+func Before(do func(), f Fault) Fault {
+	return Fault{Name: f.Name, concerns: f.concerns, serve: func(e *exchange) {
+		do()
+		f.serve(e)
+	}}
+}
+
 // Status is a refusal of the request, in the service's own words: below 500 with a request
 // id, as Glance has it; from 502 on without, as a proxy's.
 func Status(code int, words string) Fault {

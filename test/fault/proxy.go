@@ -2,6 +2,7 @@ package fault
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -57,7 +58,8 @@ func New(target string) (*Proxy, error) {
 	if p.other, err = newElsewhere(p.plain); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// An address of its own, so that nobody else gets its port while it is away.
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250)))
 	if err != nil {
 		return nil, errors.Join(err, p.other.close())
 	}
