@@ -380,7 +380,7 @@ func reads(ctx context.Context, w *world) (*attempt, error) {
 			return false, err
 		})
 	}
-	return &attempt{about: img.ID, do: read, again: again, end: func() error {
+	return &attempt{about: img.ID, do: func() error { return w.foundOut(read()) }, again: again, end: func() error {
 		if fd < 0 {
 			return nil
 		}
@@ -390,6 +390,14 @@ func reads(ctx context.Context, w *world) (*attempt, error) {
 
 // errDamaged are wrong bytes.
 var errDamaged = errors.New("wrong bytes were read")
+
+// foundOut takes for damaged what was, and was found to be so early enough.
+func (w *world) foundOut(err error) error {
+	if w.faultName == fault.FlippedByte.Name && errors.Is(err, syscall.EIO) {
+		return errDamaged
+	}
+	return err
+}
 
 // closes writes a new file, whose close fails.
 func closes(ctx context.Context, w *world) (*attempt, error) {
@@ -476,7 +484,7 @@ func closesEdit(ctx context.Context, w *world) (*attempt, error) {
 		if err == nil && w.faultName == fault.FlippedByte.Name && w.holds(ctx, name, data) != nil {
 			err = errDamaged
 		}
-		return err
+		return w.foundOut(err)
 	}
 	a.again = func(failed error) error {
 		if errors.Is(failed, errDamaged) {
