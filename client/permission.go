@@ -25,9 +25,18 @@ const (
 	permissionWait = 5 * time.Second
 	// permissionPause is for how long the service is not asked again then.
 	permissionPause = 30 * time.Second
-	// permissionImages is how many images are remembered, at about 100 bytes each.
+	// permissionImages is how many images are remembered, at about 200 bytes each.
 	permissionImages = 4096
+	// byteWait is how long the byte that was asked for is waited for, once the service has
+	// answered: it comes with the header, or a store is slow.
+	byteWait = 100 * time.Millisecond
 )
+
+// A permission is what the service has said of one image.
+type permission struct {
+	given   time.Time // when the latest request was made that it gave data to; zero: none
+	refused time.Time // when it last refused
+}
 
 // permissions remembers which images the service has given data of, and when it was
 // asked for them.
@@ -35,36 +44,39 @@ type permissions struct {
 	asking *keyLock // one question about an image at a time
 
 	mu    sync.Mutex // guards the fields below
-	given *simplelru.LRU[string, time.Time]
+	known *simplelru.LRU[string, permission]
 	full  bool      // something was forgotten
 	away  time.Time // when the service last left a question without an answer
 }
 
 func newPermissions() *permissions {
 	p := &permissions{asking: newKeyLock()}
-	given, err := simplelru.NewLRU(permissionImages, func(string, time.Time) { p.full = true })
+	known, err := simplelru.NewLRU(permissionImages, func(string, permission) { p.full = true })
 	if err != nil { // only a size that is not positive is refused
 		panic(err)
 	}
-	p.given = given
+	p.known = known
 	return p
 }
 
-// give notes that data was given to a request made at this time.
+// give notes that data was given to a request made at this time. A refusal since then
+// is the later word.
 func (p *permissions) give(id string, asked time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if before, ok := p.given.Peek(id); ok && before.After(asked) {
-		asked = before
+	known, _ := p.known.Peek(id)
+	if asked.Before(known.refused) {
+		return
 	}
-	p.given.Add(id, asked)
+	known.given = later(known.given, asked)
+	p.known.Add(id, known)
 }
 
 // withdraw forgets the permission, not that there was one.
 func (p *permissions) withdraw(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.given.Add(id, time.Time{})
+	p.known.Add(id, permission{refused: time.Now()})
 }
 
 // age is how long ago the permission was given; longer than any time that it lasts
@@ -72,11 +84,11 @@ func (p *permissions) withdraw(id string) {
 func (p *permissions) age(id string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.given.Get(id)
-	if !ok || at.IsZero() {
+	known, _ := p.known.Get(id)
+	if known.given.IsZero() {
 		return 1 << 62
 	}
-	return time.Since(at)
+	return time.Since(known.given)
 }
 
 func (p *permissions) unanswered() {
@@ -97,7 +109,7 @@ func (c *Client) HasAsked(id string) bool {
 	p := c.permissions
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.full || p.given.Contains(id)
+	return p.full || p.known.Contains(id)
 }
 
 // MayRead asks whether these credentials may download the image now, for bytes that
@@ -163,28 +175,34 @@ func refused(err error) bool {
 	return false
 }
 
-// askForData requests the first byte of an image. Where the store serves no ranges,
-// Glance answers 400, but only to those whom its policy lets download: it looks at the
-// range when it begins to send.
+// askForData requests the first byte of an image. The status is the answer: Glance looks
+// at its policy first. Where the store serves no ranges it answers 400, for it looks at the
+// range when it begins to send, and 204 where the store has no data, as of an image that is
+// being deleted.
 func (c *Client) askForData(ctx context.Context, img image.Image) error {
 	r := &request{
 		op: opPermission, image: img.ID, method: http.MethodGet, path: "/images/" + img.ID + "/file",
 		header: map[string]string{"Range": "bytes=0-0"},
-		ok:     []int{http.StatusOK, http.StatusPartialContent, http.StatusBadRequest},
+		ok:     []int{http.StatusOK, http.StatusPartialContent, http.StatusNoContent, http.StatusBadRequest},
 	}
 	return c.retries.do(ctx, idempotent, func() error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		resp, err := c.send(ctx, r)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close() // what it has to say is in its status
 		switch resp.StatusCode {
-		case http.StatusBadRequest:
+		case http.StatusBadRequest, http.StatusNoContent:
 			if c.identifies && resp.Header.Get(headerRequestID) == "" {
 				return r.fail(image.Unavailable, fmt.Errorf("%d, and not by the Image service itself", resp.StatusCode))
 			}
-			c.ranges.remember(img.ID)
+			if resp.StatusCode == http.StatusBadRequest {
+				c.ranges.remember(img.ID)
+			}
 		case http.StatusPartialContent:
+			defer time.AfterFunc(byteWait, cancel).Stop()
 			_, _ = io.CopyN(io.Discard, resp.Body, 1) // so that the connection can be used again
 		}
 		return nil

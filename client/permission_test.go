@@ -21,8 +21,9 @@ func wantPermission(t *testing.T, err error) {
 func (p *permissions) aged(id string, by time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, _ := p.given.Peek(id)
-	p.given.Add(id, at.Add(-by))
+	known, _ := p.known.Peek(id)
+	known.given = known.given.Add(-by)
+	p.known.Add(id, known)
 }
 
 // Permission is asked for once a minute, with one byte; data that was given counts, and
@@ -90,12 +91,30 @@ func TestPermissionAnswers(t *testing.T) {
 	} {
 		wantKind(t, of(c.status).MayRead(t.Context(), active(10)), c.want)
 	}
-	for _, status := range []int{200, 206, 400} {
+	for _, status := range []int{200, 204, 206, 400} { // 204: its data is being deleted
 		wantPermission(t, of(status).MayRead(t.Context(), active(10)))
 	}
-	f := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
-	f.identifies = true
-	wantKind(t, f.MayRead(t.Context(), active(10)), image.Unavailable) // a proxy's own
+	for _, status := range []int{204, 400} {
+		f := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		f.identifies = true
+		wantKind(t, f.MayRead(t.Context(), active(10)), image.Unavailable) // a proxy's own
+	}
+}
+
+// The status is the answer: nobody waits for the byte of a store that stalls.
+func TestPermissionWithoutTheByte(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Range", "bytes 0-0/10")
+		w.Header().Set("Content-Length", "1")
+		w.WriteHeader(http.StatusPartialContent)
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(5 * time.Second):
+			t.Error("the byte is waited for")
+		}
+	})
+	wantPermission(t, c.MayRead(t.Context(), active(10)))
 }
 
 // A refusal takes the permission away at once, wherever it is met.
@@ -111,6 +130,7 @@ func TestPermissionIsWithdrawn(t *testing.T) {
 	})
 	img := active(100)
 	wantPermission(t, c.MayRead(t.Context(), img))
+	before := time.Now()
 	refuses.Store(true)
 	_, err := c.OpenSpan(t.Context(), img, image.Span{Len: 10})
 	wantKind(t, err, image.Forbidden)
@@ -118,6 +138,8 @@ func TestPermissionIsWithdrawn(t *testing.T) {
 	if !c.HasAsked(img.ID) {
 		t.Error("a refusal is forgotten")
 	}
+	c.permissions.give(img.ID, before) // an answer that was long on its way
+	wantKind(t, c.MayRead(t.Context(), img), image.Forbidden)
 	refuses.Store(false)
 	wantPermission(t, c.MayRead(t.Context(), img))
 }
