@@ -20,9 +20,6 @@ const (
 	// restartProbes at the least go while requests wait for a restart: one of them between
 	// the end of one that takes two thirds of that time and the end of the waiting.
 	restartProbes = 5
-	// verdict is how long a request waits for what becomes of the next probe of a service
-	// that is away: any pause, which differs from its mean by half of it, has passed then.
-	verdict = probeMost * 3 / 2
 	// calm is how long a circuit must have been closed for its pauses to begin anew: a
 	// service that breaks down under whoever waited for it is not asked more each time.
 	calm = 30 * time.Second
@@ -37,6 +34,7 @@ const (
 type circuit struct {
 	service  string        // whose: "image" or "identity"
 	restart  time.Duration // how long it may fail before it counts as away
+	verdict  time.Duration // how long a request waits for what becomes of the next probe
 	failures int           // in a row
 	since    time.Time     // of the first of them
 	last     error         // of the last of them
@@ -51,7 +49,13 @@ type circuit struct {
 }
 
 func newCircuit(service string, restart time.Duration) *circuit {
-	return &circuit{service: service, restart: restart, pauses: backoff.ExponentialBackOff{InitialInterval: probeFirst, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: probeMost}}
+	// Who does not wait long finds no long pause: it ends within the time that he has.
+	most := min(probeMost, restart/2)
+	return &circuit{
+		service: service, restart: restart,
+		verdict: most * 3 / 2, // any pause, which differs from its mean by half of it, has passed then
+		pauses:  backoff.ExponentialBackOff{InitialInterval: probeFirst, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: most},
+	}
 }
 
 // forget closes the circuit of a service that nobody has asked for long.
@@ -137,5 +141,5 @@ func (c *circuit) patience(now, came time.Time) time.Time {
 	if c.away(now) && !c.asked.Before(came) {
 		return now
 	}
-	return later(c.since.Add(c.restart), came.Add(verdict))
+	return later(c.since.Add(c.restart), came.Add(c.verdict))
 }

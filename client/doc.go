@@ -22,12 +22,12 @@
 // from 0.1 to 5 seconds on the average, and any answer closes the circuit. For 15
 // seconds since the first failure the others wait, as long as their own 15 seconds and
 // their ctx allow: a restart takes 5 to 10 s, and must fail nothing. After that they wait
-// for the next one that asks (7.5 s at most) and fail with it, by the kind of its
-// failure, so that nobody hears of an outage that was over when he came. Those of a
-// commit (image.Patiently) go on waiting, and those whose caller tries all again
-// (image.Briefly) never wait. Nothing is asked when nobody asks, and what was known is
-// forgotten after half a minute of that. Keystone has a circuit of its own, of the
-// failures to get a token.
+// for the next one that asks (7.5 s at most, less where their time is) and fail with it,
+// by the kind of its failure, so that nobody hears of an outage that was over when he
+// came. Those of a commit (image.Patiently) go on waiting, and those whose caller tries
+// all again (image.Briefly) never wait. Nothing is asked when nobody asks, and what was
+// known is forgotten after half a minute of that. Keystone has a circuit of its own, of
+// the failures to get a token.
 //
 // A Retry-After, of a 429 or a 503, holds up all requests, by a minute at most. Who has
 // not the time fails at once.

@@ -26,6 +26,7 @@ type simulated struct {
 	mu    sync.Mutex // guards the fields below
 	serve http.RoundTripper
 	asked []time.Time
+	stall time.Duration // of its client; 0: the default
 }
 
 // behaviour is how a service answers.
@@ -62,13 +63,14 @@ func (s *simulated) requests(from, to time.Time) (n int) {
 // client is a client of the service with the retries that users get.
 func (s *simulated) client(t *testing.T, log *slog.Logger) *Client {
 	t.Helper()
-	o := Options{Logger: log}.withDefaults()
+	o := Options{Logger: log, Stall: s.stall}.withDefaults()
 	plain := &http.Client{Transport: &watchdog{next: s, stall: o.Stall, answer: o.Stall}}
 	session, _, err := newSession(t.Context(), &access{endpoint: "http://service"}, plain, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newClient(o, &transports{plain: plain, upload: plain, identity: plain}, session)
+	c.retries.budget = budgetOf(o.Stall)
 	c.base = "http://service/v2"
 	return c
 }
@@ -134,12 +136,12 @@ func TestCrowdOnADeadService(t *testing.T) {
 				s := &simulated{serve: c.serve}
 				client := s.client(t, log)
 				begun := time.Now()
-				away := begun.Add(c.stall + restartTime + verdict)
+				away := begun.Add(c.stall + restartTime + probeMost*3/2)
 				crowd(client, readers, begun.Add(5*time.Minute), func(took time.Duration, err error) {
 					wantKind(t, err, c.kind)
 					most := restartTime + c.stall
 					if c.stall == 0 && time.Since(away) > restartTime {
-						most = verdict
+						most = client.traffic.glance.verdict
 					}
 					if took > most {
 						t.Errorf("it took %v", took)
@@ -163,7 +165,7 @@ func TestCrowdOnADeadService(t *testing.T) {
 
 				s.become(good)
 				crowd(client, readers, time.Now().Add(time.Second/2), func(took time.Duration, err error) {
-					if err != nil || took > verdict {
+					if err != nil || took > client.traffic.glance.verdict {
 						t.Errorf("when it is back: %v after %v", err, took)
 					}
 				})
@@ -173,6 +175,35 @@ func TestCrowdOnADeadService(t *testing.T) {
 				synctest.Wait()
 			})
 		})
+	}
+}
+
+// TestBackFromAnOutage: an outage that is over when a request comes fails it for nobody,
+// however short the time that he gives it, and the service is asked no more than he wants
+// to know.
+func TestBackFromAnOutage(t *testing.T) {
+	for _, stall := range []time.Duration{2 * time.Second, 8 * time.Second, 20 * time.Second, defaultStall} {
+		for range 5 { // the pauses differ
+			synctest.Test(t, func(t *testing.T) {
+				s := &simulated{serve: refuse, stall: stall}
+				client := s.client(t, nil)
+				budget := budgetOf(stall)
+				begun := time.Now()
+				crowd(client, 20, begun.Add(2*time.Minute), func(_ time.Duration, err error) { wantKind(t, err, image.Unreachable) })
+				if n, most := s.requests(begun.Add(time.Minute), begun.Add(2*time.Minute)), int(2*time.Minute/min(probeMost, budget/2)); n > most {
+					t.Errorf("--stall-timeout %v: %d requests in a minute", stall, n)
+				}
+				for n := len(s.asked); n == len(s.asked); { // until a probe has just gone
+					_, err := client.Get(t.Context(), someID)
+					wantKind(t, err, image.Unreachable)
+				}
+				s.become(good)
+				came := time.Now()
+				if _, err := client.Get(t.Context(), someID); err != nil || time.Since(came) > budget {
+					t.Errorf("--stall-timeout %v: %v after %v", stall, err, time.Since(came))
+				}
+			})
+		}
 	}
 }
 
@@ -201,7 +232,7 @@ func TestCrowdOverARestart(t *testing.T) {
 				s.become(good)
 			}()
 			crowd(client, readers, begun.Add(time.Minute), func(took time.Duration, err error) {
-				if err != nil || took > c.down+verdict {
+				if err != nil || took > c.down+client.traffic.glance.verdict {
 					t.Errorf("%s: %v after %v", c.name, err, took)
 				}
 			})
@@ -379,7 +410,7 @@ func TestKeystoneApart(t *testing.T) {
 			t.Errorf("in trouble: %+v", all)
 		}
 		s.become(good) // another's token would do
-		time.Sleep(verdict)
+		time.Sleep(client.traffic.glance.verdict)
 		if _, err := client.Get(t.Context(), someID); err != nil || len(client.Trouble()) != 0 {
 			t.Errorf("%v, %+v", err, client.Trouble())
 		}
