@@ -45,7 +45,8 @@ func openDisk(dir string, sync bool) (*disk, error) {
 		return nil, errors.New("open image directory: no directory given")
 	}
 	d := &disk{dir: dir, sync: sync, dirs: map[string]*os.File{}}
-	if err := d.checkFormat(); err != nil {
+	says, err := d.checkFormat()
+	if err != nil {
 		return nil, err
 	}
 	for _, sub := range []string{dirRecords, dirData, dirStaged, dirPartial} {
@@ -61,11 +62,15 @@ func openDisk(dir string, sync bool) (*disk, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("image directory %s is in use by another server: %w", dir, err), d.close())
 	}
-	if err := os.WriteFile(d.path("", formatName), []byte(formatVersion+"\n"), 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("open image directory: %w", err), d.close())
-	}
-	for _, sub := range []string{dirRecords, dirData, dirStaged} {
+	for _, sub := range []string{"", dirRecords, dirData, dirStaged} {
 		if d.dirs[sub], err = os.Open(filepath.Join(dir, sub)); err != nil {
+			return nil, errors.Join(fmt.Errorf("open image directory: %w", err), d.close())
+		}
+	}
+	if !says {
+		// A full disk is no reason not to start: images can be deleted. The next start
+		// writes it.
+		if err := d.noteFormat(); err != nil && !diskFull(err) {
 			return nil, errors.Join(fmt.Errorf("open image directory: %w", err), d.close())
 		}
 	}
@@ -77,17 +82,32 @@ func openDisk(dir string, sync bool) (*disk, error) {
 
 // checkFormat refuses a directory of another format version before anything in it is
 // touched. One that says none is new, or was made before there was more than one.
-func (d *disk) checkFormat() error {
+func (d *disk) checkFormat() (says bool, err error) {
 	path := d.path("", formatName)
 	text, err := os.ReadFile(path)
 	switch version := strings.TrimSpace(string(text)); {
-	case errors.Is(err, fs.ErrNotExist), err == nil && (version == "" || version == formatVersion):
-		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("open image directory: %w", err)
+		return false, fmt.Errorf("open image directory: %w", err)
+	case version == "" || version == formatVersion:
+		return version != "", nil
 	default:
-		return fmt.Errorf("image directory %s has format %.20q (%s), this imagefs knows %s: it is left alone", d.dir, version, path, formatVersion)
+		return true, fmt.Errorf("image directory %s has format %.20q (%s), this imagefs knows %s: it is left alone", d.dir, version, path, formatVersion)
 	}
+}
+
+// noteFormat writes what checkFormat reads, whole or not at all.
+func (d *disk) noteFormat() error {
+	f, err := d.partial()
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(formatVersion + "\n"); err != nil {
+		d.drop(f)
+		return err
+	}
+	return d.keep(f, "", formatName)
 }
 
 // close lets go of the directory. Files of requests under way stay usable.

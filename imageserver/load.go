@@ -84,7 +84,10 @@ func (d *disk) loadRecord(id string, log *slog.Logger) (*record, error) {
 		r.empty()
 	}
 	log.Info("a transfer was cut off", "image", id, "status", r.Status)
-	return r, d.save(r)
+	if err := d.save(r); err != nil && !diskFull(err) { // where it is full the next start finds it as this one did
+		return nil, err
+	}
+	return r, nil
 }
 
 func exists(path string) bool {

@@ -2,6 +2,7 @@ package imageserver
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -156,6 +158,61 @@ func TestUnknownFormat(t *testing.T) {
 	}
 	if got := files(t, dir, dirPartial); len(got) != 1 {
 		t.Errorf("%q are left", got)
+	}
+}
+
+// TestFullDisk starts a server where nothing can be written, so that images can be deleted:
+// on a directory that says its format and on one that does not, with a transfer that was
+// cut off.
+func TestFullDisk(t *testing.T) {
+	for _, format := range []string{formatVersion + "\n", ""} {
+		dir := t.TempDir()
+		if err := syscall.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := syscall.Unmount(dir, 0); err != nil {
+				t.Error(err)
+			}
+		})
+		r := open(t, Options{Dir: dir})
+		first, last := r.newActive(t, "first"), r.newActive(t, "last")
+		cut := r.newImage(t, `"name":"cut off"`)
+		r.want(t, http.StatusNoContent, "DELETE", "/v2/images/"+first, "")
+		r.end(t)
+		path := filepath.Join(dir, dirRecords, recordName(cut))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, strings.Replace(string(text), `"queued"`, `"saving"`, 1), path)
+		write(t, format, dir, formatName)
+		fill, err := os.Create(filepath.Join(dir, "fill"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fill.ReadFrom(bytes.NewReader(make([]byte, 2<<20)))
+		if !diskFull(err) {
+			t.Fatalf("the disk is not full: %v", err)
+		}
+		if err := fill.Close(); err != nil {
+			t.Fatal(err)
+		}
+
+		r = open(t, Options{Dir: dir})
+		if got := r.status(t, cut); got != "queued" {
+			t.Errorf("what was cut off is %s", got)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, formatName)); err != nil || string(got) != format {
+			t.Errorf("the format %q became %q, %v", format, got, err)
+		}
+		r.want(t, http.StatusNoContent, "DELETE", "/v2/images/"+last, "")
+		r.end(t)
+		r = open(t, Options{Dir: dir}) // there is room again
+		if got, err := os.ReadFile(filepath.Join(dir, formatName)); err != nil || string(got) != formatVersion+"\n" {
+			t.Errorf("the format %q became %q, %v", format, got, err)
+		}
+		r.end(t)
 	}
 }
 
