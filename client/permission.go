@@ -23,7 +23,7 @@ const (
 	permissionOutage = time.Hour
 	// permissionWait is how long an open waits for an answer that it could do without.
 	permissionWait = 5 * time.Second
-	// permissionPause is for how long the service is not asked again then.
+	// permissionPause is for how long it is not asked again for the image then.
 	permissionPause = 30 * time.Second
 	// permissionImages is how many images are remembered, at about 200 bytes each.
 	permissionImages = 4096
@@ -34,8 +34,9 @@ const (
 
 // A permission is what the service has said of one image.
 type permission struct {
-	given   time.Time // when the latest request was made that it gave data to; zero: none
-	refused time.Time // when it last refused
+	given      time.Time // when the latest request was made that it gave data to; zero: none
+	refused    time.Time // when it last refused
+	unanswered time.Time // when it last left the question without an answer
 }
 
 // permissions remembers which images the service has given data of, and when it was
@@ -45,8 +46,7 @@ type permissions struct {
 
 	mu    sync.Mutex // guards the fields below
 	known *simplelru.LRU[string, permission]
-	full  bool      // something was forgotten
-	away  time.Time // when the service last left a question without an answer
+	full  bool // something was forgotten
 }
 
 func newPermissions() *permissions {
@@ -91,16 +91,21 @@ func (p *permissions) age(id string) time.Duration {
 	return time.Since(known.given)
 }
 
-func (p *permissions) unanswered() {
+func (p *permissions) unanswered(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = time.Now()
+	known, _ := p.known.Peek(id)
+	known.unanswered = time.Now()
+	p.known.Add(id, known)
 }
 
-func (p *permissions) pausing() bool {
+// pausing reports that the service has just left the question for this image without an
+// answer. It may have one for others: the store may be to blame.
+func (p *permissions) pausing(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.away) < permissionPause
+	known, _ := p.known.Peek(id)
+	return time.Since(known.unanswered) < permissionPause
 }
 
 // HasAsked reports whether this client may have had data of the image, or have asked
@@ -115,8 +120,8 @@ func (c *Client) HasAsked(id string) bool {
 // MayRead asks whether these credentials may download the image now, for bytes that
 // come from elsewhere: it requests the first one. Data that the service has given
 // within the last minute, to whatever request, is an answer, but not of an image that
-// is not active. While the service does not answer, what it has given this client
-// within an hour counts. Kinds: Forbidden, NotFound, and those of every request.
+// is not active. While the service does not say, what it has given this client of the
+// image within an hour counts. Kinds: Forbidden, NotFound, and those of every request.
 func (c *Client) MayRead(ctx context.Context, img image.Image) error {
 	if err := checkID(opPermission, img.ID); err != nil {
 		return err
@@ -132,7 +137,7 @@ func (c *Client) MayRead(ctx context.Context, img image.Image) error {
 	defer unlock()
 	age := c.permissions.age(img.ID) // another may have asked while we waited
 	spare := active && age < permissionOutage
-	if active && age < permissionLasts || spare && c.permissions.pausing() {
+	if active && age < permissionLasts || spare && c.permissions.pausing(img.ID) {
 		return nil
 	}
 	limited := ctx
@@ -148,7 +153,7 @@ func (c *Client) MayRead(ctx context.Context, img image.Image) error {
 		c.permissions.give(img.ID, asked)
 		return nil
 	case spare && ctx.Err() == nil && noAnswer(err):
-		c.permissions.unanswered()
+		c.permissions.unanswered(img.ID)
 		c.log.Warn("the service does not say whether the image may be read; it has given its data before", "image", img.ID, "ago", age.Round(time.Second), "error", err)
 		return nil
 	case refused(err):

@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ func (p *permissions) aged(id string, by time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known, _ := p.known.Peek(id)
-	known.given = known.given.Add(-by)
+	known.given, known.unanswered = known.given.Add(-by), known.unanswered.Add(-by)
 	p.known.Add(id, known)
 }
 
@@ -142,6 +143,37 @@ func TestPermissionIsWithdrawn(t *testing.T) {
 	wantKind(t, c.MayRead(t.Context(), img), image.Forbidden)
 	refuses.Store(false)
 	wantPermission(t, c.MayRead(t.Context(), img))
+}
+
+// An image that the service cannot give, for its store is broken, says nothing of what
+// the service would say of others.
+func TestPermissionWhileAStoreIsAway(t *testing.T) {
+	var broken atomic.Bool
+	data := randomBytes(100)
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !broken.Load():
+			served(w, r, data)
+		case strings.Contains(r.URL.Path, someID):
+			w.Header().Set(headerRequestID, "req-1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	c.identifies = true
+	img, other := active(100), active(100)
+	other.ID = otherID
+	for _, img := range []image.Image{img, other} {
+		wantPermission(t, c.MayRead(t.Context(), img))
+		c.permissions.aged(img.ID, permissionLasts)
+	}
+	broken.Store(true)
+	for range 2 * circuitFailures {
+		wantPermission(t, c.MayRead(t.Context(), img))
+		c.permissions.aged(img.ID, permissionPause)
+	}
+	wantKind(t, c.MayRead(t.Context(), other), image.Forbidden)
 }
 
 // While the service is away, permission that it gave this client within an hour counts,

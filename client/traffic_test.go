@@ -498,6 +498,10 @@ func TestSigns(t *testing.T) {
 	} {
 		record, keystone := signs(opGet, c.err, c.took, true)
 		data, _ := signs(opSpan, c.err, c.took, true)
+		permission, _ := signs(opPermission, c.err, c.took, true) // it waits for the store, too
+		if permission != data {
+			t.Errorf("%s: %v of permission, want %v", c.name, permission, data)
+		}
 		if got, want := fmt.Sprint(record, data, keystone), fmt.Sprint(c.record, c.data, c.keystone); got != want {
 			t.Errorf("%s: %s, want %s", c.name, got, want)
 		}

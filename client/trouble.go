@@ -30,7 +30,7 @@ func signs(o op, err error, took time.Duration, signed bool) (glance, keystone s
 	if err == nil {
 		return answers, answers
 	}
-	data := o == opSpan || o == opWhole || o == opUpload || o == opStage
+	data := o == opSpan || o == opWhole || o == opPermission || o == opUpload || o == opStage
 	if image.Is(err, image.IdentityAway) {
 		return answers, fails // it has answered 401
 	}
