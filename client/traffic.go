@@ -231,7 +231,7 @@ func (t *traffic) trouble() []Trouble {
 		}
 	}
 	if now.Before(t.pause) {
-		all = append(all, Trouble{Service: t.glance.service, Since: t.paused, Err: t.asked, Next: t.pause})
+		all = append(all, Trouble{Service: t.glance.service, Since: t.paused, Err: t.asked, Next: t.pause, Pause: true})
 	}
 	return all
 }

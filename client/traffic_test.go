@@ -159,7 +159,7 @@ func TestCrowdOnADeadService(t *testing.T) {
 				if n := strings.Count(lines.String(), "circuit open"); n != 1 {
 					t.Errorf("%d lines tell that it is away", n)
 				}
-				if all := client.Trouble(); len(all) != 1 || all[0].Service != "image" || !all[0].Away || all[0].Err == nil {
+				if all := client.Trouble(); len(all) != 1 || all[0].Service != "image" || !all[0].Away || all[0].Pause || all[0].Err == nil {
 					t.Errorf("in trouble: %+v", all)
 				}
 
@@ -321,7 +321,7 @@ func TestPauseForAll(t *testing.T) {
 				_, err := client.Get(image.Briefly(t.Context()), otherID)
 				wantKind(t, err, image.Unavailable)
 				s.become(good)
-				if all := client.Trouble(); len(all) != 1 || time.Until(all[0].Next) > pauseMost || all[0].Away {
+				if all := client.Trouble(); len(all) != 1 || time.Until(all[0].Next) > pauseMost || all[0].Away || !all[0].Pause {
 					t.Errorf("%s: in trouble: %+v", c.name, all)
 				}
 				begun := time.Now()

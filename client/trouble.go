@@ -73,15 +73,18 @@ func requestOf(err error) string {
 	return ""
 }
 
-// Trouble is a service that fails, as far as that holds requests up.
+// Trouble is a service that fails, or wants a pause, as far as that holds requests up.
 type Trouble struct {
 	Service string // "image" or "identity"
 	Since   time.Time
 	Err     error     // of the last failure
 	Next    time.Time // when the next request may ask the service
 	// Away: requests fail with the next one that asks the service. Otherwise they wait,
-	// for it may only have been restarted, or has asked for a pause.
+	// for it may only have been restarted.
 	Away bool
+	// Pause: the service has not failed. It has asked for a pause since then, and what
+	// cannot wait until Next fails at once.
+	Pause bool
 }
 
 // Trouble lists what holds requests up; nothing as a rule.

@@ -51,6 +51,8 @@ type Trouble struct {
 	Error   string    `json:"error"`    // the last
 	Next    time.Time `json:"next_try"` // before that, the service is not asked
 	Away    bool      `json:"away"`     // requests fail with that try; else they wait
+	// Pause: it has not failed but asked for a pause; what cannot wait for its end fails at once.
+	Pause bool `json:"pause"`
 }
 
 // Options are the mount options in force.

@@ -67,6 +67,10 @@ func (t Trouble) text(now time.Time) string {
 	if t.Away {
 		fate = "requests fail with it"
 	}
+	if t.Pause {
+		return fmt.Sprintf("the %s service has asked for a pause: %s; next try in %s, requests that cannot wait so long fail", plain(t.Service),
+			plain(t.Error), seconds(max(t.Next.Sub(now).Seconds(), 0)))
+	}
 	return fmt.Sprintf("the %s service has failed for %s: %s; next try in %s, %s", plain(t.Service), seconds(now.Sub(t.Since).Seconds()),
 		plain(t.Error), seconds(max(t.Next.Sub(now).Seconds(), 0)), fate)
 }

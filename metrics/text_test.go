@@ -23,6 +23,7 @@ func busy() Snapshot {
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo", Insecure: true, Trouble: []Trouble{
 			{Service: "image", Since: time.Date(2026, 3, 5, 7, 8, 31, 0, time.UTC), Error: "get image x: unreachable:\nconnection refused", Next: time.Date(2026, 3, 5, 7, 9, 15, 0, time.UTC), Away: true},
 			{Service: "identity", Since: time.Date(2026, 3, 5, 7, 9, 9, 0, time.UTC), Error: "authenticate: unreachable", Next: time.Date(2026, 3, 5, 7, 9, 10, 0, time.UTC)},
+			{Service: "image", Since: time.Date(2026, 3, 5, 7, 9, 11, 0, time.UTC), Error: "get image y: unavailable:\nanswer 429", Next: time.Date(2026, 3, 5, 7, 9, 51, 0, time.UTC), Pause: true},
 		}},
 		Options: Options{AllowOther: true, Writeback: true, StopTimeout: 60, StallTimeout: 60, WriteAllProjects: true, UID: 0, GID: 0, Memory: 256 << 20, Streams: 16, ListTTL: 30, StagingDir: "/var/lib/imagefs/staging",
 			Filter: []string{"--tag=ready", "--name=a\x1b*"}},

@@ -63,7 +63,7 @@ func (a *about) snapshot() metrics.Snapshot {
 func trouble(all []client.Trouble) []metrics.Trouble {
 	list := make([]metrics.Trouble, 0, len(all))
 	for _, t := range all {
-		list = append(list, metrics.Trouble{Service: t.Service, Since: t.Since.UTC(), Error: t.Err.Error(), Next: t.Next.UTC(), Away: t.Away})
+		list = append(list, metrics.Trouble{Service: t.Service, Since: t.Since.UTC(), Error: t.Err.Error(), Next: t.Next.UTC(), Away: t.Away, Pause: t.Pause})
 	}
 	return list
 }
