@@ -26,6 +26,8 @@ func (s *Store) load() error {
 	}
 	now := s.clock.stamp(0)
 	indexed := map[string]bool{}
+	var first string // of the files that are left alone
+	var why error
 	for _, file := range names {
 		name, isIndex := strings.CutSuffix(file, indexSuffix)
 		if !isIndex || !ourName.MatchString(name) {
@@ -36,12 +38,18 @@ func (s *Store) load() error {
 			indexed[name] = true
 		case strange(err):
 			s.leave(name)
-			s.log.Warn("cached image is left alone, and is not cached anew; remove its files if they are of no use",
-				"file", filepath.Join(s.root.Name(), file), "err", err)
+			s.log.Debug("cached image is left alone", "file", filepath.Join(s.root.Name(), file), "err", err)
+			if first == "" {
+				first, why = file, err
+			}
 		default:
 			s.log.Warn("cached image is of no use; removed", "file", file, "err", err)
 			s.discard(file)
 		}
+	}
+	if first != "" { // one line, however many they are
+		s.log.Warn("cached images are left alone, and are not cached anew; remove their files if they are of no use",
+			"images", len(s.left), "bytes", s.leftBytes, "file", filepath.Join(s.root.Name(), first), "err", why)
 	}
 	for _, file := range names {
 		name, isData := strings.CutSuffix(file, dataSuffix)
@@ -71,6 +79,7 @@ func (s *Store) leave(name string) {
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			s.room.used.Add(st.Blocks * statBlock)
+			s.leftBytes += st.Blocks * statBlock
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (s *Store) reserve(n int64) bool {
 		}
 		s.room.used.Add(-n)
 		if !s.makeRoom(n) {
-			s.pause("disk cache has no room and takes nothing for a while: the disk is nearly full, or all of the cache is pinned", nil)
+			s.pause("disk cache has no room and takes nothing for a while: the disk is nearly full, or the limit is taken by what is pinned or left alone", nil)
 			return false
 		}
 	}
@@ -93,7 +93,7 @@ func (s *Store) pause(why string, err error) bool {
 	if !say {
 		return true
 	}
-	args := []any{"used", s.room.used.Load(), "limit", s.limit}
+	args := []any{"used", s.room.used.Load(), "limit", s.limit, "left alone", s.leftBytes}
 	if err != nil {
 		args = append(args, "err", err)
 	}

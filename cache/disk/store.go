@@ -39,7 +39,10 @@ type Store struct {
 	cancel context.CancelFunc // ends the verifier
 	wg     sync.WaitGroup     // the verifier
 	wake   chan struct{}      // something was added to queue; holds one
-	left   map[string]bool    // names of files that are left alone; not changed after Open
+
+	// Not changed after Open.
+	left      map[string]bool // names of files that are left alone
+	leftBytes int64           // that they take on disk
 
 	mu        sync.Mutex // guards the fields below, contents.refs and contents.queued
 	images    map[identity]*contents

@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,5 +94,41 @@ func TestStrange(t *testing.T) {
 		if strange(err) != want {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// TestManyOfUnknownVersion: however many they are, one line of the log says so; and where
+// they take the whole limit, it is they that the log says it of.
+func TestManyOfUnknownVersion(t *testing.T) {
+	var log journal
+	o := options(t.TempDir())
+	s := openStore(t, o, nil)
+	var images []picture
+	for n := range 3 {
+		p := draw(byte(n), 10*unit)
+		images = append(images, p)
+		i := p.in(s)
+		p.write(i, 0, 10)
+		i.Close()
+	}
+	must(t, s.Close())
+	for _, p := range images {
+		index := path(o, p, indexSuffix)
+		b := readFile(t, index)
+		binary.LittleEndian.PutUint32(b[len(magic):], formatVersion+1)
+		must(t, os.WriteFile(index, b, 0o600))
+	}
+	o.Logger, o.Limit = log.logger(), 20*unit
+	s = openStore(t, o, nil)
+	if log.count("level=WARN") != 1 || log.count("images=3") != 1 || log.count(indexSuffix) != 1 {
+		t.Errorf("the log has %s", log.text.String())
+	}
+	p := draw(9, unit)
+	i := p.in(s)
+	defer i.Close()
+	p.write(i, 0, 1)
+	taken := s.Stats().Bytes
+	if i.Has(0) || taken < 30*unit || log.count(fmt.Sprintf("limit=%d \"left alone\"=%d", o.Limit, taken)) != 1 || log.count("or left alone") != 1 {
+		t.Errorf("%d bytes are taken; the log has %s", taken, log.text.String())
 	}
 }
