@@ -156,7 +156,8 @@ func (c *Client) try(ctx context.Context, r *request, token string) (*http.Respo
 	}
 	resp, err := c.plain.Do(req)
 	if err != nil {
-		return nil, r.fail(kindOfTransport(ctx, err), &transportError{sent: sent.Load(), err: plainCause(err)})
+		cause, away := c.plainCause(err)
+		return nil, r.fail(kindOfTransport(ctx, err), &transportError{sent: sent.Load(), away: away, err: cause})
 	}
 	c.clock.read(resp.Header)
 	return resp, nil
@@ -186,7 +187,10 @@ func (c *Client) refusal(o op, id string, resp *http.Response) error {
 	}
 	return &image.Error{
 		Op: string(o), Image: id, Kind: k, RequestID: resp.Header.Get(headerRequestID), Detail: words,
-		Err: &answerError{status: resp.StatusCode, after: retryAfter(resp.Header.Get("Retry-After"))},
+		Err: &answerError{
+			status: resp.StatusCode, after: retryAfter(resp.Header.Get("Retry-After")),
+			away: resp.Request != nil && c.elsewhere(resp.Request.URL),
+		},
 	}
 }
 
@@ -213,12 +217,28 @@ func statusOf(err error) int {
 	return 0
 }
 
-// plainCause takes net/http's "Get \"URL\":" off a failure of ours, which says
-// what was tried in other words.
-func plainCause(err error) error {
+// plainCause takes off what net/http's errors say of the URL beyond host and path: the
+// query of one that the service has redirected to may be the right to read the bytes. Of
+// a failure of ours it takes off all, which says what was tried in other words. It reports
+// whether the failure is another host's than the service's.
+func (c *Client) plainCause(err error) (cause error, away bool) {
 	var u *url.Error
-	if errors.As(err, &u) && errors.Is(u.Err, errStalled) {
-		return errStalled
+	if !errors.As(err, &u) {
+		return err, false
 	}
-	return err
+	plain := &url.Error{Op: u.Op, URL: "URL", Err: u.Err}
+	if target, err := url.Parse(u.URL); err == nil {
+		away = c.elsewhere(target)
+		plain.URL = (&url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}).String()
+	}
+	if errors.Is(u.Err, errStalled) {
+		return errStalled, away
+	}
+	return plain, away
+}
+
+// elsewhere reports whether a URL is not the service's.
+func (c *Client) elsewhere(u *url.URL) bool {
+	base, err := url.Parse(c.base)
+	return err == nil && !sameHost(base, u)
 }

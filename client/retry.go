@@ -19,6 +19,7 @@ type answerError struct {
 	status int
 	after  time.Duration // Retry-After; 0 when the service did not say
 	final  bool          // it has taken data, which must not be sent twice
+	away   bool          // of another host, to which the service has redirected
 }
 
 func (e *answerError) Error() string { return fmt.Sprintf("answer %d", e.status) }
@@ -26,6 +27,7 @@ func (e *answerError) Error() string { return fmt.Sprintf("answer %d", e.status)
 // transportError is the cause of an image.Error without an answer.
 type transportError struct {
 	sent bool // the header, at least, was given to a connection
+	away bool // at another host, to which the service has redirected
 	err  error
 }
 

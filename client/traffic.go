@@ -165,10 +165,10 @@ func (t *traffic) heed(ctx context.Context, o op, err error, took time.Duration,
 	}
 }
 
-// pauseLocked obeys a Retry-After, for all requests.
+// pauseLocked obeys a Retry-After of the service, for all requests.
 func (t *traffic) pauseLocked(now time.Time, err error) {
 	var a *answerError
-	if !errors.As(err, &a) || a.after == 0 {
+	if !errors.As(err, &a) || a.after == 0 || a.away {
 		return
 	}
 	until := now.Add(min(a.after, pauseMost))

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,16 @@ func respond(status int, body string, header ...string) http.RoundTripper {
 			h.Set(header[i], header[i+1])
 		}
 		return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
+	})
+}
+
+// redirectTo sends requests to another host, which is answered for by there.
+func redirectTo(target string, there http.RoundTripper) http.RoundTripper {
+	return behaviour(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host != "service" {
+			return there.RoundTrip(r)
+		}
+		return respond(http.StatusFound, "", "Location", target).RoundTrip(r)
 	})
 }
 
@@ -271,25 +282,36 @@ func TestOneStoreInTrouble(t *testing.T) {
 	for name, data := range map[string]http.RoundTripper{
 		"stalls": hang, "503": respond(503, "", headerRequestID, "req-1"), "504": respond(504, ""),
 		"broken": behaviour(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }),
+		// Stores of other hosts, to which the service redirects by signed URLs.
+		"refuses elsewhere": redirectTo("http://store.example/x?sig=SECRET", refuse),
+		"503 elsewhere":     redirectTo("http://store.example/x?sig=SECRET", respond(503, "", "Retry-After", "40")),
+		"senseless address": redirectTo("http://store.example/%zz?sig=SECRET", refuse),
 	} {
+		var log bytes.Buffer
 		synctest.Test(t, func(t *testing.T) {
 			s := &simulated{serve: behaviour(func(r *http.Request) (*http.Response, error) {
-				if strings.HasSuffix(r.URL.Path, "/file") {
+				if r.URL.Host != "service" || strings.HasSuffix(r.URL.Path, "/file") {
 					return data.RoundTrip(r)
 				}
 				return good.RoundTrip(r)
 			})}
-			client := s.client(t, nil)
+			client := s.client(t, slog.New(slog.NewTextHandler(&log, nil)))
 			client.identifies = true
 			var readers sync.WaitGroup
 			for range 3 * circuitFailures {
 				readers.Go(func() {
-					if body, err := client.OpenSpan(t.Context(), active(1000), image.Span{Len: 1000}); err == nil {
+					body, err := client.OpenSpan(t.Context(), active(1000), image.Span{Len: 1000})
+					if err == nil {
 						t.Errorf("%s: %v", name, body.Close())
+					} else if strings.Contains(err.Error(), "SECRET") {
+						t.Errorf("%s: the query is in the error: %v", name, err)
 					}
 				})
 			}
 			readers.Wait()
+			if strings.Contains(log.String(), "SECRET") {
+				t.Errorf("%s: the query is in the log: %s", name, log.String())
+			}
 			begun := time.Now()
 			if _, err := client.Get(t.Context(), someID); err != nil || time.Since(begun) != 0 || len(client.Trouble()) != 0 {
 				t.Errorf("%s: %v after %v, %+v", name, err, time.Since(begun), client.Trouble())
@@ -494,6 +516,8 @@ func TestSigns(t *testing.T) {
 		{"hardly begun", broken(image.Stalled, context.DeadlineExceeded), time.Second, silent, silent, silent},
 		{"cancelled", broken(image.Interrupted, context.Canceled), time.Minute, silent, silent, silent},
 		{"no descriptors", broken(image.NoDescriptors, syscall.EMFILE), 0, silent, silent, silent},
+		{"refused elsewhere", &image.Error{Kind: image.Unreachable, Err: &transportError{away: true, err: syscall.ECONNREFUSED}}, 0, answers, answers, answers},
+		{"503 from elsewhere", &image.Error{Kind: image.Unavailable, Err: &answerError{status: 503, away: true}}, 0, answers, answers, answers},
 		{"no record", &image.Error{Kind: image.UnexpectedAnswer, Err: errors.New("x")}, 0, answers, answers, answers},
 	} {
 		record, keystone := signs(opGet, c.err, c.took, true)

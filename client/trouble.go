@@ -24,7 +24,8 @@ const slowAnswer = 5 * time.Second
 
 // signs is what the outcome of a try says of the Image service and of Keystone. What
 // may be the fault of one store says nothing of the service: an image's data that stall,
-// break off, or are refused by Glance itself. signed: the service gives its own answers
+// break off, or are refused by Glance itself. What fails at another host fails after the
+// service has answered, by a redirect. signed: the service gives its own answers
 // a request id, so that one without it is a proxy's.
 func signs(o op, err error, took time.Duration, signed bool) (glance, keystone sign) {
 	if err == nil {
@@ -37,6 +38,8 @@ func signs(o op, err error, took time.Duration, signed bool) (glance, keystone s
 	var a *answerError
 	var t *transportError
 	switch {
+	case errors.As(err, &a) && a.away, errors.As(err, &t) && t.away:
+		return answers, answers
 	case errors.As(err, &a):
 		switch a.status {
 		case http.StatusBadGateway, http.StatusServiceUnavailable:

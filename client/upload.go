@@ -122,7 +122,8 @@ func (c *Client) put(ctx context.Context, o op, id string, size int64, body func
 		if taken > 0 && taken < size && k == image.Unreachable {
 			k = image.Unavailable // it was there when it took the first bytes
 		}
-		return nil, 0, &image.Error{Op: string(o), Image: id, Kind: k, Err: &transportError{sent: taken > 0, err: plainCause(err)}}
+		cause, _ := c.plainCause(err) // no upload follows a redirect
+		return nil, 0, &image.Error{Op: string(o), Image: id, Kind: k, Err: &transportError{sent: taken > 0, err: cause}}
 	}
 	return resp, taken, nil
 }
