@@ -16,7 +16,8 @@ import (
 const lookAgain = time.Second
 
 // directoryBound ends what runs under the kernel's lock of a directory: all else
-// in that directory waits for it.
+// in that directory waits for it. What an open asks ends no later: it comes right after
+// a lookup, and its caller cannot tell the two apart.
 const directoryBound = 10 * time.Second
 
 // call is the context of one kernel request. It ends with the mount, and when the
@@ -52,7 +53,7 @@ func (f *FS) begin(ctx context.Context) *call {
 }
 
 // beginBounded is begin for a request that runs under the kernel's lock of a
-// directory: its context also ends at directoryBound.
+// directory, or opens a file: its context also ends at directoryBound.
 func (f *FS) beginBounded(ctx context.Context) *call {
 	c := f.begin(ctx)
 	c.deadline = time.Now().Add(directoryBound)

@@ -148,6 +148,8 @@ func (d *draft) truncateAtOpen(ctx context.Context, truncate bool, by *handleCha
 // edit makes a draft over the image, in the node's turn: empty when truncated, else
 // with the image's bytes under what will be written.
 func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*draft, error) {
+	ctx, cancel := context.WithTimeout(ctx, directoryBound)
+	defer cancel()
 	f := n.fs
 	entry, parent := n.Parent()
 	n.mu.Lock()

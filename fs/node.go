@@ -164,11 +164,11 @@ func (n *node) OnForget() { n.fs.forget(n) }
 // Open opens the entry. Reading needs bytes that are to be had; writing begins a
 // draft, or joins the one that is there.
 func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
-	c := n.fs.begin(ctx)
-	defer c.end()
 	h := &handle{node: n}
 	truncate := flags&syscall.O_TRUNC != 0 // Linux lets a file opened for reading be truncated, too
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && !truncate {
+		c := n.fs.beginBounded(ctx)
+		defer c.end()
 		if err := n.openRead(c); err != nil {
 			return nil, 0, errnoOf(n.fs.fail("open", err))
 		}
@@ -178,6 +178,8 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 	if n.fixed {
 		return nil, 0, syscall.EPERM
 	}
+	c := n.fs.begin(ctx) // it may wait for a commit; what it asks itself is bounded
+	defer c.end()
 	h.write, h.opener = true, processGroup(c.tid)
 	d, err := n.openWrite(c, truncate, &h.changes)
 	if err != nil {

@@ -6,6 +6,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -64,5 +68,35 @@ func TestPermissionOfWhatIsGone(t *testing.T) {
 	wantErr(t, second(os.Open(m.path("gone"))), syscall.ENOENT)
 	if h.did("gone", img.ID) != 1 {
 		t.Error("the directory was not told that it is gone")
+	}
+}
+
+// An open waits for the answer no longer than a lookup would.
+func TestPermissionIsBounded(t *testing.T) {
+	for name, flags := range map[string]uint32{"to read": syscall.O_RDONLY, "to write": syscall.O_RDWR} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse()
+				img := h.add("silent", "cached")
+				h.hook = func(ctx context.Context, op, what string) error {
+					if op != "may read" {
+						return nil
+					}
+					ctx, cancel := context.WithTimeout(ctx, time.Hour)
+					defer cancel()
+					<-ctx.Done()
+					return &image.Error{Op: op, Image: what, Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
+				}
+				f := newFS(t.Context(), h.rooms(), Options{}, tuning{})
+				gofs.NewNodeFS(f.root, &gofs.Options{})
+				n := &node{fs: f, img: image.Pack(img)}
+				f.root.AddChild("silent", f.root.NewInode(t.Context(), n, gofs.StableAttr{Mode: syscall.S_IFREG}), true)
+				began := time.Now()
+				_, _, errno := n.Open(t.Context(), flags)
+				if took := time.Since(began); errno != syscall.EIO || took != directoryBound {
+					t.Errorf("%v after %v", errno, took)
+				}
+			})
+		})
 	}
 }

@@ -110,6 +110,21 @@ var waits = []wait{
 		check:    func(w *waiting) { w.service.one(w.t, w.own[3]) },
 	},
 	{
+		name: "open, for the permission", held: isData, op: "open",
+		argument: func(_ *waiting, i int) string { return []string{"to write", "to read", "to write", "to read"}[i] },
+		before: func(w *waiting) { // what another mount has cached
+			for _, img := range w.images[:4] {
+				if _, err := os.ReadFile(w.path(img.Name)); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+			w.until("the copies to be whole", func() bool { return w.status().Cache.Disk.Verified == 4 })
+			run(w.t, binary, "unmount", w.dir)
+			w.mount = mountOn(w.t, w.service, "--cache-dir", w.cache)
+			w.t.Cleanup(w.hold.release)
+		},
+	},
+	{
 		name: "open for writing, for a change under way", held: isUpdate, op: "open",
 		path:  func(w *waiting, _ int) string { return w.path(w.images[4].Name) },
 		first: func(w *waiting) { w.start("setxattr", w.path(w.images[4].Name), "first") },

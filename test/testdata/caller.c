@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
 		must(open(path, O_CREAT | O_EXCL | O_WRONLY, 0644));
 	} else if (!strcmp(op, "open")) {
 		ready();
-		must(open(path, O_WRONLY));
+		must(open(path, strcmp(argument, "to read") ? O_WRONLY : O_RDONLY));
 	} else if (!strcmp(op, "write")) {
 		int fd = must(open(path, O_WRONLY));
 		ready();
