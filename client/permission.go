@@ -25,6 +25,10 @@ const (
 	permissionWait = 5 * time.Second
 	// permissionPause is for how long it is not asked again for the image then.
 	permissionPause = 30 * time.Second
+	// permissionQueue is how long an open waits for the question of another about the
+	// image, which is answered within that time as a rule. Then it asks for itself: a
+	// service that is away has to keep nobody longer than one request.
+	permissionQueue = time.Second
 	// permissionImages is how many images are remembered, at about 200 bytes each.
 	permissionImages = 4096
 	// byteWait is how long the byte that was asked for is waited for, once the service has
@@ -42,7 +46,7 @@ type permission struct {
 // permissions remembers which images the service has given data of, and when it was
 // asked for them.
 type permissions struct {
-	asking *keyLock // one question about an image at a time
+	asking *keyLock // one question about an image at a time, while it is answered
 
 	mu    sync.Mutex // guards the fields below
 	known *simplelru.LRU[string, permission]
@@ -130,11 +134,13 @@ func (c *Client) MayRead(ctx context.Context, img image.Image) error {
 	if img.Size == 0 || active && c.permissions.age(img.ID) < permissionLasts {
 		return nil
 	}
-	unlock, err := c.permissions.asking.lock(ctx, img.ID)
-	if err != nil {
-		return spanError(opPermission, img, image.KindOf(err), err)
+	queue, cancel := context.WithTimeout(ctx, permissionQueue)
+	defer cancel()
+	if unlock, err := c.permissions.asking.lock(queue, img.ID); err == nil {
+		defer unlock()
+	} else if ctx.Err() != nil {
+		return spanError(opPermission, img, image.KindOf(ctx.Err()), ctx.Err())
 	}
-	defer unlock()
 	age := c.permissions.age(img.ID) // another may have asked while we waited
 	spare := active && age < permissionOutage
 	if active && age < permissionLasts || spare && c.permissions.pausing(img.ID) {
@@ -147,7 +153,7 @@ func (c *Client) MayRead(ctx context.Context, img image.Image) error {
 		defer cancel()
 	}
 	asked := time.Now()
-	err = c.askForData(limited, img)
+	err := c.askForData(limited, img)
 	switch {
 	case err == nil:
 		c.permissions.give(img.ID, asked)
@@ -190,7 +196,7 @@ func (c *Client) askForData(ctx context.Context, img image.Image) error {
 		header: map[string]string{"Range": "bytes=0-0"},
 		ok:     []int{http.StatusOK, http.StatusPartialContent, http.StatusNoContent, http.StatusBadRequest},
 	}
-	return c.retries.do(ctx, idempotent, func() error {
+	return c.do(ctx, r, idempotent, func() error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		resp, err := c.send(ctx, r)
@@ -211,5 +217,5 @@ func (c *Client) askForData(ctx context.Context, img image.Image) error {
 			_, _ = io.CopyN(io.Discard, resp.Body, 1) // so that the connection can be used again
 		}
 		return nil
-	}, c.retrying(ctx, r))
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -165,10 +166,12 @@ func (t *traffic) heed(ctx context.Context, o op, err error, took time.Duration,
 	}
 }
 
-// pauseLocked obeys a Retry-After of the service, for all requests.
+// pauseLocked obeys a Retry-After of the service, for all requests. Other answers than
+// these are about one image, and would be about others for who is held up by them.
 func (t *traffic) pauseLocked(now time.Time, err error) {
 	var a *answerError
-	if !errors.As(err, &a) || a.after == 0 || a.away {
+	if !errors.As(err, &a) || a.after == 0 || a.away ||
+		a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable {
 		return
 	}
 	until := now.Add(min(a.after, pauseMost))

@@ -360,6 +360,68 @@ func TestPauseForAll(t *testing.T) {
 	}
 }
 
+// TestPauseOfOneImage: an answer about one image holds up no other, whatever header it has.
+func TestPauseOfOneImage(t *testing.T) {
+	for _, status := range []int{403, 404, 409, 413, 500, 502} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &simulated{serve: respond(status, "", "Retry-After", "30")}
+			client := s.client(t, nil)
+			if _, err := client.Get(image.Briefly(t.Context()), otherID); err == nil {
+				t.Errorf("%d is success", status)
+			}
+			s.become(good)
+			begun := time.Now()
+			if _, err := client.Get(t.Context(), someID); err != nil || time.Since(begun) != 0 {
+				t.Errorf("%d: another image: %v after %v", status, err, time.Since(begun))
+			}
+		})
+	}
+}
+
+// TestPermissionOfACrowd: who opens one image while the service is away waits for it, not
+// for each other, and asks it as other requests do.
+func TestPermissionOfACrowd(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve http.RoundTripper
+		most  time.Duration
+	}{
+		"refuses": {refuse, permissionQueue + restartTime + probeMost*3/2},
+		"stalls":  {hang, permissionQueue + defaultStall},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &simulated{serve: c.serve}
+			client := s.client(t, nil)
+			begun := time.Now()
+			var openers sync.WaitGroup
+			for range 10 {
+				openers.Go(func() {
+					if err := client.MayRead(t.Context(), active(10)); err == nil {
+						t.Errorf("%s: permitted", name)
+					}
+				})
+			}
+			openers.Wait()
+			if took := time.Since(begun); took > c.most || len(s.asked) > 40 {
+				t.Errorf("%s: %v, %d requests", name, took, len(s.asked))
+			}
+		})
+	}
+}
+
+// TestPermissionIsHeldUp: a pause that the service asks for is kept by the question, too.
+func TestPermissionIsHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &simulated{serve: respond(429, "", "Retry-After", "50")}
+		client := s.client(t, nil)
+		_, err := client.Get(image.Briefly(t.Context()), otherID)
+		wantKind(t, err, image.Unavailable)
+		wantKind(t, client.MayRead(t.Context(), active(10)), image.Unavailable)
+		if len(s.asked) != 1 {
+			t.Errorf("%d requests", len(s.asked))
+		}
+	})
+}
+
 // TestHeldAndCancelled: who waits for a service in trouble is free when its ctx ends, and
 // hears what it waited for.
 func TestHeldAndCancelled(t *testing.T) {
