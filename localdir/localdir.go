@@ -50,6 +50,20 @@ func Make(dir string, made func(parent string) error) error {
 	return Check(dir, os.Geteuid())
 }
 
+// Resolve returns the directory that an absolute path leads to, where it ends with a
+// symbolic link that only root and the user could change; else the path. Make and Check
+// take it then.
+func Resolve(dir string) (string, error) {
+	if err := checkWay(filepath.Clean(dir), os.Geteuid()); err != nil {
+		return "", err
+	}
+	resolved, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return dir, nil
+	}
+	return resolved, err
+}
+
 // Check refuses a directory that is not the user's alone. One that is missing is
 // fs.ErrNotExist, if it could be made safely.
 func Check(dir string, uid int) error {

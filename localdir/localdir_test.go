@@ -83,6 +83,42 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A link is followed to a directory of the user's, if nobody else could have it lead
+// elsewhere. dir is top/way/dir, and leads to top/real/dir.
+func TestResolve(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(way, real string) error
+		says  string // "" is accepted
+	}{
+		"link of ours":        {func(_, _ string) error { return nil }, ""},
+		"another's link":      {func(way, _ string) error { return os.Lchown(way+"/dir", stranger, -1) }, "dir belongs to uid 12345"},
+		"in an open one":      {func(way, _ string) error { return os.Chmod(way, 0o777) }, "way can be written to by others"},
+		"into an open one":    {func(_, real string) error { return os.Chmod(real, 0o777) }, "real can be written to by others"},
+		"to another's":        {func(_, real string) error { return os.Chown(real+"/dir", stranger, -1) }, "dir belongs to uid 12345"},
+		"to an open one":      {func(_, real string) error { return os.Chmod(real+"/dir", os.ModeSticky|0o777) }, "dir can be written to by others"},
+		"to a missing one":    {func(_, real string) error { return os.Remove(real + "/dir") }, "dir is a symbolic link"},
+		"to itself":           {func(way, _ string) error { return errors.Join(os.Remove(way+"/dir"), os.Symlink("dir", way+"/dir")) }, "too many levels of symbolic links"},
+		"missing, to be made": {func(way, _ string) error { return os.Remove(way + "/dir") }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			way, real := filepath.Join(top, "way"), filepath.Join(top, "real")
+			must(t, errors.Join(os.Mkdir(way, Mode), os.MkdirAll(filepath.Join(real, "dir"), Mode), os.Symlink("../real/dir", filepath.Join(way, "dir"))))
+			must(t, c.spoil(way, real))
+			dir, err := Resolve(filepath.Join(way, "dir"))
+			if err == nil {
+				err = Make(dir, nil)
+			}
+			switch {
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Errorf("%v does not say %q", err, c.says)
+			case c.says == "" && (err != nil || name == "link of ours" && dir != filepath.Join(real, "dir")):
+				t.Errorf("%q, %v", dir, err)
+			}
+		})
+	}
+}
+
 // What is missing is made for this user alone, whatever the umask, and told from below.
 func TestMake(t *testing.T) {
 	top := t.TempDir()

@@ -24,10 +24,14 @@ func (r *rooms) openDisk(c config.Config) error {
 	if c.CacheSize == 0 {
 		return nil
 	}
-	if err := localdir.Make(c.CacheDir, nil); err != nil {
+	dir, err := localdir.Resolve(c.CacheDir) // a cache is often put on another disk by a link
+	if err == nil {
+		err = localdir.Make(dir, nil)
+	}
+	if err != nil {
 		return fail(localCode(err), "%w; or name another directory with --cache-dir", err)
 	}
-	r.diskDir = serviceDir(c.CacheDir, r.client.Service())
+	r.diskDir = serviceDir(dir, r.client.Service())
 	store, err := disk.Open(disk.Options{
 		Dir: r.diskDir, Limit: c.CacheSize, BlockSize: cache.BlockSize,
 		OnMismatch: r.wrongBytes, Logger: r.log,
