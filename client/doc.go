@@ -30,7 +30,8 @@
 // the failures to get a token.
 //
 // A Retry-After, of a 429 or a 503, holds up all requests, by a minute at most. Who has
-// not the time fails at once.
+// not the time fails at once. Those whom it or a circuit has held up go one after the
+// other then, 50 a second.
 //
 // Retries beside that are paid from a budget (retrybudget.go): a fifth of the requests,
 // five a second, and fifty at once. Who finds it empty waits for it, within its 15

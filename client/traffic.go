@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -16,6 +17,15 @@ import (
 // service that is back earlier than it said, or has said something senseless, is asked
 // again after that.
 const pauseMost = time.Minute
+
+const (
+	// turnTime lies between two tries of those who were held up: the first have their
+	// answer, which may be that it is too early, before many more have gone.
+	turnTime = 20 * time.Millisecond
+	// pauseSpread-th of a pause is what the first waits beyond it, at the most: other
+	// mounts were told of the same end.
+	pauseSpread = 10
+)
 
 // traffic is what the requests of a client have to do with each other: a circuit for
 // each service, the pause that the service has asked for, and the budget of retries.
@@ -29,6 +39,7 @@ type traffic struct {
 	pause    time.Time     // until then nothing is sent
 	paused   time.Time     // when that was asked for
 	asked    error         // the answer that asked
+	turn     time.Time     // when the next of those goes who were held up
 	changed  chan struct{} // closed, and made anew, when who waits may go
 }
 
@@ -47,6 +58,9 @@ type passage struct {
 	patient bool
 	brief   bool // it waits for nothing
 	paid    bool // a retry has been taken from the budget for it, or need not be
+	held    bool // a pause or a circuit has held it up
+	// turn is when it goes after that; zero while it has none.
+	turn time.Time
 }
 
 // heldError is the failure of a request whose next try was not let go: it does not help
@@ -103,7 +117,7 @@ func (t *traffic) admit(ctx context.Context, p passage) error {
 func (t *traffic) obstacleLocked(now time.Time, p *passage) *obstacle {
 	late := !now.Before(p.deadline)
 	if now.Before(t.pause) {
-		p.paid = true
+		p.holdUp()
 		return &obstacle{
 			why:   fmt.Errorf("the service has asked for a pause of %v: %w", t.pause.Sub(now).Round(time.Second), t.asked),
 			until: t.pause, lasting: !p.patient && t.pause.After(p.deadline),
@@ -114,7 +128,7 @@ func (t *traffic) obstacleLocked(now time.Time, p *passage) *obstacle {
 		if wait == 0 {
 			continue
 		}
-		p.paid = true
+		p.holdUp()
 		o := &obstacle{
 			why:   fmt.Errorf("circuit open for %v: %w", now.Sub(c.since).Round(time.Second), c.last),
 			until: earlier(now.Add(wait), p.deadline), lasting: late,
@@ -122,6 +136,9 @@ func (t *traffic) obstacleLocked(now time.Time, p *passage) *obstacle {
 		if end := c.patience(now, p.came); !p.patient {
 			o.until, o.lasting = earlier(o.until, end), late || !now.Before(end)
 		}
+		return o
+	}
+	if o := t.turnLocked(now, p); o != nil {
 		return o
 	}
 	// Who has waited for the service does not wait again for the retries of others, nor
@@ -136,6 +153,32 @@ func (t *traffic) obstacleLocked(now time.Time, p *passage) *obstacle {
 	t.glance.begin(now)
 	return nil
 }
+
+// holdUp notes that something is in the way, for longer than others take their turns.
+func (p *passage) holdUp() { p.paid, p.held, p.turn = true, true, time.Time{} }
+
+// turnLocked keeps those who were held up, or sent away with the pause that is over, from
+// going all at once. Nobody fails for it: at his deadline he goes.
+func (t *traffic) turnLocked(now time.Time, p *passage) *obstacle {
+	sentAway := !p.tried.IsZero() && p.tried.Before(t.pause)
+	if !p.held && !sentAway || t.glance.open || t.keystone.open { // a probe has no turn
+		return nil
+	}
+	if p.turn.IsZero() {
+		p.turn = later(now, t.turn)
+		t.turn = p.turn.Add(turnTime)
+	}
+	until := p.turn
+	if !p.patient {
+		until = earlier(until, p.deadline)
+	}
+	if !now.Before(until) {
+		return nil
+	}
+	return &obstacle{why: errOthersFirst, until: until}
+}
+
+var errOthersFirst = &image.Error{Op: "retry", Kind: image.Unavailable, Detail: "others who have waited go first"}
 
 var errManyRetries = &image.Error{Op: "retry", Kind: image.Unavailable, Detail: "too many other requests are being tried again"}
 
@@ -182,6 +225,7 @@ func (t *traffic) pauseLocked(now time.Time, err error) {
 		t.paused = now
 	}
 	t.pause, t.asked = until, err
+	t.turn = until.Add(rand.N(until.Sub(now)/pauseSpread + 1))
 }
 
 // noteLocked takes a sign of one service, and returns what writes the line that it is
@@ -191,6 +235,9 @@ func (t *traffic) noteLocked(ctx context.Context, now time.Time, took time.Durat
 	switch s {
 	case answers:
 		if c.answered(now) {
+			if now.After(t.pause) {
+				t.turn = now // nobody has one: all were held up
+			}
 			t.wakeLocked()
 		}
 		if !told.IsZero() {
