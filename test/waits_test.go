@@ -20,8 +20,8 @@ import (
 
 const (
 	// freed is within which a signal frees who waits. The daemon looks at once, and each
-	// second; the rest is for a machine that is busy.
-	freed = 3 * time.Second
+	// second; the rest is for a machine that is busy. What holds the callers here lasts a minute.
+	freed = 10 * time.Second
 	// lookedAgain is how long a signal that does not mean stop is given to do harm: more
 	// than the second after which the daemon looks again.
 	lookedAgain = 1250 * time.Millisecond
