@@ -27,7 +27,8 @@
 // came. Those of a commit (image.Patiently) go on waiting, and those whose caller tries
 // all again (image.Briefly) never wait. Nothing is asked when nobody asks, and what was
 // known is forgotten after half a minute of that. Keystone has a circuit of its own, of
-// the failures to get a token.
+// the failures to get a token: also of those whose time is over while they wait for one,
+// after 5 s or more.
 //
 // A Retry-After, of a 429 or a 503, holds up all requests, by a minute at most. Who has
 // not the time fails at once. Those whom it or a circuit has held up go one after the

@@ -148,7 +148,7 @@ func (s *session) renew(ctx context.Context, old string) (string, error) {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return "", &image.Error{Op: string(opAuthenticate), Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
+		return "", &image.Error{Op: string(opAuthenticate), Kind: image.KindOf(ctx.Err()), Err: &renewalError{ctx.Err()}}
 	}
 	if r.err != nil {
 		return "", r.err

@@ -34,6 +34,13 @@ type transportError struct {
 func (e *transportError) Error() string { return e.err.Error() }
 func (e *transportError) Unwrap() error { return e.err }
 
+// renewalError is the cause of an image.Error of a request that was refused its token and
+// whose ctx ended before there was another.
+type renewalError struct{ err error }
+
+func (e *renewalError) Error() string { return e.err.Error() }
+func (e *renewalError) Unwrap() error { return e.err }
+
 // policy says after which failures a request may be made again.
 type policy uint8
 

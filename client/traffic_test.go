@@ -615,6 +615,9 @@ func TestSigns(t *testing.T) {
 	broken := func(k image.Kind, cause error) error {
 		return &image.Error{Kind: k, Err: &transportError{err: cause}}
 	}
+	waited := func(k image.Kind, cause error) error {
+		return &image.Error{Kind: k, Err: &image.Error{Kind: k, Err: &renewalError{cause}}}
+	}
 	for _, c := range []struct {
 		name         string
 		err          error
@@ -631,6 +634,10 @@ func TestSigns(t *testing.T) {
 		{"503 by Glance", answered(503, "req-1"), 0, fails, silent, silent},
 		{"504", answered(504, ""), 0, fails, silent, silent},
 		{"no Keystone", &image.Error{Kind: image.IdentityAway}, 0, answers, answers, fails},
+		{"no Keystone in time", waited(image.Stalled, context.DeadlineExceeded), slowAnswer, answers, answers, fails},
+		{"Keystone hardly asked", waited(image.Stalled, context.DeadlineExceeded), time.Second, answers, answers, silent},
+		{"cancelled while Keystone is asked", waited(image.Interrupted, context.Canceled), time.Minute, answers, answers, silent},
+		{"not sent", &image.Error{Kind: image.Other, Err: syscall.EIO}, 0, silent, silent, silent},
 		{"refused", broken(image.Unreachable, syscall.ECONNREFUSED), 0, fails, fails, silent},
 		{"reset", broken(image.Unavailable, syscall.ECONNRESET), 0, fails, silent, silent},
 		{"stalled", broken(image.Stalled, errStalled), time.Minute, fails, silent, silent},

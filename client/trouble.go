@@ -37,6 +37,7 @@ func signs(o op, err error, took time.Duration, signed bool) (glance, keystone s
 	}
 	var a *answerError
 	var t *transportError
+	var r *renewalError
 	switch {
 	case errors.As(err, &a) && a.away, errors.As(err, &t) && t.away:
 		return answers, answers
@@ -54,8 +55,18 @@ func signs(o op, err error, took time.Duration, signed bool) (glance, keystone s
 			return fails, silent
 		}
 		return answers, answers
+	case errors.As(err, &r):
+		// A 401, and who had it did not wait for Keystone to the end.
+		if errors.Is(err, context.DeadlineExceeded) && took >= slowAnswer {
+			return answers, fails
+		}
+		return answers, silent
 	case !errors.As(err, &t):
-		return answers, answers // the answer was not what it should be
+		switch image.KindOf(err) {
+		case image.UnexpectedAnswer, image.Corrupt, image.Credentials:
+			return answers, answers // the answer was not what it should be
+		}
+		return silent, silent // it was not asked to the end, for a reason of ours
 	case image.Is(err, image.Unreachable):
 		return fails, silent
 	case data:
