@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -234,7 +235,8 @@ func identityError(ctx context.Context, err error) error {
 		e.Kind, e.Err = image.UnexpectedAnswer, err
 	default:
 		e.Kind, e.Err = kindOfTransport(ctx, err), err
-		if e.Kind == image.Unavailable && !isTransport(err) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		var broken *net.OpError // in the middle of the answer
+		if e.Kind == image.Unavailable && !isTransport(err) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &broken) {
 			// gophercloud has no type for "this is not Keystone".
 			e.Kind = image.UnexpectedAnswer
 		}

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -260,5 +262,7 @@ func TestIdentityErrors(t *testing.T) {
 		wantKind(t, identityError(t.Context(), gophercloud.ErrUnexpectedResponseCode{Actual: status}), want)
 	}
 	wantKind(t, identityError(t.Context(), fmt.Errorf("token: %w", io.ErrUnexpectedEOF)), image.Unavailable)
+	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET} // as a body that was being read has it
+	wantKind(t, identityError(t.Context(), reset), image.Unavailable)
 	wantKind(t, identityError(t.Context(), errors.New("no token")), image.UnexpectedAnswer)
 }

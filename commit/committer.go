@@ -24,7 +24,8 @@ type Defaults struct {
 	Tags       []string
 }
 
-// Options of a Committer. Service, Names and Bases must be set.
+// Options of a Committer. Service and Bases must be set; Names may be nil, where no
+// directory is to be told.
 type Options struct {
 	Service  Service
 	Names    Names
@@ -67,6 +68,9 @@ func New(o Options) *Committer {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Names == nil {
+		o.Names = nobody{}
+	}
 	if o.Trash == nil {
 		o.Trash = NewTrash(TrashOptions{Records: o.Service})
 	}
@@ -77,6 +81,12 @@ func New(o Options) *Committer {
 	c.expect(o.HashAlgo, false)
 	return c
 }
+
+// nobody is where no directory is told.
+type nobody struct{}
+
+func (nobody) Committed(string, image.Image, string) {}
+func (nobody) Gone(string)                           {}
 
 // Active lists the commits under way, oldest first.
 func (c *Committer) Active() []Progress { return c.board.list() }

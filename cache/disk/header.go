@@ -100,7 +100,10 @@ func decode(p []byte) (*header, error) {
 	if len(p) != headerSize || string(p[:len(magic)]) != magic {
 		return nil, errors.New("not an index of cached blocks")
 	}
-	if v := binary.LittleEndian.Uint32(p[len(magic):]); v != formatVersion {
+	switch v := binary.LittleEndian.Uint32(p[len(magic):]); {
+	case v == 0: // there never was one: it has been cut off
+		return nil, errors.New("the header is damaged")
+	case v != formatVersion:
 		return nil, versionError(v)
 	}
 	if binary.LittleEndian.Uint32(p[sumAt:]) != checksum(p[:sumAt]) {

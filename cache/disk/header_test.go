@@ -56,6 +56,21 @@ func TestHeaderThatDoesNotFit(t *testing.T) {
 	}
 }
 
+// What is left of a header that was cut off is damaged, and not of a version that we do
+// not know: else it would be kept for good.
+func TestHeaderCutOff(t *testing.T) {
+	whole, err := sampleHeader().encode()
+	must(t, err)
+	for n := range len(whole) {
+		p := make([]byte, headerSize)
+		copy(p, whole[:n])
+		var unknown versionError
+		if _, err := decode(p); err == nil || errors.As(err, &unknown) {
+			t.Fatalf("of the first %d bytes: %v", n, err)
+		}
+	}
+}
+
 // Every single flipped bit of a header shows.
 func TestHeaderDamage(t *testing.T) {
 	good, err := sampleHeader().encode()
