@@ -272,10 +272,15 @@ func TestAttendedAnswers(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(statusPath, func(w http.ResponseWriter, r *http.Request) {
 		select {
+		case <-stuck: // also where somebody waits to be asked
+			<-r.Context().Done()
+			return
+		default:
+		}
+		select {
 		case asked <- struct{}{}:
 			_, _ = w.Write([]byte("{}"))
-		case <-stuck:
-			<-r.Context().Done()
+		case <-r.Context().Done():
 		}
 	})
 	mux.HandleFunc(entriesPath, func(w http.ResponseWriter, r *http.Request) {
