@@ -18,7 +18,7 @@ func readPage(data []byte) (images []image.Image, bad int, p scannedPage, err er
 			bad++
 			return
 		}
-		if id.String() != strings.ToLower(img.ID) {
+		if id.String() != img.ID {
 			panic(fmt.Sprintf("id %s of %s", id, img.ID))
 		}
 		images = append(images, img)
