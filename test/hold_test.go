@@ -46,6 +46,13 @@ func (h *hold) keep(held func(*http.Request) bool) {
 	h.held = held
 }
 
+// refuseRanges makes it answer as a store does that serves none.
+func (h *hold) refuseRanges() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noRanges = true
+}
+
 // release lets all go. It may be called several times.
 func (h *hold) release() {
 	h.mu.Lock()

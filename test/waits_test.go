@@ -87,7 +87,7 @@ var waits = []wait{
 		name: "read, for a spool", held: isData, op: "read directly",
 		path:     func(w *waiting, _ int) string { return w.path(w.images[0].Name) },
 		argument: func(_ *waiting, i int) string { return fmt.Sprint(i * 128 << 10) },
-		before:   func(w *waiting) { w.hold.noRanges = true },
+		before:   func(w *waiting) { w.hold.refuseRanges() },
 	},
 	{name: "readdir", held: isList, op: "readdir", path: func(w *waiting, _ int) string { return w.dir }},
 	{name: "lookup", held: isName, op: "stat"},
