@@ -48,15 +48,18 @@ func (t target) takeDead(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d, err := findDaemon(ctx, t) // what the kernel keeps of it has the socket still
-	kept := err == nil
-	if err := t.detachForced(ctx); err != nil || !kept {
+	if err != nil {
+		err := t.detachForced(ctx)
 		return err == nil, err
 	}
-	end, err := watchEnd(d.pid)
+	end, err := watchEnd(d.pid) // before it is let go: its pid may be another's then
 	if err != nil {
-		return true, fail(exitInternal, "daemon %d: %w", d.pid, err)
+		return false, fail(exitInternal, "daemon %d: %w", d.pid, err)
 	}
 	defer end.close()
+	if err := t.detachForced(ctx); err != nil {
+		return false, err
+	}
 	if gone, err := end.wait(killLimit); err != nil || !gone {
 		return true, errors.Join(fail(exitNoDaemon, "%s: the kernel does not let go of the killed daemon %d: end the connection as root, by writing 1 to %s",
 			t.path, d.pid, t.abortPath()), err)

@@ -72,6 +72,11 @@ func TestMountOverDead(t *testing.T) {
 	asSelfAndUser(t, func(t *testing.T, w *world) {
 		endpoint := service(t, nil)
 		m := w.killed(endpoint)
+		// Where another cannot take its place it stays: a bare directory would take writes.
+		w.mustFail(exitUnreachable, "mount", "--endpoint", "http://127.0.0.1:1", "--staging-dir", w.dir+"/staging", m)
+		if said, err := w.sh("echo x > m/x"); err == nil || !strings.Contains(said, "endpoint is not connected") {
+			t.Errorf("after a mount that failed: %v, %s", err, said)
+		}
 		if err := os.Symlink(m, filepath.Join(w.dir, "link")); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +101,17 @@ func TestMountOverDead(t *testing.T) {
 			t.Errorf("code %d: %s", code, stderr)
 		}
 	})
+}
+
+// An unset variable is not the working directory, which may be a mount.
+func TestNoMountpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, args := range [][]string{{"mount", "--endpoint", "http://127.0.0.1:1", ""}, {"unmount", ""}, {"unmount", "--force", ""}} {
+		if said := w.mustFail(exitUsage, args...); !strings.Contains(said, "mountpoint is empty") {
+			t.Errorf("%v: %s", args, said)
+		}
+	}
 }
 
 // Who finds a dead mount leaves alone what another program has mounted there before it came

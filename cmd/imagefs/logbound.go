@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,15 +20,18 @@ const (
 
 // boundedLog hands on what is logged, but of warnings and errors with one message only the
 // first in a time, and then how many others there were. What is not wrong is handed on as
-// it is: changes at the service are all in the log.
+// it is: changes at the service are all in the log. So is what names a draft: it says
+// where bytes are that nobody has uploaded, and there are no more of these lines than drafts.
 type boundedLog struct {
 	next  slog.Handler
 	lines *lineCounts // of all that derives from one logger
+	draft bool        // all its lines name one
 }
 
 type lineCounts struct {
-	mu sync.Mutex // guards the fields below; held across local writes
-	of map[string]*lineCount
+	plain slog.Handler // what a count is told to: it is about nothing that a line is about
+	mu    sync.Mutex   // guards the field below; held across local writes
+	of    map[string]*lineCount
 }
 
 // lineCount is of one message, which is a constant of the program.
@@ -37,7 +42,7 @@ type lineCount struct {
 }
 
 func newBoundedLog(next slog.Handler) slog.Handler {
-	return &boundedLog{next: next, lines: &lineCounts{of: map[string]*lineCount{}}}
+	return &boundedLog{next: next, lines: &lineCounts{plain: next, of: map[string]*lineCount{}}}
 }
 
 // Enabled implements slog.Handler.
@@ -47,18 +52,30 @@ func (b *boundedLog) Enabled(ctx context.Context, level slog.Level) bool {
 
 // WithAttrs implements slog.Handler.
 func (b *boundedLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &boundedLog{next: b.next.WithAttrs(attrs), lines: b.lines}
+	return &boundedLog{next: b.next.WithAttrs(attrs), lines: b.lines, draft: b.draft || slices.ContainsFunc(attrs, isDraft)}
 }
 
 // WithGroup implements slog.Handler.
 func (b *boundedLog) WithGroup(name string) slog.Handler {
-	return &boundedLog{next: b.next.WithGroup(name), lines: b.lines}
+	return &boundedLog{next: b.next.WithGroup(name), lines: b.lines, draft: b.draft}
+}
+
+func isDraft(a slog.Attr) bool { return a.Key == "draft" }
+
+func (b *boundedLog) namesDraft(r slog.Record) bool {
+	names := b.draft
+	r.Attrs(func(a slog.Attr) bool {
+		names = names || isDraft(a)
+		return !names
+	})
+	return names
 }
 
 // Handle implements slog.Handler.
 func (b *boundedLog) Handle(ctx context.Context, r slog.Record) error {
 	b.lines.mu.Lock()
 	defer b.lines.mu.Unlock()
+	var err error
 	for message, n := range b.lines.of {
 		if r.Time.Sub(n.since) < linesEvery {
 			continue
@@ -69,11 +86,9 @@ func (b *boundedLog) Handle(ctx context.Context, r slog.Record) error {
 		}
 		told := slog.NewRecord(r.Time, slog.LevelWarn, "lines like others before them were left out", 0)
 		told.AddAttrs(slog.String("of", message), slog.Int("lines", n.withheld), slog.Time("since", n.since))
-		if err := b.next.Handle(ctx, told); err != nil {
-			return err
-		}
+		err = errors.Join(err, b.lines.plain.Handle(ctx, told))
 	}
-	if r.Level >= slog.LevelWarn {
+	if r.Level >= slog.LevelWarn && !b.namesDraft(r) {
 		n := b.lines.of[r.Message]
 		if n == nil {
 			n = &lineCount{since: r.Time}
@@ -81,9 +96,9 @@ func (b *boundedLog) Handle(ctx context.Context, r slog.Record) error {
 		}
 		if n.written == linesOfOne {
 			n.withheld++
-			return nil
+			return err
 		}
 		n.written++
 	}
-	return b.next.Handle(ctx, r)
+	return errors.Join(err, b.next.Handle(ctx, r))
 }

@@ -24,6 +24,11 @@ func TestLogIsBoundedInTime(t *testing.T) {
 			log.Info("delete")
 			log.Debug("not asked for")
 		}
+		for i := range 1000 {
+			draft := fmt.Sprint("/staging/", i)
+			log.With("draft", draft).Warn("not committed: the draft is kept in staging")
+			log.Error("closing a draft failed", "draft", draft)
+		}
 		log.Error("something else")
 		if n := count(`msg="read failed"`); n != linesOfOne {
 			t.Errorf("%d lines of one kind, want %d", n, linesOfOne)
@@ -34,8 +39,14 @@ func TestLogIsBoundedInTime(t *testing.T) {
 		if count("msg=delete") != 1000 || count("something else") != 1 || count("not asked for") != 0 {
 			t.Error("lines of other kinds are missing, or too many")
 		}
+		if count("not committed") != 1000 || count("closing a draft failed") != 1000 {
+			t.Error("not all lines are there that say where bytes are")
+		}
 		time.Sleep(linesEvery)
-		log.Info("whatever comes next")
+		log.With("image", "strange").Info("whatever comes next")
+		if line := lineWith(out.String(), "were left out"); strings.Contains(line, "strange") {
+			t.Errorf("the count is told of another image: %s", line)
+		}
 		want := fmt.Sprintf(`of="read failed" lines=%d`, 1000-linesOfOne)
 		if count(want) != 1 {
 			t.Errorf("it does not say %s", want)
@@ -47,4 +58,14 @@ func TestLogIsBoundedInTime(t *testing.T) {
 			t.Errorf("after a while it does not begin anew:\n%s", out.String()[out.Len()-500:])
 		}
 	})
+}
+
+// lineWith is the first line with a text.
+func lineWith(all, text string) string {
+	for line := range strings.Lines(all) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	return ""
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -36,13 +38,8 @@ func mountCommand(std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch taken, err := takeDead(cmd.Context(), args[0]); {
-			case err != nil:
+			if err := mountOverDead(cmd.Context(), std, c, args[0]); err != nil {
 				return err
-			case taken:
-				if err := printNotes(std, []string{"the dead mount on " + args[0] + " is taken away: its daemon was killed"}); err != nil {
-					return err
-				}
 			}
 			mountpoint, err := prepare(thisHost(), c, args[0])
 			if err != nil {
@@ -63,21 +60,44 @@ func mountCommand(std streams) *cobra.Command {
 	return cmd
 }
 
+// mountOverDead takes a dead mount away from the mountpoint, once nothing is known that
+// would keep another from its place: programs that write to a dead mount fail, and to the
+// bare directory they would write what nobody uploads.
+func mountOverDead(ctx context.Context, std streams, c config.Config, path string) error {
+	t, err := findTarget(path)
+	if err != nil || t.mount == nil || !t.isDead(ctx) {
+		return err
+	}
+	if err := checkHost(thisHost(), c); err != nil {
+		return err
+	}
+	service, err := dialService(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return serviceFailure(err, c.Cloud, c.Endpoint)
+	}
+	service.Close()
+	taken, err := takeDead(ctx, path)
+	if err != nil || !taken {
+		return err
+	}
+	return printNotes(std, []string{"the dead mount on " + path + " is taken away: its daemon was killed"})
+}
+
 // prepare checks everything that can be wrong before a request is made.
 func prepare(h fuseHost, c config.Config, path string) (mountpoint string, err error) {
 	mountpoint, err = checkMountpoint(path)
 	if err != nil {
 		return "", err
 	}
-	if err := h.checkFUSE(); err != nil {
-		return "", err
+	return mountpoint, checkHost(h, c)
+}
+
+// checkHost checks what the machine must have.
+func checkHost(h fuseHost, c config.Config) error {
+	if err := h.checkFUSE(); err != nil || !c.AllowOther {
+		return err
 	}
-	if c.AllowOther {
-		if err := h.checkAllowOther(); err != nil {
-			return "", err
-		}
-	}
-	return mountpoint, nil
+	return h.checkAllowOther()
 }
 
 func printNotes(std streams, notes []string) error {

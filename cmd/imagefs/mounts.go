@@ -37,6 +37,9 @@ type target struct {
 
 // findTarget finds what the user means by path without touching a mount.
 func findTarget(path string) (target, error) {
+	if path == "" { // an unset variable, and not the working directory
+		return target{}, fail(exitUsage, "the mountpoint is empty: name it")
+	}
 	at, below, err := locate(path)
 	if err != nil {
 		return target{}, err

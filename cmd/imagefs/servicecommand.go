@@ -22,14 +22,9 @@ const insecureNote = "the certificate of the service is not verified: whoever an
 // the user ends it. An error of the service gets its exit code.
 func withService(cmd *cobra.Command, options *optionFlags, std streams, do func(ctx context.Context, service *client.Client, c config.Config) error) error {
 	return options.run(cmd, func(ctx context.Context, c config.Config) error {
-		release, _ := buildVersion()
 		// What was changed, and why not, the command says itself.
 		log := newLogger(std.Err, c.LogFormat, max(c.LogLevel, slog.LevelError))
-		dial, cancel := context.WithTimeout(ctx, dialLimit)
-		defer cancel()
-		service, err := client.Dial(dial, client.Options{
-			Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(), Insecure: c.Insecure, UserAgent: "imagefs/" + release, Logger: log,
-		})
+		service, err := dialService(ctx, c, log)
 		if err == nil {
 			defer service.Close()
 			if service.Insecure() { // whoever cannot be told of it goes on all the same
@@ -47,5 +42,15 @@ func withService(cmd *cobra.Command, options *optionFlags, std streams, do func(
 			return fail(exitInterruptedBy, "interrupted")
 		}
 		return serviceFailure(err, c.Cloud, c.Endpoint)
+	})
+}
+
+// dialService makes a client of the service for who asks it little. The caller closes it.
+func dialService(ctx context.Context, c config.Config, log *slog.Logger) (*client.Client, error) {
+	release, _ := buildVersion()
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	return client.Dial(ctx, client.Options{
+		Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(), Insecure: c.Insecure, UserAgent: "imagefs/" + release, Logger: log,
 	})
 }

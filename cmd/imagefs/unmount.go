@@ -76,6 +76,13 @@ func unmountCommand(std streams) *cobra.Command {
 func (t target) force(ctx context.Context, stderr io.Writer) error {
 	d, err := findDaemon(ctx, t) // before its mount is gone
 	alive := err == nil
+	var end *processEnd
+	var watchErr error // the mount is to go all the same
+	if alive {         // before the daemon ends: its pid may be another's then
+		if end, watchErr = watchEnd(d.pid); watchErr == nil {
+			defer end.close()
+		}
+	}
 	var detachErr error
 	switch {
 	case t.mount != nil:
@@ -87,7 +94,9 @@ func (t target) force(ctx context.Context, stderr io.Writer) error {
 	}
 	defer sweepDead(t.path)
 	if alive {
-		err = d.endNow(ctx)
+		if err = watchErr; err == nil {
+			err = d.endNow(ctx, end)
+		}
 	}
 	if detachErr != nil {
 		if still, lookErr := t.isThere(); still || lookErr != nil {
@@ -107,12 +116,7 @@ func (t target) force(ctx context.Context, stderr io.Writer) error {
 
 // endNow ends the daemon without waiting for its uploads: it is told to, and when
 // it is stuck it is killed.
-func (d daemon) endNow(ctx context.Context) error {
-	end, err := watchEnd(d.pid)
-	if err != nil {
-		return err
-	}
-	defer end.close()
+func (d daemon) endNow(ctx context.Context, end *processEnd) error {
 	told := d.end(ctx)
 	if told == nil {
 		if gone, err := end.wait(endLimit); gone || err != nil {
