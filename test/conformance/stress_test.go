@@ -67,27 +67,8 @@ func stressMarkdown() string {
 func TestStress(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	root := t.TempDir()
-	s, err := daemon.NewService(t.Context(), filepath.Join(root, "served"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	d, err := daemon.New(binary, root, "--endpoint", s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if t.Failed() {
-			t.Logf("the daemon's log ends so:\n%s", d.Tail())
-		}
-		if err := d.Kill(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := daemon.Serve(t, filepath.Join(root, "served"))
+	d := daemon.Run(t, binary, root, "--endpoint", s.URL())
 	below, preload := filepath.Join(root, "below"), filepath.Join(root, "onmount.so")
 	if err := os.Mkdir(below, 0o755); err != nil {
 		t.Fatal(err)

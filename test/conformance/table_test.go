@@ -62,15 +62,7 @@ func pattern(n int) []byte {
 func TestTable(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	root := t.TempDir()
-	s, err := daemon.NewService(t.Context(), filepath.Join(root, "served"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := daemon.Serve(t, filepath.Join(root, "served"))
 	places := map[string]place{}
 	at := filepath.Join(root, "mnt")
 	for g, group := range table {

@@ -70,7 +70,7 @@ func (d *Daemon) Mount(args ...string) (err error) {
 		defer close(d.ended)
 		d.status = d.cmd.Wait()
 	}()
-	return d.Until("the mount answers", func() (bool, error) {
+	err = d.Until("the mount answers", func() (bool, error) {
 		select {
 		case <-d.ended:
 			return false, fmt.Errorf("the daemon ended before it mounted: %w", d.status)
@@ -79,6 +79,10 @@ func (d *Daemon) Mount(args ...string) (err error) {
 			return err == nil && bytes.Contains(text[len(before):], []byte("msg=mounted ")), err
 		}
 	})
+	if err != nil {
+		err = errors.Join(err, d.Kill()) // it may mount yet
+	}
+	return err
 }
 
 // Until waits for what the daemon does by itself, Patience at most.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,26 +21,7 @@ var (
 // binary is the imagefs under test.
 var binary string
 
-func TestMain(m *testing.M) {
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fsx:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runAll(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "imagefs-fsx-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if binary, err = daemon.Build(dir); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { daemon.Main(m, &binary) }
 
 // What is right on a local disk is right of a new file, and of an image that is edited
 // in place; and once it is closed, the service has the file's bytes.
@@ -56,15 +36,7 @@ func TestExercise(t *testing.T) {
 	}{{"draft", nil}, {"image", nil}, {"writeback", []string{"--writeback"}}, {"uncached", []string{"--cache-size", "0"}}} {
 		t.Run(c.name, func(t *testing.T) {
 			root := t.TempDir()
-			s, err := daemon.NewService(t.Context(), filepath.Join(root, "served"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
+			s := daemon.Serve(t, filepath.Join(root, "served"))
 			const name = "exercised.img"
 			if c.name != "draft" {
 				data := make([]byte, most/2)
@@ -75,18 +47,7 @@ func TestExercise(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			d, err := daemon.New(binary, root, append([]string{"--endpoint", s.URL()}, c.args...)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if t.Failed() {
-					t.Logf("the daemon's log ends so:\n%s", d.Tail())
-				}
-				if err := d.Kill(); err != nil {
-					t.Error(err)
-				}
-			}()
+			d := daemon.Run(t, binary, root, append([]string{"--endpoint", s.URL()}, c.args...)...)
 			path := filepath.Join(d.Mountpoint, name)
 			remount := func() error { return errors.Join(d.Unmount(), d.Mount()) }
 			if err := exercise(path, *seed+uint64(i), *ops, remount); err != nil {

@@ -46,24 +46,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "several:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runAll(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "imagefs-several-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if binary, err = daemon.Build(dir); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
+	daemon.Main(m, &binary)
 }
 
 // Several processes do random things at once: to files of their own, and in turn to some
@@ -72,15 +55,7 @@ func runAll(m *testing.M) (code int, err error) {
 func TestProcesses(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	root := t.TempDir()
-	s, err := daemon.NewService(t.Context(), filepath.Join(root, "served"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := daemon.Serve(t, filepath.Join(root, "served"))
 	local := filepath.Join(root, "local")
 	if err := os.Mkdir(local, 0o755); err != nil {
 		t.Fatal(err)
@@ -94,18 +69,7 @@ func TestProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, err := daemon.New(binary, root, "--endpoint", s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if t.Failed() {
-			t.Logf("the daemon's log ends so:\n%s", d.Tail())
-		}
-		if err := d.Kill(); err != nil {
-			t.Error(err)
-		}
-	}()
+	d := daemon.Run(t, binary, root, "--endpoint", s.URL())
 	var all sync.WaitGroup
 	for i := range *count {
 		w := worker{Number: i, Seed: *seed, Ops: *ops, Mount: d.Mountpoint, Local: local, Turn: filepath.Join(root, "turn")}
