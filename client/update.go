@@ -95,12 +95,19 @@ func (c *Client) patch(ctx context.Context, id string, changes []image.Change, l
 	if err != nil {
 		return image.Image{}, &image.Error{Op: string(opUpdate), Image: id, Kind: image.Rejected, Err: err}
 	}
-	img, a, err := c.record(ctx, &request{
+	a, err := c.fetch(ctx, &request{
 		op: opUpdate, image: id, method: http.MethodPatch, path: "/images/" + id,
-		contentType: typePatch, body: body, ok: []int{http.StatusOK},
+		contentType: typePatch, body: body, ok: []int{http.StatusOK}, limit: maxRecord,
 	}, may)
 	if err != nil {
 		return image.Image{}, err
+	}
+	img, err := parseRecord(a.body)
+	if err != nil { // the change is made all the same: an error would deny it
+		c.log.Warn("the answer to a change makes no sense; the record is read instead", "image", id, "request", a.requestID, "error", err)
+		if img, err = c.Get(ctx, id); err != nil {
+			return image.Image{}, err
+		}
 	}
 	names := make([]string, len(changes))
 	for i, ch := range changes {

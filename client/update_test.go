@@ -195,3 +195,27 @@ func TestKeyLock(t *testing.T) {
 		}
 	})
 }
+
+// TestUpdateAnsweredWithDamage: the service has made the change, whatever has become of
+// its answer, and so has Update.
+func TestUpdateAnsweredWithDamage(t *testing.T) {
+	for name, answer := range map[string]string{
+		"cut": `{"id": "`, "no JSON": "<html>", "no status": `{"id": "` + someID + `"}`, "another type": `{"id": 7, "status": "active"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var patches atomic.Int32
+			client := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPatch {
+					patches.Add(1)
+					_, _ = io.WriteString(w, answer) // the client sees what it sees
+					return
+				}
+				_, _ = io.WriteString(w, record(someID, `, "name": "new"`)) // the same
+			})
+			img, err := client.Update(t.Context(), someID, []image.Change{{Field: "name", Value: "new"}})
+			if err != nil || img.Name != "new" || patches.Load() != 1 {
+				t.Errorf("%+v, %v after %d changes", img, err, patches.Load())
+			}
+		})
+	}
+}
