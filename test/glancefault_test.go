@@ -85,12 +85,17 @@ func TestGlanceFaults(t *testing.T) {
 	})
 	t.Run("Keystone is away in the middle", func(t *testing.T) {
 		name := g.cleanName(t, "keystone.img")
-		p.spoil(name, 1, inTheMiddle(func() { g.down(t, "--only", "keystone") }))
+		ended := make(chan struct{})
+		p.spoil(name, 1, inTheMiddle(func() {
+			defer close(ended)
+			g.down(t, "--only", "keystone")
+		}))
 		cp := exec.Command("cp", file(t, name, data), m.path(name))
 		if err := cp.Start(); err != nil {
 			t.Fatal(err)
 		}
 		m.until("a request to meet no Keystone", func() bool { return strings.Contains(m.log.String(), image.IdentityAway.String()) })
+		<-ended // a Keystone that is just ending would be taken for one that is up
 		g.up(t)
 		if err := cp.Wait(); err != nil {
 			t.Errorf("cp: %v", err)
