@@ -62,9 +62,6 @@ func (l *lab) newGlance(ctx context.Context) (*site, error) {
 	if s.token, err = issueToken(ctx, "http://"+settings["KEYSTONE_URL"]); err != nil {
 		return nil, err
 	}
-	if err := os.Setenv("OS_TOKEN", s.token); err != nil { // imagefs takes it from there, and only with --endpoint
-		return nil, err
-	}
 	return s, os.Mkdir(s.files, 0o700)
 }
 

@@ -33,7 +33,8 @@ func (l *lab) mountImagefs(ctx context.Context, s *site, private string, args ..
 		}
 		own = private
 	}
-	m, err = l.mountProgram(ctx, l.options.imagefs, mountArgs(s, private, args...)...)
+	// imagefs takes a token from the environment alone, and no other program here is to have it.
+	m, err = l.mountProgram(ctx, "env", append([]string{"OS_TOKEN=" + s.token, l.options.imagefs}, mountArgs(s, private, args...)...)...)
 	if m != nil {
 		m.private = own
 	}
