@@ -136,10 +136,10 @@ func TestFlagDefaults(t *testing.T) {
 		if o.Name == "memory" && f.String() != "256MiB" {
 			t.Errorf("memory's default shows as %q", f.String())
 		}
-		if o.Usage == "" || o.set == nil || o.get == nil {
+		if o.Usage == "" || o.set == nil || (o.get == nil) != o.List || (o.all == nil) == o.List {
 			t.Errorf("option %s is not whole", o.Name)
 		}
-		if (o.Arg == "") != (o.get(Defaults(testHost)) == "false") {
+		if (o.Arg == "") != (o.value(Defaults(testHost)) == "false") {
 			t.Errorf("option %s: only switches have no argument", o.Name)
 		}
 	}

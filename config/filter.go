@@ -5,7 +5,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -18,15 +17,15 @@ func filterOptions() []Option {
 		{Name: "owner", Arg: "PROJECT", Usage: "show only images of the project with this id",
 			set: text(func(c *Config) *string { return &c.Filter.Owner }), get: func(c Config) string { return c.Filter.Owner }},
 		{Name: "tag", Arg: "TAG", Usage: "show only images with this tag (repeat: with all of them)", List: true,
-			set: setFilterTags, get: func(c Config) string { return strings.Join(c.Filter.Tags, ",") }},
+			set: setFilterTags, all: func(c Config) []string { return c.Filter.Tags }},
 		{Name: "name", Arg: "PATTERN", Usage: `show only images whose name matches, as a shell matches ("debian-1[23]*.qcow2")`,
 			set: setPattern, get: func(c Config) string { return c.Filter.Name }},
 		{Name: "status", Arg: "STATUS", Usage: "show only images in this status (repeat: in one of them)", List: true,
 			set: words(func(c *Config) *[]image.Status { return &c.Filter.Statuses }, statuses()),
-			get: func(c Config) string { return joined(c.Filter.Statuses) }},
+			all: func(c Config) []string { return texts(c.Filter.Statuses) }},
 		{Name: "format", Arg: "FORMAT", Usage: "show only images of this disk format (repeat: of one of them)", List: true,
 			set: words(func(c *Config) *[]string { return &c.Filter.Formats }, diskFormats()),
-			get: func(c Config) string { return joined(c.Filter.Formats) }},
+			all: func(c Config) []string { return c.Filter.Formats }},
 		{Name: "hidden", Usage: "show hidden images, too",
 			set: toggle(func(c *Config) *bool { return &c.Filter.Hidden }), get: func(c Config) string { return strconv.FormatBool(c.Filter.Hidden) }},
 		{Name: "community", Usage: "show community images of other projects, too",
@@ -44,10 +43,14 @@ func FilterNames() []string { return names(filterOptions()) }
 func FilterFlags(c Config) []string {
 	flags := []string{}
 	for _, o := range filterOptions() {
-		switch value := o.get(c); {
-		case value == o.get(Config{}):
+		switch value := o.value(c); {
+		case value == o.value(Config{}):
 		case o.Arg == "":
 			flags = append(flags, "--"+o.Name)
+		case o.List:
+			for _, one := range o.all(c) {
+				flags = append(flags, "--"+o.Name+"="+one)
+			}
 		default:
 			flags = append(flags, "--"+o.Name+"="+value)
 		}
@@ -111,10 +114,10 @@ func words[T ~string](field func(*Config) *[]T, allowed []string) func(*Config, 
 	}
 }
 
-func joined[T ~string](words []T) string {
+func texts[T ~string](words []T) []string {
 	list := make([]string, len(words))
 	for i, w := range words {
 		list[i] = string(w)
 	}
-	return strings.Join(list, ",")
+	return list
 }

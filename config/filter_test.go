@@ -49,7 +49,7 @@ func TestFilter(t *testing.T) {
 		}
 	}
 	c, _, err := Load(Sources{Host: testHost, Flags: flagsOf(t, "tag=b", "tag=a c", "name=x*", "hidden=true")})
-	if diff := cmp.Diff([]string{"--tag=b,a c", "--name=x*", "--hidden"}, FilterFlags(c)); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"--tag=b", "--tag=a c", "--name=x*", "--hidden"}, FilterFlags(c)); diff != "" || err != nil {
 		t.Errorf("%s%v", diff, err)
 	}
 	if flags := FilterFlags(Config{}); len(flags) > 0 {

@@ -24,7 +24,7 @@ type Flag struct {
 // Flag returns the option as a flag that writes into f. The help shows the
 // default that holds on this host.
 func (f *Flags) Flag(o Option, h Host) *Flag {
-	return &Flag{flags: f, option: o, shown: o.get(Defaults(h))}
+	return &Flag{flags: f, option: o, shown: o.value(Defaults(h))}
 }
 
 // String is the default as the help shows it: nothing for ids, whose default is

@@ -111,7 +111,7 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 				t.Errorf("%s from %s: %v", o.Name, origin, err)
 				continue
 			}
-			if got := o.get(c); got != value[1] {
+			if got := o.value(c); got != value[1] {
 				t.Errorf("%s from %s = %q, want %q", o.Name, origin, got, value[1])
 			}
 			if !strings.HasPrefix(origins[o.Name], origin) {

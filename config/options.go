@@ -20,7 +20,16 @@ type Option struct {
 	Secret bool
 
 	set func(c *Config, values []string) error // replaces what an earlier source said
-	get func(c Config) string                  // the value in force, as it would be written
+	get func(c Config) string                  // the value in force, as it would be written; nil for a list
+	all func(c Config) []string                // the values of a list
+}
+
+// value is what is in force, as a variable would hold it.
+func (o Option) value(c Config) string {
+	if o.List {
+		return strings.Join(o.all(c), ",")
+	}
+	return o.get(c)
 }
 
 // Env is the option's environment variable.
@@ -90,9 +99,9 @@ func writeOptions() []Option {
 		{Name: "new-visibility", Arg: "VISIBILITY", Usage: "visibility of every image created: private, shared, community or public",
 			set: setVisibility, get: func(c Config) string { return string(c.NewVisibility) }},
 		{Name: "new-property", Arg: "KEY=VALUE", Usage: "property of every image created (repeat for more)", List: true, Pairs: true,
-			set: setProperties, get: func(c Config) string { return joinProperties(c.NewProperties) }},
+			set: setProperties, all: func(c Config) []string { return pairs(c.NewProperties) }},
 		{Name: "new-tag", Arg: "TAG", Usage: "tag of every image created (repeat for more)", List: true,
-			set: setTags, get: func(c Config) string { return strings.Join(c.NewTags, ",") }},
+			set: setTags, all: func(c Config) []string { return c.NewTags }},
 		{Name: "store", Arg: "NAME", Usage: "store that uploads go to (default the service's own)",
 			set: text(func(c *Config) *string { return &c.Store }), get: func(c Config) string { return c.Store }},
 		{Name: "trash", Arg: "DURATION", Usage: `hide removed and replaced images for so long before they are deleted ("7d"); 0 deletes at once`,

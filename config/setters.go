@@ -248,12 +248,13 @@ func setProperties(c *Config, v []string) error {
 	return nil
 }
 
-func joinProperties(properties map[string]string) string {
-	pairs := make([]string, 0, len(properties))
+// pairs is what setProperties takes.
+func pairs(properties map[string]string) []string {
+	list := make([]string, 0, len(properties))
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
-		pairs = append(pairs, key+"="+properties[key])
+		list = append(list, key+"="+properties[key])
 	}
-	return strings.Join(pairs, ",")
+	return list
 }
 
 func setTags(c *Config, v []string) (err error) {

@@ -10,5 +10,5 @@ func main() {
 	if err := keepFromDumps(); err != nil {
 		os.Exit(std.tell(err))
 	}
-	os.Exit(run(context.Background(), os.Args[1:], std))
+	os.Exit(runAs(context.Background(), os.Args[0], os.Args[1:], std))
 }

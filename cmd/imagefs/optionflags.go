@@ -45,14 +45,20 @@ func (f *optionFlags) add(cmd *cobra.Command, names ...string) {
 
 // load resolves the configuration from the file, the environment and flags.
 func (f *optionFlags) load() (config.Config, error) {
+	c, _, err := f.resolve()
+	return c, err
+}
+
+// resolve is load, and where each value comes from.
+func (f *optionFlags) resolve() (config.Config, config.Origins, error) {
 	if f.file == "" {
 		f.file = os.Getenv("IMAGEFS_CONFIG")
 	}
-	c, _, err := config.Load(config.Sources{Host: configHost(), File: f.file, Getenv: os.Getenv, Flags: &f.flags})
+	c, origins, err := config.Load(config.Sources{Host: configHost(), File: f.file, Getenv: os.Getenv, Flags: &f.flags})
 	if err != nil {
-		return config.Config{}, fail(exitUsage, "%w", err)
+		return config.Config{}, nil, fail(exitUsage, "%w", err)
 	}
-	return c, nil
+	return c, origins, nil
 }
 
 // run does what the command is for, with the configuration, until that has ended or

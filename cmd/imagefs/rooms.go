@@ -151,12 +151,17 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 	return server, nil
 }
 
-// sourceName is the first column of /proc/mounts.
+// sourceName is the first column of /proc/mounts: as fstab has it, for by that mount -a
+// knows what is mounted already.
 func sourceName(c config.Config, service string) string {
-	if c.Cloud != "" {
+	switch {
+	case c.Cloud != "":
 		return "cloud:" + c.Cloud
+	case c.Endpoint != "":
+		return c.Endpoint
+	default:
+		return service
 	}
-	return service
 }
 
 // waitForCleanUp waits until no commit is under way, up to a limit.
