@@ -52,7 +52,6 @@ type draft struct {
 	lingers   lingerState             // of a file that ended empty
 	unopened  bool                    // made by mknod(2), and nobody has opened it for writing yet
 	accepting bool                    // a close is being answered: what is set now, its journal does not have
-	refused   bool                    // a write has failed, so that bytes may be missing
 	unnoted   bool                    // the journal does not say that the commit is owed (note)
 	cut       int                     // tries of the commit behind that a change has ended, since the last that succeeded
 	set       image.Attributes        // what the committed image will carry
@@ -322,21 +321,13 @@ func (d *draft) write(ctx context.Context, by *handleChanges, p []byte, off int6
 	case err != nil:
 		d.unchanged(by)
 	}
-	if err != nil {
-		d.mu.Lock()
-		d.refused = true
-		d.mu.Unlock()
-	}
 	return n, err
 }
 
-// right reports a length that the draft has, so that a truncation changes nothing. After
-// a write that was refused one does: what is missing beyond the end was cut off.
+// right reports a length that the draft has, so that a truncation changes nothing: it
+// does where it cuts off what a write was refused.
 func (d *draft) right(size int64) bool {
-	d.mu.Lock()
-	refused := d.refused
-	d.mu.Unlock()
-	return !refused && d.bytes.Size() == size
+	return d.bytes.Size() == size && !d.bytes.MissesFrom(size)
 }
 
 // truncate sets the length. One that is right already changes nothing, and so is

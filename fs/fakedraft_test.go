@@ -29,6 +29,7 @@ type fakeDraft struct {
 	dirty, written bool
 	committed      string // id of the image that it was committed to last
 	unlinked       bool
+	refused        int64  // end of what a write was refused, until it is cut off
 	accepted       bool   // a close was answered, and nothing was written since
 	removing       string // id of the image that goes with its entry
 	supersedes     string // id of the draft that it was renamed over last
@@ -183,14 +184,26 @@ func (d *fakeDraft) WriteAt(ctx context.Context, p []byte, off int64) (int, erro
 		copy(d.bytes[off:], p)
 	})
 	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.refused = max(d.refused, off+int64(len(p)))
 		return 0, err
 	}
 	return len(p), nil
 }
 
+func (d *fakeDraft) MissesFrom(off int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.refused > off
+}
+
 func (d *fakeDraft) Truncate(ctx context.Context, size int64) error {
 	if d.Size() == size {
 		entry := d.entry()
+		d.mu.Lock()
+		d.refused = min(d.refused, size)
+		d.mu.Unlock()
 		d.h.mu.Lock()
 		defer d.h.mu.Unlock()
 		d.h.noteLocked("cut off", entry)

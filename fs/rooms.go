@@ -197,6 +197,7 @@ type Draft interface {
 	// answered: the commit is owed until a write, or the commit, takes that back.
 	Accept(ctx context.Context, a image.Attributes) error
 	Size() int64
+	MissesFrom(off int64) bool // a write there was refused, and nobody has written or cut it off since
 	ModTime() time.Time
 	Written() bool // holds bytes or a length, so that an image without data would not do
 	// CheckEmpty says why no image is to be made of the draft of a new file that has no

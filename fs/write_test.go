@@ -330,7 +330,7 @@ func TestLocalDiskFull(t *testing.T) {
 }
 
 // A truncation to the length that a file has cuts off what a write was refused beyond it:
-// then nothing is missing.
+// then nothing is missing, and the next one changes nothing.
 func TestTruncateAfterARefusedWrite(t *testing.T) {
 	h := newHouse()
 	h.hook = func(_ context.Context, op, _ string) error {
@@ -348,8 +348,10 @@ func TestTruncateAfterARefusedWrite(t *testing.T) {
 		f := must(os.Create(m.path(name)))
 		_, err := f.WriteString("x")
 		wantErr(t, err, syscall.EFBIG)
-		if err := cut(f); err != nil {
-			t.Errorf("%s: %v", name, err)
+		for range 2 {
+			if err := cut(f); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 		if n := m.did("cut off", name); n != 1 {
 			t.Errorf("%s: the draft was told %d times", name, n)

@@ -90,6 +90,14 @@ func (d *Draft) Size() int64 {
 	return d.size
 }
 
+// MissesFrom reports whether a write at off or behind it was refused, and nobody has written
+// those bytes or cut them off since.
+func (d *Draft) MissesFrom(off int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.refused.missesFrom(off)
+}
+
 // ModTime is what was set through the mount or, when bytes changed after that,
 // the time of the last change.
 func (d *Draft) ModTime() time.Time {

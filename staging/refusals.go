@@ -47,6 +47,11 @@ func (r *refusals) written(off, end int64) {
 	r.ranges = slices.Clip(left)
 }
 
+// missesFrom reports whether bytes at off or behind it are among them.
+func (r *refusals) missesFrom(off int64) bool {
+	return slices.ContainsFunc(r.ranges, func(x extent) bool { return x.end > off })
+}
+
 // err is why nothing may be committed; nil where everything was written.
 func (r *refusals) err() error {
 	if len(r.ranges) == 0 {

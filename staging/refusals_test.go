@@ -52,6 +52,9 @@ func TestRefusedWrite(t *testing.T) {
 				must(t, syscall.Mount("", filepath.Dir(filepath.Dir(s.path)), "", syscall.MS_REMOUNT, "size=1m"))
 			}
 			must(t, c.do(t, d, n))
+			if d.MissesFrom(int64(n)) == c.good {
+				t.Errorf("bytes are missing: %t", c.good)
+			}
 			snap, err := d.BeginCommit(t.Context())
 			accepted := d.Accept
 			if err == nil {
@@ -97,6 +100,10 @@ func TestRefusals(t *testing.T) {
 		}
 		if want := slices.Contains(missing[:], true); errors.Is(r.err(), syscall.ENOSPC) != want {
 			t.Fatalf("%v, missing %v", r, missing)
+		}
+		from := place.Draw(t, "from")
+		if want := slices.Contains(missing[from:], true); r.missesFrom(from) != want {
+			t.Fatalf("from %d: %v, missing %v", from, r, missing)
 		}
 	})
 	var many refusals
