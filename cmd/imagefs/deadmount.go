@@ -31,33 +31,14 @@ func takeDead(ctx context.Context, path string) (taken bool, err error) {
 	}
 }
 
-// takeDead takes a dead mount away. false: another program has done so meanwhile. What that
-// has mounted there since must not go: they take the lock in turn, and look whether it is
-// dead. (The kernel gives a new mount the number of one that has gone.)
+// takeDead takes a dead mount away. false: another program has done so meanwhile.
 func (t target) takeDead(ctx context.Context) (bool, error) {
-	dir, err := makeRuntimeDir(runtimeDirs(os.Geteuid(), os.Getenv))
-	if err != nil {
+	d, end, err := t.detachDead(ctx)
+	if end == nil {
 		return false, err
-	}
-	unlock, err := lockDir(dir)
-	if err != nil {
-		return false, fail(exitLocalDir, "%w: %s cannot be locked", err, dir)
-	}
-	defer unlock()
-	if there, err := t.isThere(); err != nil || !there || !t.isDead(ctx) {
-		return false, err
-	}
-	d, err := findDaemon(ctx, t) // what the kernel keeps of it has the socket still
-	if err != nil {
-		err := t.detachForced(ctx)
-		return err == nil, err
-	}
-	end, err := watchEnd(d.pid) // before it is let go: its pid may be another's then
-	if err != nil {
-		return false, fail(exitInternal, "daemon %d: %w", d.pid, err)
 	}
 	defer end.close()
-	if err := t.detachForced(ctx); err != nil {
+	if err != nil {
 		return false, err
 	}
 	if gone, err := end.wait(killLimit); err != nil || !gone {
@@ -65,6 +46,32 @@ func (t target) takeDead(ctx context.Context) (bool, error) {
 			t.path, d.pid, t.abortPath()), err)
 	}
 	return true, nil
+}
+
+// detachDead detaches a dead mount, and returns its daemon, if the kernel keeps something of
+// it, and its end; nil if another program has detached it. What that has mounted there since
+// must not go: they take the lock in turn, and look whether it is dead. (The kernel gives a
+// new mount the number of one that has gone.)
+func (t target) detachDead(ctx context.Context) (d daemon, end *processEnd, err error) {
+	dir, err := makeRuntimeDir(runtimeDirs(os.Geteuid(), os.Getenv))
+	if err != nil {
+		return d, nil, err
+	}
+	unlock, err := lockDir(ctx, dir)
+	if err != nil {
+		return d, nil, err
+	}
+	defer unlock()
+	if there, err := t.isThere(); err != nil || !there || !t.isDead(ctx) {
+		return d, nil, err
+	}
+	end = &processEnd{fd: -1}
+	if d, err = findDaemon(ctx, t); err == nil { // what the kernel keeps of it has the socket still
+		if end, err = watchEnd(d.pid); err != nil { // before it is let go: its pid may be another's then
+			return d, nil, fail(exitInternal, "daemon %d: %w", d.pid, err)
+		}
+	}
+	return d, end, t.detachForced(ctx)
 }
 
 // isDead reports whether the daemon of the mount is certain to have ended.

@@ -37,9 +37,13 @@ func (t target) detach(ctx context.Context, lazy bool) error {
 // away from its path. The connection may outlive a killed daemon: one of its threads tells
 // the kernel of a change, and waits for the lock of the directory; who has that waits for
 // the daemon's answer; and no signal ends either. It ends first, for unmounting may wait
-// for the daemon, too (errHeld).
+// for the daemon, too (errHeld). A mount that has gone meanwhile is left alone: its number
+// may be another's by now.
 func (t target) detachForced(ctx context.Context) error {
 	if err := t.mayUnmount(); err != nil {
+		return err
+	}
+	if there, err := t.isThere(); err != nil || !there {
 		return err
 	}
 	_ = t.abort() // where that cannot be, root's unmount does it, and else the end of the daemon

@@ -53,7 +53,7 @@ func entriesOf(t *testing.T, hold int) (pages, daemon, *statusServer) {
 	c := catalog.New(catalog.Options{Lister: p, Project: ourProject})
 	t.Cleanup(c.Close)
 	dir := filepath.Join(t.TempDir(), "run")
-	s, err := listenStatus("/m", []string{dir}, answers{entries: &entries{
+	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{entries: &entries{
 		catalog: c, hold: hold, log: quiet, cached: func() cachedBytes { return uncached },
 		failure: func(err error) error { return serviceFailure(err, "", "http://h") },
 	}}, quiet)
@@ -208,7 +208,7 @@ func TestEntriesEnd(t *testing.T) {
 // Of an answer that says not that it is complete nobody believes that.
 func TestEntriesCutShort(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	s, err := listenStatus("/m", []string{dir}, answers{snapshot: func() metrics.Snapshot { return metrics.Snapshot{} }}, quiet)
+	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{snapshot: func() metrics.Snapshot { return metrics.Snapshot{} }}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func liveMount(ctx context.Context, l life) error {
 		}
 	}
 	about := about{mountpoint: l.mountpoint, logFile: l.logFile, config: l.config, started: time.Now(), rooms: r}
-	socket, err := listenStatus(l.mountpoint, runtimeDirs(os.Geteuid(), os.Getenv), answers{
+	socket, err := listenStatus(interrupts.first, l.mountpoint, runtimeDirs(os.Geteuid(), os.Getenv), answers{
 		snapshot: about.snapshot, end: interrupts.both, entries: about.entries(l.log),
 	}, l.log)
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,7 +37,6 @@ const (
 
 // statusServer answers status on the mountpoint's socket until Close.
 type statusServer struct {
-	dir     string
 	server  *http.Server
 	done    chan struct{} // closed when serving has ended
 	handler http.Handler
@@ -55,14 +56,14 @@ type answers struct {
 // listenStatus takes the mountpoint's socket. It fails with exitMountBusy while
 // another daemon has it: one that is mounted there, or that still finishes the
 // uploads of the mount before.
-func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger) (*statusServer, error) {
+func listenStatus(ctx context.Context, mountpoint string, dirs []string, a answers, log *slog.Logger) (*statusServer, error) {
 	dir, err := makeRuntimeDir(dirs)
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(dir)
+	unlock, err := lockDir(ctx, dir)
 	if err != nil {
-		return nil, fail(exitLocalDir, "%w: the status socket cannot be made in %s", err, dir)
+		return nil, err
 	}
 	defer unlock()
 	path := filepath.Join(dir, socketName(mountpoint))
@@ -81,7 +82,7 @@ func listenStatus(mountpoint string, dirs []string, a answers, log *slog.Logger)
 	if err != nil {
 		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)
 	}
-	s := &statusServer{dir: dir, done: make(chan struct{}), handler: a.handler(log)}
+	s := &statusServer{done: make(chan struct{}), handler: a.handler(log)}
 	s.server = &http.Server{
 		Handler: s, ReadHeaderTimeout: askTimeout, WriteTimeout: askTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -129,11 +130,7 @@ func (s *statusServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Close ends the server and every answer under way, and removes the socket. After it
 // nothing that the answers are made of is used any more.
 func (s *statusServer) Close() error {
-	unlock, err := lockDir(s.dir)
-	if err == nil {
-		defer unlock()
-	}
-	err = errors.Join(err, s.server.Close()) // the listener removes its file
+	err := s.server.Close() // the listener removes its file, before it ends: nobody else's
 	<-s.done
 	s.mu.Lock()
 	s.closed = true
@@ -142,9 +139,19 @@ func (s *statusServer) Close() error {
 	return err
 }
 
-// removeDead removes a socket that a killed daemon left; taken says that a daemon
-// is alive behind it. The directory must be locked.
+// removeDead removes a socket that a killed daemon of this user left; taken says that a
+// daemon is alive behind it. What is not a socket, or another user's, stays. The directory
+// must be locked.
 func removeDead(path string) (taken bool, err error) {
+	var st unix.Stat_t
+	switch err := unix.Lstat(path, &st); {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case st.Mode&unix.S_IFMT != unix.S_IFSOCK, int(st.Uid) != os.Geteuid():
+		return false, fmt.Errorf("%s is not a socket of uid %d", path, os.Geteuid())
+	}
 	conn, err := net.DialTimeout("unix", path, askTimeout)
 	switch {
 	case err == nil:
@@ -152,7 +159,10 @@ func removeDead(path string) (taken bool, err error) {
 	case errors.Is(err, os.ErrNotExist):
 		return false, nil
 	case errors.Is(err, unix.ECONNREFUSED): // nobody listens
-		return false, os.Remove(path)
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+		return false, nil // its daemon was just ending
 	default: // a daemon that is stuck does not answer either
 		return true, nil
 	}
@@ -175,27 +185,9 @@ func sweepDead(mountpoint string) {
 		if _, err := os.Lstat(path); err != nil || localdir.Check(dir, os.Geteuid()) != nil {
 			continue
 		}
-		if unlock, err := lockDir(dir); err == nil {
+		if unlock, err := tryLockDir(dir); err == nil {
 			_, _ = removeDead(path) // as said above
 			unlock()
 		}
 	}
-}
-
-// lockDir keeps two daemons from taking one socket: who holds the lock may remove
-// a dead one. It waits for others, who hold it only as long as that takes.
-func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { _ = f.Close() }, nil // closing a directory frees the lock and cannot lose data
 }

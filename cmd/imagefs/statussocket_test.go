@@ -23,7 +23,7 @@ func TestStatusSocket(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	told := 0
 	want := metrics.Snapshot{Mountpoint: "/m", PID: 7, Uploads: []metrics.Upload{{Name: "x", Size: 3}}, Drafts: []metrics.Draft{}}
-	s, err := listenStatus("/m", []string{dir}, answers{snapshot: func() metrics.Snapshot { return want }, end: func() { told++ }}, quiet)
+	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{snapshot: func() metrics.Snapshot { return want }, end: func() { told++ }}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,10 +42,10 @@ func TestStatusSocket(t *testing.T) {
 		t.Errorf("told to end %d times, %v", told, err)
 	}
 	// Another daemon cannot take the mountpoint, and can take another one.
-	if _, err := listenStatus("/m", []string{dir}, answers{}, quiet); codeOf(err) != exitMountBusy || !strings.Contains(err.Error(), "see imagefs status /m") {
+	if _, err := listenStatus(t.Context(), "/m", []string{dir}, answers{}, quiet); codeOf(err) != exitMountBusy || !strings.Contains(err.Error(), "see imagefs status /m") {
 		t.Errorf("a second daemon: %v", err)
 	}
-	other, err := listenStatus("/n", []string{dir}, answers{}, quiet)
+	other, err := listenStatus(t.Context(), "/n", []string{dir}, answers{}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestStaleSocket(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := listenStatus("/m", []string{dir}, answers{}, quiet)
+	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
