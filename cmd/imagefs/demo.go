@@ -131,7 +131,7 @@ func demoText(mountpoint, url string, made []sample, notes []string) string {
 // removeDemo removes the demo's directory, unless the mount is still there: then
 // what lies below is the service's.
 func removeDemo(dir, mountpoint string) error {
-	if m, err := mountAt(mountpoint); err != nil || m != nil {
+	if m, err := topMount(mountpoint); err != nil || m != nil {
 		return errors.Join(err, fail(exitUnmountBusy, "%s is still mounted: run imagefs unmount --force %s and remove %s", mountpoint, mountpoint, dir))
 	}
 	if err := os.RemoveAll(dir); err != nil {

@@ -108,6 +108,11 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 		r.finishRenames(interrupts.first) // first: they decide about drafts
 	}
 	notes := r.noteKept(l.config.ReadOnly, l.log) // the mount takes up some of them
+	// Once more: the service may have been slow, and another user's daemon, whose socket is
+	// elsewhere, is kept away by its mount alone.
+	if err := checkFree(l.mountpoint); err != nil {
+		return err
+	}
 	server, err := r.mount(interrupts.first, l.mountpoint, l.config)
 	if err != nil {
 		return mountFailure(err, l.mountpoint, l.logFile)

@@ -328,6 +328,29 @@ func TestInterruptedStart(t *testing.T) {
 	}
 }
 
+// Of two mounts at one mountpoint that do not know each other's sockets, as those of root
+// and of a user do not, the one whose service is slow to answer does not hide the other.
+func TestMountsAtOnce(t *testing.T) {
+	t.Parallel()
+	h, slow := holed(t)
+	h.arm(all)
+	w, other := newWorld(t), newWorld(t).asUser()
+	m := other.mkdir("m")
+	w.cleanMount(m)
+	p := w.start("mount", "--endpoint", slow, "--staging-dir", w.dir+"/staging", m)
+	eventually(t, "the service is asked", func() bool { return h.count() > 0 })
+	other.mustRun("mount", "--endpoint", service(t, nil), "--staging-dir", other.dir+"/staging", m)
+	h.arm(nil)
+	h.release()
+	if _, stderr, code := p.end(); code != exitMountBusy || !strings.Contains(oneLineOf(t, stderr), m+" is mounted already") {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+	other.mustRun("unmount", m)
+	if isMounted(t, m) {
+		t.Error("something else is mounted there")
+	}
+}
+
 // Who does not look at certificates is told so, at the mount, in its log, in the status and
 // by what needs no mount.
 func TestInsecureIsSaidAloud(t *testing.T) {

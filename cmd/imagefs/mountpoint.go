@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,10 +25,8 @@ func checkMountpoint(path string) (string, error) {
 	if below != "" {
 		return "", fail(exitMountDenied, "%s lies in the mount %s: name a directory outside of it", filepath.Join(abs, below), abs)
 	}
-	if m, err := mountAt(abs); err != nil {
+	if err := checkFree(abs); err != nil { // before any stat: a dead mount answers none
 		return "", err
-	} else if m != nil { // before any stat: a dead mount answers none
-		return "", fail(exitMountBusy, "%s is mounted already (%s): unmount it first with imagefs unmount %s", abs, m.FSType, abs)
 	}
 	canonical, err := filepath.EvalSymlinks(abs)
 	switch {
@@ -79,13 +76,12 @@ func stickyOfOthers(info fs.FileInfo) bool {
 	return ok && info.Mode()&fs.ModeSticky != 0 && uid != 0 && int(stat.Uid) != uid
 }
 
-// mountAt returns the FUSE mount on top at path, or nil. Mounts of other kinds
-// may be mounted over: an autofs trigger and a container's bind mount are meant
-// for it.
-func mountAt(path string) (*mountinfo.Info, error) {
+// checkFree refuses a path at which a FUSE mount is on top. Mounts of other kinds may be
+// mounted over: an autofs trigger and a container's bind mount are meant for it.
+func checkFree(path string) error {
 	top, err := topMount(path)
 	if err != nil || top == nil || !strings.HasPrefix(top.FSType, "fuse") {
-		return nil, err
+		return err
 	}
-	return top, nil
+	return fail(exitMountBusy, "%s is mounted already (%s): unmount it first with imagefs unmount %s", path, top.FSType, path)
 }

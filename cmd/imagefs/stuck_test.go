@@ -21,7 +21,9 @@ type hole struct {
 	mu    sync.Mutex // guards the fields below
 	armed func(*http.Request) bool
 	held  int
-	open  chan struct{} // closed to let what is held go on
+
+	once sync.Once
+	open chan struct{} // closed to let what is held go on
 }
 
 // holed is a service behind a hole, which lets all go with the test's end.
@@ -40,9 +42,12 @@ func holed(t *testing.T) (*hole, string) {
 			next.ServeHTTP(w, r)
 		})
 	})
-	t.Cleanup(func() { close(h.open) }) // before the server closes: that waits for its requests
+	t.Cleanup(h.release) // before the server closes: that waits for its requests
 	return h, endpoint
 }
+
+// release lets what is held go on.
+func (h *hole) release() { h.once.Do(func() { close(h.open) }) }
 
 func (h *hole) takes(r *http.Request) bool {
 	h.mu.Lock()
