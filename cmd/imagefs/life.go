@@ -58,6 +58,7 @@ type served interface {
 // liveMount is the life of a mount: from its first request until it is unmounted
 // and the last commit has ended.
 func liveMount(ctx context.Context, l life) error {
+	defer endLog(l.log)
 	if granted := limitMemory(l.config.Memory); granted != l.config.Memory {
 		l.log.Warn("GOMEMLIMIT leaves less for the cache in memory", "asked", l.config.Memory, "granted", granted)
 		l.config.Memory = granted

@@ -75,19 +75,7 @@ func (b *boundedLog) namesDraft(r slog.Record) bool {
 func (b *boundedLog) Handle(ctx context.Context, r slog.Record) error {
 	b.lines.mu.Lock()
 	defer b.lines.mu.Unlock()
-	var err error
-	for message, n := range b.lines.of {
-		if r.Time.Sub(n.since) < linesEvery {
-			continue
-		}
-		delete(b.lines.of, message)
-		if n.withheld == 0 {
-			continue
-		}
-		told := slog.NewRecord(r.Time, slog.LevelWarn, "lines like others before them were left out", 0)
-		told.AddAttrs(slog.String("of", message), slog.Int("lines", n.withheld), slog.Time("since", n.since))
-		err = errors.Join(err, b.lines.plain.Handle(ctx, told))
-	}
+	err := b.lines.tellLocked(ctx, r.Time, linesEvery)
 	if r.Level >= slog.LevelWarn && !b.namesDraft(r) {
 		n := b.lines.of[r.Message]
 		if n == nil {
@@ -101,4 +89,32 @@ func (b *boundedLog) Handle(ctx context.Context, r slog.Record) error {
 		n.written++
 	}
 	return errors.Join(err, b.next.Handle(ctx, r))
+}
+
+// tellLocked tells how many lines were withheld of the messages that are older than age, and
+// forgets these.
+func (c *lineCounts) tellLocked(ctx context.Context, now time.Time, age time.Duration) error {
+	var err error
+	for message, n := range c.of {
+		if now.Sub(n.since) < age {
+			continue
+		}
+		delete(c.of, message)
+		if n.withheld == 0 {
+			continue
+		}
+		told := slog.NewRecord(now, slog.LevelWarn, "lines like others before them were left out", 0)
+		told.AddAttrs(slog.String("of", message), slog.Int("lines", n.withheld), slog.Time("since", n.since))
+		err = errors.Join(err, c.plain.Handle(ctx, told))
+	}
+	return err
+}
+
+// endLog tells what was withheld of a log that ends.
+func endLog(log *slog.Logger) {
+	if b, ok := log.Handler().(*boundedLog); ok {
+		b.lines.mu.Lock()
+		defer b.lines.mu.Unlock()
+		_ = b.lines.tellLocked(context.Background(), time.Now(), 0) // as of any line, nobody hears of an error
+	}
 }

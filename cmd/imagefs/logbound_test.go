@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,6 +58,13 @@ func TestLogIsBoundedInTime(t *testing.T) {
 		if count("image=later") != 1 || count("were left out") != 1 {
 			t.Errorf("after a while it does not begin anew:\n%s", out.String()[out.Len()-500:])
 		}
+		for range linesOfOne + 7 {
+			log.Warn("read failed", "image", "last")
+		}
+		endLog(log)
+		if count(`of="read failed" lines=7`) != 1 {
+			t.Errorf("the end of the log loses the last count:\n%s", out.String()[out.Len()-500:])
+		}
 	})
 }
 
@@ -68,4 +76,29 @@ func lineWith(all, text string) string {
 		}
 	}
 	return ""
+}
+
+// What is withheld when a mount ends is in its log, too.
+func TestWithheldAtTheEnd(t *testing.T) {
+	t.Parallel()
+	endpoint := service(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/file") {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	w := newWorld(t)
+	first := w.mounted(endpoint)
+	w.mustSh("echo data > m/x")
+	w.mustRun("unmount", first)
+	p := w.start("mount", "--foreground", "--endpoint", endpoint, "--staging-dir", w.dir+"/staging", "--cache-size", "0", first)
+	eventually(t, "it is mounted", func() bool { _, err := w.ask(first); return err == nil })
+	w.mustSh(fmt.Sprintf("for i in $(seq %d); do ! cat m/x 2>/dev/null; done", linesOfOne+7))
+	w.mustRun("unmount", first)
+	if _, stderr, code := p.end(); code != exitOK || !strings.Contains(stderr, "were left out") {
+		t.Errorf("code %d: %s", code, stderr)
+	}
 }
