@@ -1,6 +1,7 @@
 package several
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -11,7 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -27,6 +30,10 @@ var (
 
 // binary is the imagefs under test.
 var binary string
+
+// operationLimit is what an operation of a process takes at most, on the average: one that
+// commits takes some 20 ms on a quiet machine.
+const operationLimit = time.Second
 
 // orders is the variable of the environment by which a process knows that it is one of
 // the several, and what it is to do.
@@ -70,6 +77,8 @@ func TestProcesses(t *testing.T) {
 		}
 	}
 	d := daemon.Run(t, binary, root, "--endpoint", s.URL())
+	ctx, cancel := context.WithTimeout(t.Context(), daemon.Patience+time.Duration(*ops)*operationLimit)
+	defer cancel()
 	var all sync.WaitGroup
 	for i := range *count {
 		w := worker{Number: i, Seed: *seed, Ops: *ops, Mount: d.Mountpoint, Local: local, Turn: filepath.Join(root, "turn")}
@@ -78,7 +87,9 @@ func TestProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		all.Go(func() {
-			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd := exec.CommandContext(ctx, os.Args[0])
+			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // it says where it waits
+			cmd.WaitDelay = 5 * time.Second                                          // for that; then it is killed
 			cmd.Env = append(os.Environ(), orders+"="+string(text))
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("process %d: %v:\n%s", i, err, out)
