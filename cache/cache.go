@@ -87,6 +87,9 @@ type contents struct {
 	unwritten []unwritten
 	writing   bool // somebody writes them
 	keeping   int  // fetches with a block that is to be written
+
+	wrong  bool // see Cache.Drop
+	pruned bool
 }
 
 // New returns a cache. Close ends it.
@@ -118,6 +121,10 @@ func (c *Cache) Open(key image.Key, img image.Image) *File {
 	defer c.unlock()
 	id := identity{key: key, size: max(0, img.Size)}
 	e := c.images[id]
+	if e != nil && e.bad() {
+		c.drop(e)
+		e = nil
+	}
 	if e == nil {
 		e = &contents{cache: c, id: id, pending: map[int64]*pending{}}
 		if c.disk != nil {
@@ -132,11 +139,15 @@ func (c *Cache) Open(key image.Key, img image.Image) *File {
 
 // prune forgets the image when nothing is left of it. Cache.mu is held.
 func (e *contents) prune() {
-	if e.files == 0 && e.resident == 0 && len(e.pending) == 0 && e.keeping == 0 && !e.writing && e.cache.images[e.id] == e {
+	if e.pruned || e.files > 0 || e.resident > 0 || len(e.pending) > 0 || e.keeping > 0 || e.writing {
+		return
+	}
+	e.pruned = true
+	if e.cache.images[e.id] == e {
 		delete(e.cache.images, e.id)
-		if e.disk != nil {
-			e.cache.leaving = append(e.cache.leaving, e.disk)
-		}
+	}
+	if e.disk != nil {
+		e.cache.leaving = append(e.cache.leaving, e.disk)
 	}
 }
 

@@ -26,6 +26,9 @@
 // (writer.go). What the disk does not have as it was
 // written it does not have, and is fetched.
 //
+// When bytes of an image turn out to be wrong (Drop, or a hash that the disk has
+// computed), its Files get errors, and who opens it then shares nothing with them.
+//
 // Memory: the resident blocks stay within Options.Memory. Beside it there are one
 // block for each running fetch, those that wait for the disk (at most 8 MiB), and the blocks that Views and reads under way hold (at
 // most pieceBlocks each). Buffers are used again and never given back, so that the

@@ -80,8 +80,19 @@ func (f *File) usable() error {
 		return errClosed
 	case f.closed:
 		return errFileClosed
-	case f.of.disk != nil && f.of.disk.Bad():
-		return &image.Error{Op: "read", Image: f.of.id.key.ID, Kind: image.Corrupt, Detail: "the bytes that the service sent do not have the image's hash"}
+	case f.of.bad():
+		return wrongBytes(f.of.id.key.ID)
+	}
+	return nil
+}
+
+// Wrong is the error with which reads fail once bytes of the image have turned out to be
+// wrong; nil before.
+func (f *File) Wrong() error {
+	f.cache.mu.Lock()
+	defer f.cache.unlock()
+	if f.of.bad() {
+		return wrongBytes(f.of.id.key.ID)
 	}
 	return nil
 }
@@ -137,7 +148,7 @@ func (f *File) Add(index int64, data []byte) bool {
 	c := f.cache
 	c.mu.Lock()
 	c.counts.fetched += int64(len(data))
-	if c.closed || f.closed {
+	if f.usable() != nil {
 		c.unlock()
 		return true
 	}

@@ -62,20 +62,39 @@ func (f *File) blockFromDisk(index int64, keep bool) *block {
 		return nil
 	}
 	c.counts.diskHits++
-	if id := (blockID{f.of, index}); keep && !c.closed && !f.closed && !c.memory.touch(id) {
+	if id := (blockID{f.of, index}); keep && f.usable() == nil && !c.memory.touch(id) {
 		c.memory.put(id, b)
 	}
 	return b
 }
 
-// Drop forgets the blocks of an image that are in memory: its bytes have turned out
-// to be wrong. Reads under way may still get them.
+// bad reports that bytes of the image have turned out to be wrong. Cache.mu is held.
+func (e *contents) bad() bool { return e.wrong || e.disk != nil && e.disk.Bad() }
+
+// Drop forgets what is in memory of an image, and on its way there, for its bytes have
+// turned out to be wrong. Who has it open gets errors from now on, but for reads under
+// way; who opens it then reads anew, and nothing of what was is mixed with that.
 func (c *Cache) Drop(key image.Key) {
 	c.mu.Lock()
 	defer c.unlock()
 	for id, e := range c.images {
 		if id.key == key {
-			c.memory.drop(e)
+			c.drop(e)
 		}
 	}
+}
+
+// drop is Drop of one image. Cache.mu is held.
+func (c *Cache) drop(e *contents) {
+	e.wrong = true
+	delete(c.images, e.id)
+	for _, p := range e.pending {
+		c.end(p.fetch, wrongBytes(e.id.key.ID))
+	}
+	c.memory.drop(e)
+	e.prune()
+}
+
+func wrongBytes(id string) error {
+	return &image.Error{Op: "read", Image: id, Kind: image.Corrupt, Detail: "the bytes that the service sent do not have the image's hash"}
 }

@@ -18,7 +18,8 @@
 // Readers wait until the stream has passed what they need. It runs ahead of the
 // furthest reader by a bounded lead, then stops reading; ends when nobody has
 // waited for a while; and begins again from byte 0 when somebody needs a block that
-// it has passed and that is no longer in memory.
+// it has passed and that is no longer in memory. When the image's bytes turn out to be
+// wrong, its readers get errors from there on, and who opens it then has another spool.
 //
 // Streams hold places in the client, so they have places here (places.go): always
 // at least one fewer than the client has, where it has more than one, so that

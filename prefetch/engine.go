@@ -99,7 +99,7 @@ func (e *Engine) Open(img image.Image) *Reader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.readers[r] = struct{}{}
-	if s := e.spools[key]; s != nil { // its store is known to serve no ranges
+	if s := e.spools[key]; s != nil && s.file.Wrong() == nil { // its store is known to serve no ranges
 		s.readers++
 		r.spool.Store(s)
 	}
@@ -167,7 +167,8 @@ func (e *Engine) lead() int64 {
 
 // attach gives the reader its image's spool, and every other reader of that image
 // too: what they read from memory pulls the stream on and keeps it alive. Without a
-// spool (nil) the reader has been closed.
+// spool (nil) the reader has been closed. A reader whose bytes have turned out to be wrong
+// keeps the spool that it had, and gets an error from it.
 func (e *Engine) attach(r *Reader) *spool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -180,7 +181,7 @@ func (e *Engine) attach(r *Reader) *spool {
 	s := newSpool(e, r.key, r.img)
 	e.spools[r.key] = s
 	for other := range e.readers {
-		if other.key == r.key {
+		if other == r || other.key == r.key && other.spool.Load() == nil && other.file.Wrong() == nil {
 			s.readers++
 			other.spool.Store(s)
 		}
@@ -205,7 +206,9 @@ func (e *Engine) leave(r *Reader) {
 	}
 	s.readers--
 	if s.readers == 0 {
-		delete(e.spools, s.key)
+		if e.spools[s.key] == s {
+			delete(e.spools, s.key)
+		}
 		s.shut()
 	}
 }

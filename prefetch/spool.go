@@ -124,7 +124,7 @@ func (s *spool) again(err error) bool {
 	} else if err != nil {
 		s.fail(err, func(w *waiter) bool {
 			w.broken++
-			return !worthRetry(err) || w.broken >= spoolTries
+			return !worthRetry(err) || w.broken >= spoolTries || s.file.Wrong() != nil
 		})
 		s.engine.log.Warn("the stream of an image broke; it begins again while somebody waits for it",
 			slog.String("image", s.key.ID), slog.Int("waiting", len(s.waiters)), slog.Any("error", err))
@@ -173,6 +173,9 @@ func (s *spool) stream() error {
 		data := buffer[:cache.BlockSpan(index, s.file.Size()).Len]
 		if _, err := io.ReadFull(body, data); err != nil {
 			return s.failure(err)
+		}
+		if err := s.file.Wrong(); err != nil {
+			return err
 		}
 		s.deliver(index, data)
 	}

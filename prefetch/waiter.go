@@ -61,6 +61,9 @@ func (s *spool) read(ctx context.Context, p []byte, off int64) (n int, err error
 	}
 	stop := min(s.file.Size(), off+int64(len(p)))
 	for off+int64(n) < stop {
+		if err := s.file.Wrong(); err != nil {
+			return n, err
+		}
 		at := off + int64(n)
 		n += s.file.Cached(p[n:stop-off], at)
 		if last := off + int64(n); last > at {

@@ -65,7 +65,7 @@ func (c *contents) adopt(f *os.File) error {
 	c.onDisk.Store(true)
 	s.room.used.Add(fileCharge)
 	c.opened(made)
-	c.adopted = &adoption{removals: c.removals}
+	c.adopted = &adoption{removals: c.removals, wrong: c.wrong.Load()}
 	return nil
 }
 
@@ -103,6 +103,7 @@ func (c *contents) linkFiles(f *os.File) (*files, error) {
 // adoption is what is left to do for an image whose data file was made elsewhere.
 type adoption struct {
 	removals int64 // contents.removals as it was made: what was taken away since is a hole
+	wrong    int64 // contents.wrong then
 }
 
 // stamp makes the blocks of an adopted data file present. It is part of verifying,
@@ -127,7 +128,7 @@ func (c *contents) stamp(ctx context.Context, buf []byte) {
 			c.abandon("there is no room", nil)
 			return
 		}
-		stored, err := c.putAs(index, func(f *files) ([]byte, error) {
+		stored, err := c.putAs(index, a.wrong, func(f *files) ([]byte, error) {
 			if c.removals != a.removals {
 				return nil, errSpoiled
 			}

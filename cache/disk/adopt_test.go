@@ -148,6 +148,8 @@ func TestAdoptEvicted(t *testing.T) {
 		close(goOn)
 		<-dropped
 		settle(t, s)
+		i.Close()
+		i = p.in(s)
 		if n := p.read(t, i); n != 0 && n != p.blocks() {
 			t.Errorf("%d blocks are left", n)
 		}

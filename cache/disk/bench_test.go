@@ -36,6 +36,7 @@ func BenchmarkWrite(b *testing.B) {
 		if index++; index == size/benchBlock {
 			b.StopTimer()
 			i.Drop()
+			i.wrong++ // as another reference
 			b.StartTimer()
 			index = 0
 		}

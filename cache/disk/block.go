@@ -37,8 +37,9 @@ func (c *contents) read(index int64, p []byte) bool {
 	return true
 }
 
-// write stores a block, if there is room.
-func (c *contents) write(index int64, p []byte) {
+// write stores a block, if there is room and the image has not turned out to be wrong
+// since that was counted.
+func (c *contents) write(index int64, p []byte, wrong int64) {
 	if int64(len(p)) != c.blockLen(index) || c.has(index) || c.refusal.Load() {
 		return
 	}
@@ -50,7 +51,7 @@ func (c *contents) write(index int64, p []byte) {
 	if !s.reserve(n + files) {
 		return
 	}
-	stored, err := c.put(index, p)
+	stored, err := c.put(index, p, wrong)
 	if stored {
 		s.counts.written.Add(int64(len(p)))
 	} else {
@@ -64,15 +65,15 @@ func (c *contents) write(index int64, p []byte) {
 
 // put writes the bytes and then their slot, so that a kill between leaves the
 // block absent. It reports whether the block was stored by this call.
-func (c *contents) put(index int64, p []byte) (bool, error) {
-	return c.putAs(index, func(f *files) ([]byte, error) {
+func (c *contents) put(index int64, p []byte, wrong int64) (bool, error) {
+	return c.putAs(index, wrong, func(f *files) ([]byte, error) {
 		return p, c.store.sys.write(f.data, p, index*c.store.blockSize)
 	})
 }
 
 // putAs makes a block present of which bytes sees to it that they are in the data
 // file, and returns them. io is held shared meanwhile.
-func (c *contents) putAs(index int64, bytes func(f *files) ([]byte, error)) (bool, error) {
+func (c *contents) putAs(index, wrong int64, bytes func(f *files) ([]byte, error)) (bool, error) {
 	f, err := c.share(true)
 	if err != nil {
 		return false, err
@@ -80,7 +81,7 @@ func (c *contents) putAs(index int64, bytes func(f *files) ([]byte, error)) (boo
 	defer c.io.RUnlock()
 	s := c.store
 	page, slot := c.makeSlot(index)
-	if c.bad.Load() || !slot.CompareAndSwap(absent, busy) {
+	if c.wrong.Load() != wrong || !slot.CompareAndSwap(absent, busy) {
 		return false, nil
 	}
 	p, err := bytes(f)

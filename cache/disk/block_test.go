@@ -172,7 +172,7 @@ func TestLateCalls(t *testing.T) {
 	p, q := draw(1, 4*unit), draw(2, unit)
 	i, j := p.in(s), q.in(s)
 	j.Close()
-	j.of.write(0, q.block(0))
+	j.of.write(0, q.block(0), 0)
 	if j.of.onDisk.Load() {
 		t.Error("files of an image that the store has forgotten")
 	}
@@ -180,7 +180,7 @@ func TestLateCalls(t *testing.T) {
 	settle(t, s)
 	must(t, s.Close())
 	i.of.evictWhole(1<<32 - 1)
-	i.of.write(0, p.block(0))
+	i.of.write(0, p.block(0), 0)
 	i.Close()
 	if log.count("level=ERROR") > 0 {
 		t.Errorf("the log has %s", log.text.String())

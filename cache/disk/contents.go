@@ -19,7 +19,7 @@ type contents struct {
 	queued bool // in Store.queue
 
 	present atomic.Int64 // blocks on disk
-	bad     atomic.Bool  // its bytes do not have its hash; until the last reference closes
+	wrong   atomic.Int64 // how often its bytes turned out to be wrong; changed under io
 	onDisk  atomic.Bool  // its files exist; changed under io
 	refusal atomic.Bool  // the filesystem cannot hold a file of this size
 	warned  atomic.Bool  // damage has been logged; until the last reference closes

@@ -35,6 +35,8 @@ func work(t tester, o Options, d *fakeDisk) {
 			release()
 		}
 		a.Drop()
+		a.Close()
+		a = pictures[0].in(s)
 		pictures[0].write(a, 0, 2)
 		a.Close()
 		b.Close()

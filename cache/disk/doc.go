@@ -31,7 +31,8 @@
 //
 // When all blocks of an image are present, its hash is computed once, in the
 // background, and noted in the header beside what identifies the data file's state:
-// it holds until somebody touches the file. A wrong hash drops the image. The data
+// it holds until somebody touches the file. A wrong hash drops the image, and
+// every reference to it that there is finds and stores nothing any more. The data
 // file of a verified image can be handed out (Image.Pin). From then on it has no
 // holes made in it, ever, since a mapping of it may outlive this process and would
 // show zeros; it goes whole, by unlink, and not while it is pinned.

@@ -10,12 +10,13 @@ import (
 // an image that cannot be cached.
 type Image struct {
 	of     *contents
+	wrong  int64 // contents.wrong as it was made
 	closed atomic.Bool
 }
 
 // usable reports that the reference stands and the block is one of the image.
 func (i *Image) usable(index int64) bool {
-	return index >= 0 && index < i.of.blocks && !i.closed.Load() && !i.of.store.closed.Load() && !i.of.bad.Load()
+	return index >= 0 && index < i.of.blocks && !i.closed.Load() && !i.of.store.closed.Load() && !i.Bad()
 }
 
 // Has reports whether a block is on disk. It does no I/O and waits for none.
@@ -31,24 +32,25 @@ func (i *Image) Read(index int64, p []byte) bool { return i.usable(index) && i.o
 // returns.
 func (i *Image) Write(index int64, p []byte) {
 	if i.usable(index) {
-		i.of.write(index, p)
+		i.of.write(index, p, i.wrong)
 	}
 }
 
-// Drop forgets all blocks of the image. Files that Pin handed out keep their bytes.
+// Drop forgets all blocks of the image, for their bytes are wrong. This reference and
+// all others that there are become bad. Files that Pin handed out keep their bytes.
 func (i *Image) Drop() {
 	if !i.usable(0) {
 		return
 	}
 	i.of.io.Lock()
 	defer i.of.io.Unlock()
-	i.of.clear()
+	i.of.spoil()
 }
 
-// Bad reports that all bytes of the image came and together did not have its hash.
-// It stays so until the last reference is closed: whoever opens the image then
-// tries anew.
-func (i *Image) Bad() bool { return i.of.bad.Load() }
+// Bad reports that bytes of the image which came since the reference was made, or
+// before, have turned out to be wrong: together they do not have its hash. It stays so;
+// whoever makes another reference tries anew.
+func (i *Image) Bad() bool { return i.of.wrong.Load() != i.wrong }
 
 // Pin returns an open read-only file that holds the whole image, if all blocks are
 // on disk and their hash was found right. It keeps its bytes until release is
@@ -71,7 +73,6 @@ func (i *Image) Close() {
 	c.refs--
 	last := c.refs == 0
 	if last {
-		c.bad.Store(false)
 		c.warned.Store(false)
 	}
 	c.store.mu.Unlock()

@@ -154,6 +154,9 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"drop": func(t *rapid.T) {
 			n := m.choose(t)
 			m.refs[n].Drop()
+			m.refs[n].Write(0, make([]byte, len(m.pictures[n].block(0)))) // wrong as before
+			m.refs[n].Close()
+			m.refs[n] = nil
 			m.written[n] = map[int64]bool{}
 		},
 		"pin": func(t *rapid.T) {

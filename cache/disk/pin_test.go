@@ -197,11 +197,13 @@ func TestPinIsUse(t *testing.T) {
 func TestDropPinned(t *testing.T) {
 	s := openStore(t, options(t.TempDir()), nil)
 	p, i := wholeImage(t, s, 1, 10)
-	defer i.Close()
+	defer func() { i.Close() }()
 	a, releaseA, _ := i.Pin()
 	b, releaseB, _ := i.Pin()
 	i.Drop()
 	p.want(t, i, 0)
+	i.Close()
+	i = p.in(s)
 	const whole = 10*unit + fileCharge
 	if got := s.Stats(); got.Bytes != whole || got.Pinned != 2 || got.Blocks != 0 {
 		t.Errorf("%+v", got)

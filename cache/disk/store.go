@@ -108,7 +108,7 @@ func (s *Store) Image(key image.Key, img image.Image) *Image {
 		s.images[id] = c
 	}
 	c.refs++
-	return &Image{of: c}
+	return &Image{of: c, wrong: c.wrong.Load()}
 }
 
 // Close ends the verifier, waits for it, writes what only memory knows of the

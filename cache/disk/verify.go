@@ -148,6 +148,13 @@ func (c *contents) match(f *os.File, removals int64) {
 	c.store.log.Debug("cached image has its hash", "image", c.id.key.ID, "algorithm", c.hash.Algorithm)
 }
 
+// spoil forgets blocks that are wrong, and lets nobody who has the image open add to
+// what comes in their place. io is held exclusively.
+func (c *contents) spoil() {
+	c.wrong.Add(1)
+	c.clear()
+}
+
 // mismatch drops an image whose bytes do not have its hash.
 func (c *contents) mismatch(removals int64) {
 	s := c.store
@@ -156,14 +163,11 @@ func (c *contents) mismatch(removals int64) {
 		c.io.Unlock()
 		return
 	}
-	s.mu.Lock()
-	c.bad.Store(c.refs > 0)
-	s.mu.Unlock()
-	c.clear()
+	c.spoil()
 	c.io.Unlock()
 	c.forget()
 	s.counts.mismatched.Add(1)
-	s.log.Error("image does not have its hash; reads of it fail until it is opened anew",
+	s.log.Error("image does not have its hash; reads of it fail for those who have it open",
 		"image", c.id.key.ID, "algorithm", c.hash.Algorithm, "want", c.hash.Value)
 	if s.onMismatch != nil {
 		s.onMismatch(c.id.key)

@@ -139,22 +139,19 @@ func TestMismatch(t *testing.T) {
 	if got := s.Stats(); got.Mismatched != 1 || got.Bytes != 0 || got.Blocks != 0 {
 		t.Errorf("%+v", got)
 	}
-	// It stays so for new references until the last one is closed.
+	// Who comes later begins anew, whoever still has a reference.
 	a.Close()
-	c := p.in(s)
-	b.Close()
-	if !c.Bad() {
-		t.Error("forgotten while it is open")
-	}
-	c.Close()
 	a = p.in(s)
-	if a.Bad() {
-		t.Error("not forgotten")
+	if a.Bad() || !b.Bad() {
+		t.Error("bad for somebody who comes later, or not any more for who has it open")
 	}
 	p.write(a, 0, 6)
+	p.write(b, 6, 7)
 	p.want(t, a, 6)
+	p.want(t, b, 0)
+	b.Close()
 	p.write(a, 6, 7)
-	a.Close() // nobody to be bad for
+	a.Close()
 	settle(t, s)
 	a = p.in(s)
 	defer a.Close()
@@ -212,7 +209,7 @@ func TestChangesUnderVerification(t *testing.T) {
 		"closed":          {func(_ *Store, _ picture, i *Image) { i.Close() }, true},
 		"evicted":         {func(s *Store, _ picture, _ *Image) { s.shrink() }, false},
 		"dropped":         {func(_ *Store, _ picture, i *Image) { i.Drop() }, false},
-		"dropped, anew":   {func(_ *Store, p picture, i *Image) { i.Drop(); p.write(i, 0, 30) }, false},
+		"dropped, anew":   {func(s *Store, p picture, i *Image) { i.Drop(); j := p.in(s); p.write(j, 0, 30); j.Close() }, false},
 		"evicted, anew":   {func(s *Store, p picture, i *Image) { s.shrink(); p.write(i, 0, 30) }, false},
 		"files were lost": {func(_ *Store, _ picture, i *Image) { must(t, i.of.removeFiles()) }, false},
 	} {
@@ -231,7 +228,9 @@ func TestChangesUnderVerification(t *testing.T) {
 				t.Fatal("nothing to verify")
 			}
 			c.change(s, p, i)
-			before := p.read(t, i)
+			k := p.in(s)
+			before := p.read(t, k)
+			k.Close()
 			if right {
 				i.of.match(f, removals)
 			} else {

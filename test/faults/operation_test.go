@@ -357,11 +357,8 @@ func reads(ctx context.Context, w *world) (*attempt, error) {
 		}
 	}
 	again := func(failed error) error {
-		switch {
-		case !errors.Is(failed, errDamaged):
+		if !errors.Is(failed, errDamaged) {
 			return read()
-		case w.kind.noRanges:
-			return nil
 		}
 		// The rest is read from the service, until all of it is in the cache. Then its hash is
 		// wrong, and whoever opens the file after that gets the right bytes.
