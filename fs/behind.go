@@ -82,12 +82,18 @@ func (d *draft) accept(ctx context.Context) error {
 		return err
 	case d.accepted > d.settled && image.Is(err, image.Interrupted): // see flush
 	case d.accepted > d.settled: // an earlier close was answered: what it closed is not given up for this one
-		d.accepted, d.failure, d.unnoted = taken, err, true
+		d.oweLocked(taken, err)
 	default:
 		d.settled, d.failure = taken, err
 	}
 	d.waitLocked(time.Now())
 	return err
+}
+
+// oweLocked goes on trying to commit what was there at a change, after a failure.
+func (d *draft) oweLocked(taken uint64, failure error) {
+	d.accepted, d.failure, d.unnoted = taken, failure, true
+	d.waitLocked(time.Now())
 }
 
 // note journals, in the node's turn, that the commit is owed where the last close could
@@ -133,20 +139,24 @@ const (
 // any more, as where somebody has deleted what it has made (image.ErrDeletedSince).
 func (d *draft) commitBehind(b *behind) {
 	f := d.fs
-	pauses := newPauses(f.opts.waits)
-	for pause := f.opts.waits.breath; d.rest(b, pause); {
-		if !f.place() {
+	pauses, how := newPauses(f.opts.waits), again
+	d.mu.Lock()
+	if b.err != nil { // of the release
+		how = failed
+	}
+	d.mu.Unlock()
+	for {
+		pause := f.opts.waits.breath
+		if how == failed {
+			pause = d.tell(b, pauses)
+		}
+		if !d.rest(b, pause) || !f.place() {
 			return
 		}
-		how := d.tryBehind(b)
+		how = d.tryBehind(b)
 		<-f.places
-		switch how {
-		case over:
+		if how == over {
 			return
-		case again:
-			pause = f.opts.waits.breath
-		case failed:
-			pause = d.tell(b, pauses)
 		}
 	}
 }

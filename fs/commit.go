@@ -146,8 +146,12 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	case gaveWay:
 	case err != nil && ctx.Err() != nil: // told to stop, as before its turn (see flush); or the daemon ends: the next one goes on
 	case err != nil && d.accepted > d.settled && !image.Is(err, image.Interrupted): // as in accept
-		d.accepted, d.failure, d.unnoted = taken, err, true
-		d.waitLocked(time.Now())
+		d.oweLocked(taken, err)
+	case err != nil && d.last && !refusal(image.KindOf(err)): // no program can be told of it
+		d.oweLocked(taken, err)
+		if d.behind != nil {
+			d.behind.err = err
+		}
 	case err == nil && none: // no byte that differs from none: the release makes it an empty image
 	default:
 		d.settled, d.failure = taken, err
@@ -265,7 +269,10 @@ func (d *draft) settleInTurn() {
 		if img.IsZero() && !d.bytes.Written() {
 			commit = d.fs.Committer.CommitEmpty
 		}
-		if err := d.commitNow(d.fs.life, commit); err != nil && d.fs.life.Err() != nil {
+		quietly := func(ctx context.Context, bytes Draft) (image.Image, error) { // finish or commitBehind tells
+			return commit(image.Quietly(ctx), bytes)
+		}
+		if err := d.commitNow(d.fs.life, quietly); err != nil && d.fs.life.Err() != nil {
 			return
 		}
 	}

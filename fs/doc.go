@@ -10,7 +10,7 @@
 // the first open for writing until the service has its bytes, or until it is kept
 // in staging for the user. With --writeback a close is answered when its bytes are on
 // the local disk; the commit is owed from then on and follows behind (behind.go), with
-// the entry in use.
+// the entry in use. So is one that a release has tried and that can succeed later.
 //
 // # Goroutines
 //

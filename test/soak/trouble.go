@@ -32,6 +32,13 @@ func (t *trouble) end() {
 	t.now, t.ended = "", time.Now()
 }
 
+// is says whether that is wrong now.
+func (t *trouble) is(what string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now == what
+}
+
 // mark is a moment: an operation's beginning.
 type mark struct {
 	times    int

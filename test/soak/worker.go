@@ -142,10 +142,12 @@ func (w *worker) look(name string, args ...string) outcome {
 	return o
 }
 
-// copied is what a program that copies has to say: what it wrote is there, or may be.
+// wrote is what a program that writes has to say: what it wrote is there, or may be. What
+// ends empty is committed after its close, which the daemon may not live to see.
 func (w *worker) wrote(f *file, s state, ok bool) {
 	w.forget(f)
-	if ok && !(f.failed && w.prefix == treePrefix) {
+	lasts := !s.there || len(s.data) > 0 || !w.soak.trouble.is(killDaemon)
+	if ok && lasts && !(f.failed && w.prefix == treePrefix) {
 		f.set(s)
 	} else {
 		f.maybe(s)
