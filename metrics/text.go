@@ -11,14 +11,14 @@ import (
 )
 
 // WriteText writes the snapshot for people: one subject a line, a word in the
-// first column. Text that came from the service cannot move the cursor or begin
-// a line.
+// first column. Text that came from the service, or from the daemon of another user,
+// cannot move the cursor or begin a line.
 func (s Snapshot) WriteText(w io.Writer) error {
 	var b strings.Builder
 	line := func(word, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s%s\n", word, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "%-10s%s\n", word, plain(fmt.Sprintf(format, args...)))
 	}
-	line("mount", "%s (%s, %s)", plain(s.Mountpoint), s.State, strings.Join(s.Options.words(), ", "))
+	line("mount", "%s (%s, %s)", s.Mountpoint, s.State, strings.Join(s.Options.words(), ", "))
 	line("service", "%s", s.Service.text())
 	for _, t := range s.Service.Trouble {
 		line("trouble", "%s", t.text(s.now()))
@@ -26,10 +26,10 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	line("daemon", "pid %d, up %s, imagefs %s, %s", s.PID, seconds(s.Uptime), s.Version, count(s.Goroutines, "goroutine", "goroutines"))
 	line("memory", "%s resident, %s of it live on the heap", bytes(s.Memory.Resident), bytes(s.Memory.HeapLive))
 	if s.LogFile != "" {
-		line("log", "%s", plain(s.LogFile))
+		line("log", "%s", s.LogFile)
 	}
 	if len(s.Options.Filter) > 0 {
-		line("chosen", "%s", plain(strings.Join(s.Options.Filter, " ")))
+		line("chosen", "%s", strings.Join(s.Options.Filter, " "))
 	}
 	line("listing", "%s", s.Listing.text(s.Options.ListTTL))
 	line("cache", "%s", s.Cache.text())
@@ -48,7 +48,7 @@ func (s Snapshot) WriteText(w io.Writer) error {
 		line("waiting", "%s", w.Text(s.now()))
 	}
 	if len(s.Drafts) == 0 {
-		line("drafts", "none kept in %s", plain(s.Options.StagingDir))
+		line("drafts", "none kept in %s", s.Options.StagingDir)
 	}
 	for _, d := range s.Drafts {
 		line("draft", "%s", d.Text())
@@ -68,11 +68,11 @@ func (t Trouble) text(now time.Time) string {
 		fate = "requests fail with it"
 	}
 	if t.Pause {
-		return fmt.Sprintf("the %s service has asked for a pause: %s; next try in %s, requests that cannot wait so long fail", plain(t.Service),
-			plain(t.Error), seconds(max(t.Next.Sub(now).Seconds(), 0)))
+		return fmt.Sprintf("the %s service has asked for a pause: %s; next try in %s, requests that cannot wait so long fail", t.Service,
+			t.Error, seconds(max(t.Next.Sub(now).Seconds(), 0)))
 	}
-	return fmt.Sprintf("the %s service has failed for %s: %s; next try in %s, %s", plain(t.Service), seconds(now.Sub(t.Since).Seconds()),
-		plain(t.Error), seconds(max(t.Next.Sub(now).Seconds(), 0)), fate)
+	return fmt.Sprintf("the %s service has failed for %s: %s; next try in %s, %s", t.Service, seconds(now.Sub(t.Since).Seconds()),
+		t.Error, seconds(max(t.Next.Sub(now).Seconds(), 0)), fate)
 }
 
 func (o Options) words() []string {
@@ -93,12 +93,12 @@ func (o Options) words() []string {
 }
 
 func (s Service) text() string {
-	text := plain(s.URL)
+	text := s.URL
 	if s.Project != "" {
-		text += ", project " + plain(s.Project)
+		text += ", project " + s.Project
 	}
 	if s.User != "" {
-		text += ", user " + plain(s.User)
+		text += ", user " + s.User
 	}
 	if s.Insecure {
 		text += ", certificate NOT verified"
@@ -119,7 +119,7 @@ func (l Listing) text(ttl float64) string {
 		text += ")"
 	}
 	if l.Warning != "" {
-		text += "; last refresh failed: " + plain(l.Warning)
+		text += "; last refresh failed: " + l.Warning
 	}
 	return text
 }
@@ -135,9 +135,9 @@ func (c Cache) text() string {
 func (c Cache) diskText() string {
 	d := c.Disk
 	if d == nil {
-		return "none: " + plain(c.Warning)
+		return "none: " + c.Warning
 	}
-	text := fmt.Sprintf("%s of %s in %s of %s, %s", bytes(d.Bytes), bytes(d.Limit), plain(d.Dir),
+	text := fmt.Sprintf("%s of %s in %s of %s, %s", bytes(d.Bytes), bytes(d.Limit), d.Dir,
 		count(d.Images, "image", "images"), count(int(d.Hits), "hit", "hits"))
 	for _, n := range []struct {
 		count int64
@@ -155,7 +155,7 @@ func (c Cache) diskText() string {
 
 func (p Passthrough) text() string {
 	if !p.On {
-		return "no passthrough: " + plain(p.Reason)
+		return "no passthrough: " + p.Reason
 	}
 	return "passthrough of images that lie whole on disk, " + count(p.Handles, "handle", "handles")
 }
@@ -165,7 +165,7 @@ const phaseUploading = "uploading"
 
 // Text is one upload in a few words, as status and unmount show it.
 func (u Upload) Text() string {
-	text := fmt.Sprintf("%s: %s of %s", plain(u.Name), bytes(u.Sent), bytes(u.Size))
+	text := fmt.Sprintf("%s: %s of %s", u.Name, bytes(u.Sent), bytes(u.Size))
 	if u.Size > 0 {
 		text += fmt.Sprintf(" (%d%%)", u.Sent*100/u.Size)
 	}
@@ -175,29 +175,29 @@ func (u Upload) Text() string {
 	if u.Phase != "" && u.Phase != phaseUploading {
 		text += ", " + u.Phase
 	}
-	return text
+	return plain(text)
 }
 
 // Text is one waiting file in a few words.
 func (w Waiting) Text(now time.Time) string {
-	text := fmt.Sprintf("%s: %s, closed %s ago", plain(w.Name), bytes(w.Size), seconds(now.Sub(w.Since).Seconds()))
+	text := fmt.Sprintf("%s: %s, closed %s ago", w.Name, bytes(w.Size), seconds(now.Sub(w.Since).Seconds()))
 	if w.Error != "" {
-		text += fmt.Sprintf(", %s failed: %s", count(w.Tries, "try", "tries"), plain(w.Error))
+		text += fmt.Sprintf(", %s failed: %s", count(w.Tries, "try", "tries"), w.Error)
 	}
 	if w.Next != nil {
 		text += ", tried in " + seconds(w.Next.Sub(now).Seconds())
 	}
-	return text
+	return plain(text)
 }
 
 // Text is one kept draft in a few words: what it was to be, why it is kept, and
 // where its bytes are.
 func (d Draft) Text() string {
-	text := fmt.Sprintf("%s: %s, %s", plain(d.Name), d.State, bytes(d.Size))
+	text := fmt.Sprintf("%s: %s, %s", d.Name, d.State, bytes(d.Size))
 	if d.Reason != "" {
-		text += ", " + plain(d.Reason)
+		text += ", " + d.Reason
 	}
-	return text + ", bytes in " + plain(d.Path)
+	return plain(text + ", bytes in " + d.Path)
 }
 
 func bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -85,20 +86,23 @@ func findDaemon(ctx context.Context, t target) (daemon, error) {
 // ask returns what the daemon is doing, as it says it.
 func (d daemon) ask(ctx context.Context) (metrics.Snapshot, error) {
 	var s metrics.Snapshot
-	err := d.request(ctx, http.MethodGet, statusPath, http.StatusOK, func(answer *http.Response) error {
-		return json.NewDecoder(http.MaxBytesReader(nil, answer.Body, maxAnswer)).Decode(&s)
-	})
+	err := d.request(ctx, http.MethodGet, statusPath, http.StatusOK, func(body io.ReadCloser) error { return readAnswer(body, &s) })
 	return s, err
+}
+
+// readAnswer reads an answer that is one JSON value.
+func readAnswer(body io.ReadCloser, into any) error {
+	return json.NewDecoder(http.MaxBytesReader(nil, body, maxAnswer)).Decode(into)
 }
 
 // end tells the daemon to end without waiting. It returns when the daemon has
 // heard it.
 func (d daemon) end(ctx context.Context) error {
-	return d.request(ctx, http.MethodPost, endPath, http.StatusAccepted, func(*http.Response) error { return nil })
+	return d.request(ctx, http.MethodPost, endPath, http.StatusAccepted, func(io.ReadCloser) error { return nil })
 }
 
 // request asks for what a daemon has in memory.
-func (d daemon) request(ctx context.Context, method, path string, want int, read func(*http.Response) error) error {
+func (d daemon) request(ctx context.Context, method, path string, want int, read func(body io.ReadCloser) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, askTimeout, errStuck)
 	defer cancel()
 	err := d.exchange(ctx, method, path, want, read)
@@ -111,7 +115,7 @@ func (d daemon) request(ctx context.Context, method, path string, want int, read
 // attended asks for what the daemon may have to ask the service for, and hands out as it
 // comes: for as long as that takes, but while it is waited for the daemon has to answer
 // what it is asked beside.
-func (d daemon) attended(ctx context.Context, path string, read func(*http.Response) error) error {
+func (d daemon) attended(ctx context.Context, path string, read func(body io.ReadCloser) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	attending := make(chan struct{})
 	go func() {
@@ -147,7 +151,7 @@ func (d daemon) attend(ctx context.Context, cancel context.CancelCauseFunc) {
 }
 
 // exchange is request without a bound of its own.
-func (d daemon) exchange(ctx context.Context, method, path string, want int, read func(*http.Response) error) error {
+func (d daemon) exchange(ctx context.Context, method, path string, want int, read func(body io.ReadCloser) error) error {
 	dialer := net.Dialer{}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", d.socket)
@@ -164,7 +168,7 @@ func (d daemon) exchange(ctx context.Context, method, path string, want int, rea
 	if answer.StatusCode != want {
 		return fmt.Errorf("the daemon answers %s: is it of another version?", answer.Status)
 	}
-	if err := read(answer); err != nil {
+	if err := read(answer.Body); err != nil {
 		return fmt.Errorf("the daemon's answer: %w", err)
 	}
 	return nil

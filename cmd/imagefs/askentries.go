@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
+	"io"
 	"net/url"
 	"slices"
 )
@@ -27,42 +27,52 @@ var errCutShort = errors.New("the daemon ended meanwhile: the listing is not com
 // entries hands out what every entry of the mount stands for, and returns what the user
 // should know of it: that the service is away, or "".
 func (d daemon) entries(ctx context.Context, to listedSink) (warning string, err error) {
-	err = d.attended(ctx, entriesPath, func(answer *http.Response) error {
-		lines := bufio.NewScanner(answer.Body)
-		lines.Buffer(nil, maxLine)
-		for lines.Scan() {
-			var line entriesLine
-			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-				return err
-			}
-			switch {
-			case line.Entry != nil:
-				err = to.entry(*line.Entry)
-			case line.Pause:
-				err = to.pause()
-			case line.End:
-				warning = line.Warning
-				return nil
-			case line.Error != "":
-				return saidBy(line.Error, line.Code)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return errors.Join(errCutShort, lines.Err())
+	err = d.attended(ctx, entriesPath, func(body io.ReadCloser) error {
+		warning, err = readEntries(body, to)
+		return err
 	})
 	return warning, err
 }
 
+func readEntries(body io.Reader, to listedSink) (warning string, err error) {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var line entriesLine
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return "", err
+		}
+		switch {
+		case line.Entry != nil:
+			err = to.entry(*line.Entry)
+		case line.Pause:
+			err = to.pause()
+		case line.End:
+			return line.Warning, nil
+		case line.Error != "":
+			return "", saidBy(line.Error, line.Code)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", errors.Join(errCutShort, lines.Err())
+}
+
 // entry returns what an entry of the mount, or where that is "" an id, stands for.
 func (d daemon) entry(ctx context.Context, entry, id string) (described, error) {
-	var a entryAnswer
+	var found described
 	path := entryPath + "?" + url.Values{queryEntry: {entry}, queryID: {id}}.Encode()
-	err := d.attended(ctx, path, func(answer *http.Response) error {
-		return json.NewDecoder(http.MaxBytesReader(nil, answer.Body, maxAnswer)).Decode(&a)
+	err := d.attended(ctx, path, func(body io.ReadCloser) (err error) {
+		found, err = readEntry(body)
+		return err
 	})
-	switch {
+	return found, err
+}
+
+func readEntry(body io.ReadCloser) (described, error) {
+	var a entryAnswer
+	switch err := readAnswer(body, &a); {
 	case err != nil:
 		return described{}, err
 	case a.Image == nil:

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 const statusHelp = `Status asks the daemon of a mount what it is doing. It never touches the network,
 nor the mount itself: it answers while the service is away. Where the daemon does not
@@ -34,9 +30,7 @@ func statusCommand(std streams) *cobra.Command {
 			if !asJSON {
 				return s.WriteText(std.Out)
 			}
-			encoder := json.NewEncoder(std.Out)
-			encoder.SetIndent("", "  ")
-			return encoder.Encode(s)
+			return writeJSON(std.Out, s)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")

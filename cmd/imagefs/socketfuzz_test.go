@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/imagefs/imagefs/catalog"
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/metrics"
+)
+
+// FuzzDaemonAnswer: whatever a daemon answers, which for root may be another user's, it is
+// an error or is printed, and nothing of it moves the cursor of a terminal.
+func FuzzDaemonAnswer(f *testing.F) {
+	f.Add([]byte(`{"state":"\u001b[2J","version":"\u009b","uptime_seconds":1e300,"service":{"trouble":[{"pause":true}]},"cache":{"disk":{}},"listing":{"age_seconds":-1}}`))
+	f.Add([]byte(`{"uploads":[{"phase":"\u0007","size_bytes":-1,"seconds":2}],"waiting":[{"name":"a\nb"}],"kept_drafts":[{"state":"\r","size_bytes":-9}]}`))
+	f.Add([]byte(`{"entry":{"entry":"a\u001b","id":"x","size":-1,"cached":3,"tags":["\u0085"],"draft":"d"}}` + "\n" + `{"pause":true}` + "\n" + `{"end":true,"warning":"w\u001b"}`))
+	f.Add([]byte(`{"image":{"entry":"a","id":"b","name":"\u007f","size":5,"min_disk":-7,"created_at":"9999-12-31T23:59:59Z","properties":{"\u001b":"\t"}}}`))
+	f.Add([]byte(`{"error":"\u001b[H","code":29}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var out, long, lines bytes.Buffer
+		body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(text)) }
+		var s metrics.Snapshot
+		err := readAnswer(body(), &s)
+		if err == nil {
+			err = errors.Join(s.WriteText(&out), writeJSON(&out, s))
+		}
+		checkSaid(t, &out, err)
+		d, err := readEntry(body())
+		if err == nil {
+			err = errors.Join(writeInfo(&out, d), writeJSON(&out, d))
+		}
+		checkSaid(t, &out, err)
+		table, plain, objects := newEntryTable(&long), newEntryLines(&lines), newJSONLines(&out)
+		warning, err := readEntries(body(), listedSink{
+			entry: func(l listed) error { return errors.Join(table.print(l), plain.print(l), objects.print(l)) },
+			pause: func() error { return errors.Join(table.pause(), plain.pause(), objects.pause()) },
+		})
+		if err := errors.Join(table.end(), plain.end(), objects.end()); err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString(oneLine(errors.New(warning)))
+		for _, printed := range []*bytes.Buffer{&out, &long, &lines} {
+			checkSaid(t, printed, err)
+		}
+	})
+}
+
+// checkSaid checks what a command would print, and its error.
+func checkSaid(t *testing.T, out *bytes.Buffer, err error) {
+	t.Helper()
+	if err != nil {
+		out.WriteString(oneLine(err))
+		if code := codeOf(err); code == exitOK || !slices.ContainsFunc(exitTable(), func(m exitMeaning) bool { return m.Code == code }) {
+			t.Fatalf("code %d of %v", code, err)
+		}
+	}
+	if said := strings.ReplaceAll(out.String(), "\n", ""); strings.ContainsFunc(said, unicode.IsControl) {
+		t.Fatalf("a terminal is told %q", said)
+	}
+}
+
+// oneImage is a service that has one.
+type oneImage struct{ catalog.Records }
+
+func (oneImage) ListImages(_ context.Context, _ catalog.Query, yield func([]image.Image) error) error {
+	return yield([]image.Image{numbered(1, "a")})
+}
+
+func (oneImage) Get(context.Context, string) (image.Image, error) {
+	return image.Image{}, &image.Error{Op: "get", Kind: image.NotFound}
+}
+
+// FuzzDaemonRequest: whatever a daemon is asked, it answers what its commands can read, and
+// ends for nothing but being told to.
+func FuzzDaemonRequest(f *testing.F) {
+	for _, request := range []string{
+		"GET /status HTTP/1.1\r\nHost: x\r\n\r\n", "POST /end HTTP/1.1\r\nHost: x\r\n\r\n", "GET /end HTTP/1.0\r\n\r\n",
+		"GET /entries HTTP/1.1\r\nHost: x\r\n\r\n", "GET /entry?entry=a HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /entry?id=00000001-0000-4000-8000-000000000000 HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /entry?entry=%FF%2F&id=;&%zz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+	} {
+		f.Add([]byte(request))
+	}
+	c := catalog.New(catalog.Options{Lister: oneImage{}, Records: oneImage{}, Project: ourProject})
+	f.Cleanup(c.Close)
+	ended := 0
+	handler := answers{
+		snapshot: func() metrics.Snapshot { return metrics.Snapshot{} }, end: func() { ended++ },
+		entries: &entries{
+			catalog: c, log: quiet, cached: func() cachedBytes { return uncached },
+			failure: func(err error) error { return serviceFailure(err, "", "http://h") },
+		},
+	}.handler(quiet)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
+		if err != nil {
+			return // http.Server answers that
+		}
+		w, before := httptest.NewRecorder(), ended
+		handler.ServeHTTP(w, r)
+		if told := r.Method == http.MethodPost && r.URL.Path == endPath; ended != before && !told {
+			t.Fatalf("%s %s ends it", r.Method, r.URL)
+		}
+		if w.Code != http.StatusOK {
+			return
+		}
+		switch r.URL.Path {
+		case statusPath:
+			err = readAnswer(io.NopCloser(w.Body), new(metrics.Snapshot))
+		case entriesPath:
+			_, err = readEntries(w.Body, listedSink{entry: func(listed) error { return nil }, pause: func() error { return nil }})
+		case entryPath:
+			_, err = readEntry(io.NopCloser(w.Body))
+			if known := new(failure); errors.As(err, &known) {
+				err = nil // it says what is wrong
+			}
+		}
+		if err != nil {
+			t.Fatalf("%s %s is answered so: %v", r.Method, r.URL, err)
+		}
+	})
+}
