@@ -3,6 +3,7 @@
 # test    every test, beside a Keystone and a Glance of their own; installs what they need
 # bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 25 minutes); installs what it needs
 # soak    MINUTES of the tools at work while everything fails, on the embedded server and a third of it on Glance (as root)
+# dist    programs, packages, SBOMs and checksums in dist/
 # check   format, vet, lint, known vulnerabilities, and some fuzzing of everything that reads what others wrote
 # fuzz    more of that
 
@@ -15,12 +16,16 @@ SHELL := /bin/bash
 # Their names carry the Go version: a linter must be as new as the code's Go.
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
+NFPM_VERSION := v2.45.2
+CYCLONEDX_VERSION := v1.10.0
 # The peer that is built so, beside the older one that Debian has.
 RCLONE_VERSION := v1.76.0
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/imagefs-tools
 GO_VERSION := $(shell go env GOVERSION)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_VERSION)
 GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_VERSION)
+NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)-$(GO_VERSION)
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)-$(GO_VERSION)
 RCLONE := $(TOOLS)/rclone-$(RCLONE_VERSION)
 
 # Outside a repository, or in one that git does not trust, the build still works.
@@ -30,7 +35,11 @@ VCS := $(if $(VERSION),true,false)
 # How long the soak is, in minutes; a third of that on Glance.
 MINUTES := 15
 
-.PHONY: build demo test bench soak check fuzz clean
+# Where and for which machines packages are built.
+DIST := dist
+ARCHITECTURES := amd64 arm64
+
+.PHONY: build demo test bench soak dist check fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/imagefs ./cmd/imagefs
@@ -53,6 +62,9 @@ soak:
 	go run ./test/soak -service embedded -minutes $(MINUTES) -write
 	go run ./test/soak -service glance -minutes $$((($(MINUTES) + 2) / 3)) -write
 
+dist: $(NFPM) $(CYCLONEDX)
+	@scripts/dist $(DIST) $(NFPM) $(CYCLONEDX) $(ARCHITECTURES)
+
 check: $(GOLANGCI_LINT) $(GOVULNCHECK)
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w these:" $$files >&2; exit 1; }
 	go vet ./...
@@ -64,7 +76,7 @@ fuzz:
 	@scripts/fuzz -k 1000000
 
 clean:
-	rm -rf bin
+	rm -rf bin dist
 
 # install builds package $(1) into file $@, which is whole or absent.
 define install
@@ -81,3 +93,9 @@ $(GOVULNCHECK):
 
 $(RCLONE):
 	$(call install,github.com/rclone/rclone@$(RCLONE_VERSION))
+
+$(NFPM):
+	$(call install,github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION))
+
+$(CYCLONEDX):
+	$(call install,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION))

@@ -145,6 +145,7 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 		l.log.Error("nobody waits for the mount any more; it is unmounted", "error", err)
 	} else {
 		l.notify(systemd.SdNotifyReady + "\nMAINPID=" + strconv.Itoa(os.Getpid()))
+		defer l.startWatchdog(func() { a.snapshot() })() // also while uploads are waited for
 		select {
 		case <-ended:
 		case <-server.Unmounted():

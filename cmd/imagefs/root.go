@@ -67,7 +67,7 @@ func newRoot(std streams) *cobra.Command {
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(
 		mountCommand(std), daemonCommand(std), unmountCommand(std), lsCommand(std), infoCommand(std), statusCommand(std), stagedCommand(std), trashCommand(std), configCommand(std),
-		serveCommand(std), demoCommand(std), versionCommand(std), exitCodesTopic(),
+		serveCommand(std), demoCommand(std), versionCommand(std), manualCommand(), exitCodesTopic(),
 	)
 	return root
 }

@@ -95,7 +95,7 @@ func TestDemoRefused(t *testing.T) {
 	}
 }
 
-// systemd is told when the mount answers and when it ends.
+// systemd is told when the mount answers, that it still does, and when it ends.
 func TestSystemdNotification(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -110,7 +110,7 @@ func TestSystemdNotification(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	w.env = append(w.env, "NOTIFY_SOCKET="+filepath.Join(w.dir, "notify"), "JOURNAL_STREAM=1:2")
+	w.env = append(w.env, "NOTIFY_SOCKET="+filepath.Join(w.dir, "notify"), "JOURNAL_STREAM=1:2", "WATCHDOG_USEC=200000")
 	p := w.start("mount", "--foreground", "--endpoint", service(t, nil), "--staging-dir", w.dir+"/staging", m)
 	read := func() string {
 		b := make([]byte, 1000)
@@ -123,8 +123,17 @@ func TestSystemdNotification(t *testing.T) {
 	if got := read(); !strings.HasPrefix(got, "READY=1\nMAINPID=") || !isMounted(t, m) {
 		t.Errorf("first: %q", got)
 	}
+	for range 3 {
+		if got := read(); got != "WATCHDOG=1" {
+			t.Errorf("while it lives: %q", got)
+		}
+	}
 	p.signal(unix.SIGTERM)
-	if got := read(); got != "STOPPING=1" {
+	got := read()
+	for got == "WATCHDOG=1" {
+		got = read()
+	}
+	if got != "STOPPING=1" {
 		t.Errorf("then: %q", got)
 	}
 	if _, stderr, code := p.end(); code != exitOK || strings.Contains(stderr, "time=") {

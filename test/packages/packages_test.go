@@ -1,0 +1,111 @@
+package packages
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// run runs a command as root and returns what it prints.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		name, args = "sudo", append([]string{"-n", name}, args...)
+	}
+	cmd := exec.Command(name, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s%s", cmd, err, out, stderr.Bytes())
+	}
+	return string(out)
+}
+
+// dist builds for this machine and returns the directory.
+func dist(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "dist")
+	out, err := exec.Command("make", "-s", "-C", "../..", "dist", "DIST="+dir, "ARCHITECTURES="+runtime.GOARCH).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make dist: %v: %s", err, out)
+	}
+	return dir
+}
+
+// one is the one file that the pattern names.
+func one(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s: %q, %v", pattern, found, err)
+	}
+	return found[0]
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestPackages: two builds are equal; the deb installs in a clean Debian, which it then is
+// again when it was removed.
+func TestPackages(t *testing.T) {
+	first, second := dist(t), dist(t)
+	if a, b := read(t, first+"/SHA256SUMS"), read(t, second+"/SHA256SUMS"); a != b || len(strings.Split(a, "\n")) != 5 {
+		t.Errorf("two builds differ, or are not a program, an SBOM, a deb and an rpm:\n%s\n%s", a, b)
+	}
+	if sbom := read(t, one(t, first+"/*.cdx.json")); !strings.Contains(sbom, "pkg:golang/github.com/hanwen/go-fuse/v2@") {
+		t.Error("the SBOM does not know go-fuse")
+	}
+
+	root := filepath.Join(t.TempDir(), "root")
+	t.Cleanup(func() { run(t, "rm", "-rf", "--one-file-system", root) })
+	run(t, "mmdebstrap", "--quiet", "--variant=apt", codename(t), root)
+	run(t, "cp", one(t, first+"/*.deb"), filepath.Join(root, "imagefs.deb"))
+	run(t, "cp", "inside.sh", root)
+	// A mount and pid namespace of its own: nothing is left mounted or running, however it ends.
+	out := run(t, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", `
+mount -t proc proc "$1/proc"
+mount --rbind /dev "$1/dev"
+exec chroot "$1" bash /inside.sh`, "sh", root)
+	if !strings.HasSuffix(out, "all well\n") {
+		t.Errorf("in the clean root: %s", out)
+	}
+}
+
+// codename is of this Debian, or of the one that the tests were made with.
+func codename(t *testing.T) string {
+	t.Helper()
+	for line := range strings.Lines(read(t, "/etc/os-release")) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); ok && strings.Contains(read(t, "/etc/os-release"), "ID=debian") {
+			return name
+		}
+	}
+	return "bookworm"
+}
+
+// TestUnit: systemd takes the unit that the packages bring.
+func TestUnit(t *testing.T) {
+	dir := t.TempDir()
+	unit := strings.ReplaceAll(read(t, "../../packaging/imagefs@.service"), "/usr/bin/imagefs", "/bin/true") // verify wants to find the program
+	path := filepath.Join(dir, "imagefs@mycloud.service")
+	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput(); err != nil || strings.Contains(string(out), "imagefs@") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
