@@ -278,3 +278,13 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// mustFail runs the program, which must fail with the code, and returns what it says.
+func (w *world) mustFail(code exitCode, args ...string) string {
+	w.t.Helper()
+	_, stderr, got := w.run(args...)
+	if got != code {
+		w.t.Errorf("imagefs %v: code %d, want %d: %s", args, got, code, stderr)
+	}
+	return stderr
+}

@@ -1,19 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/imagefs/imagefs/client"
-	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/metrics"
 	"github.com/imagefs/imagefs/staging"
@@ -47,99 +43,6 @@ func TestIsAt(t *testing.T) {
 		if isAt(service, endpoint) != want {
 			t.Errorf("%s: not %v", endpoint, want)
 		}
-	}
-}
-
-func TestAside(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "disk.raw")
-	text := func(s string) func(*os.File) error {
-		return func(f *os.File) error {
-			if _, err := os.Stat(path); err == nil && s == "first" {
-				t.Error("it shows before it is complete")
-			}
-			_, err := f.WriteString(s)
-			return err
-		}
-	}
-	to := aside{path: path, syncDir: syncDir}
-	if err := to.write(text("first")); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.write(text("second")); codeOf(err) != exitFileExists {
-		t.Errorf("over an existing file: %v", err)
-	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
-		t.Errorf("%q %v", got, err)
-	}
-	to.force = true
-	to.syncDir = func(of string) error {
-		if got, err := os.ReadFile(path); of != dir || err != nil || string(got) != "third" {
-			t.Errorf("fsync of %s, with %q %v", of, got, err)
-		}
-		return syncDir(of)
-	}
-	if err := to.write(text("third")); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != "third" {
-		t.Errorf("%q %v", got, err)
-	}
-	broken := errors.New("broken")
-	to.syncDir = func(string) error { return broken }
-	if err := to.write(text("fourth")); !errors.Is(err, broken) || !strings.Contains(err.Error(), "is written") {
-		t.Error(err)
-	}
-	if err := (aside{path: filepath.Join(dir, "other"), force: true, syncDir: syncDir}).write(func(*os.File) error { return broken }); !errors.Is(err, broken) {
-		t.Error(err)
-	}
-	if err := (aside{path: filepath.Join(dir, "none", "x"), syncDir: syncDir}).write(text("x")); codeOf(err) != exitDraft {
-		t.Error(err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Errorf("left %v %v", left, err)
-	}
-}
-
-func TestCopySparse(t *testing.T) {
-	dir := t.TempDir()
-	s := openStaging(t, filepath.Join(dir, "staging"))
-	d, err := s.Create(staging.Spec{Name: "n"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	for off, text := range map[int64]string{0: "head", 40<<20 + 7: "middle", 80<<20 - 4: "tail"} {
-		if _, err := d.WriteAt(t.Context(), []byte(text), off); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.Truncate(t.Context(), 100<<20); err != nil {
-		t.Fatal(err)
-	}
-	to, err := os.Create(filepath.Join(dir, "copy"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer to.Close()
-	last := int64(0)
-	if err := copySparse(t.Context(), to, d, func(done int64) { last = done }); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(to.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile(d.Path())
-	if err != nil || !bytes.Equal(got, want) || last < 80<<20 {
-		t.Errorf("the copy differs: %d bytes of %d, %v, %d done", len(got), len(want), err, last)
-	}
-	info, err := to.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := info.Sys().(*syscall.Stat_t).Blocks * 512; n > 4<<20 {
-		t.Errorf("the copy occupies %d bytes", n)
 	}
 }
 
@@ -233,86 +136,6 @@ func TestStagedOffline(t *testing.T) {
 	if all := list(); len(all) != 1 || all[0].Name != "held.img" {
 		t.Errorf("after discarding all: %+v", all)
 	}
-}
-
-// A draft that somebody takes after it was chosen has the exit code of one that is in use.
-func TestStagedDiscardOvertaken(t *testing.T) {
-	url := service(t, nil)
-	api, err := client.Dial(t.Context(), client.Options{Endpoint: url, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer api.Close()
-	dir := filepath.Join(t.TempDir(), "staging")
-	s := openStagingOf(t, dir, api.Service(), "")
-	for _, half := range []string{"", "an image half made"} {
-		for _, endpoint := range []string{url, "http://127.0.0.1:1"} {
-			d, err := s.Create(staging.Spec{Name: "n"})
-			if err == nil {
-				err = d.Update(func(r *staging.Record) { r.Image = half })
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			var said lockedBuffer
-			err = discardStaged(t.Context(), config.Config{StagingDir: dir, Endpoint: endpoint, Memory: 8 << 20, Streams: 4},
-				[]staging.Record{d.Record()}, streams{Err: &said})
-			if codeOf(err) != exitDraftBusy {
-				t.Errorf("%q at %s: %v", half, endpoint, err)
-			}
-			if err := d.Discard(); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-}
-
-// discard shows at a terminal what would go, and Ctrl-C ends its waiting for an answer.
-func TestStagedDiscardAsks(t *testing.T) {
-	t.Setenv("IMAGEFS_CONFIG", "")
-	dir := filepath.Join(t.TempDir(), "staging")
-	d, err := openStaging(t, dir).Create(staging.Spec{Name: "one.img"})
-	if err == nil {
-		_, err = d.WriteAt(t.Context(), []byte("data"), 0)
-	}
-	if err == nil {
-		err = d.Keep("no room")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyboard, terminal := newTerminal(t)
-	interrupted, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, c := range []struct {
-		ctx   context.Context
-		typed string
-		code  exitCode
-		left  int
-	}{{interrupted, "", exitInterruptedBy, 1}, {t.Context(), "no\n", exitInternal, 1}, {t.Context(), "yes\n", exitOK, 0}} {
-		if _, err := keyboard.WriteString(c.typed); err != nil {
-			t.Fatal(err)
-		}
-		var stderr lockedBuffer
-		code := run(c.ctx, []string{"staged", "discard", "--staging-dir", dir, "--all"}, streams{In: terminal, Out: io.Discard, Err: &stderr})
-		left, err := staging.Survey(dir)
-		if exitCode(code) != c.code || err != nil || len(left) != c.left {
-			t.Errorf("%q: code %d, %d drafts left, %v", c.typed, code, len(left), err)
-		}
-		if want := "  one.img  failed, 4 B\nDelete 1 draft of 4 B for good? [y/N] "; !strings.HasPrefix(stderr.String(), want) {
-			t.Errorf("it asks %q", stderr.String())
-		}
-	}
-}
-
-// mustFail runs the program, which must fail with the code, and returns what it says.
-func (w *world) mustFail(code exitCode, args ...string) string {
-	w.t.Helper()
-	_, stderr, got := w.run(args...)
-	if got != code {
-		w.t.Errorf("imagefs %v: code %d, want %d: %s", args, got, code, stderr)
-	}
-	return stderr
 }
 
 // What was not uploaded is, when told, without a mount; what an edit did not write over
@@ -429,105 +252,3 @@ func TestStagedWithService(t *testing.T) {
 		t.Errorf("list: %s", said)
 	}
 }
-
-// retry --all uploads nothing that its writer had not finished: what it would replace stays.
-func TestStagedRetryAll(t *testing.T) {
-	w := newWorld(t)
-	url := service(t, nil)
-	dir := filepath.Join(w.dir, "staging")
-	m := w.mounted(url)
-	w.mustSh("for f in failed abandoned open lacking; do echo whole > m/$f; done")
-	w.mustRun("unmount", m)
-	api, err := client.Dial(t.Context(), client.Options{Endpoint: url, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer api.Close()
-	images := func() map[string]image.Image {
-		t.Helper()
-		found := map[string]image.Image{}
-		err := api.List(t.Context(), client.Filter{}, func(page []image.Image) error {
-			for _, img := range page {
-				found[img.Name] = img
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return found
-	}
-	was := images()
-	s := openStagingOf(t, dir, api.Service(), "")
-	for name, end := range map[string]func(*staging.Draft) error{
-		"failed":    func(d *staging.Draft) error { return d.Keep("over quota") },
-		"abandoned": func(d *staging.Draft) error { return d.Abandon("killed", true) },
-		"open":      (*staging.Draft).Close,
-		"lacking": func(d *staging.Draft) error {
-			return errors.Join(d.Update(func(r *staging.Record) { r.Uncertain = true }), d.Keep("the disk failed"))
-		},
-		"held": nil,
-	} {
-		old := was[name]
-		d, err := s.Create(staging.Spec{Name: name, Entry: name, Replaces: old.ID, Inherit: &old})
-		if err == nil {
-			_, err = d.WriteAt(t.Context(), []byte("half"), 0)
-		}
-		if err == nil && end != nil {
-			err = end(d)
-		} else {
-			defer d.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, said, code := w.run("staged", "retry", "--staging-dir", dir, "--all", "--endpoint", url)
-	if code != exitOK || !strings.Contains(said, "4 of 5 drafts are left (1 in use, 2 open or abandoned, 1 that may lack bytes)") {
-		t.Errorf("code %d: %s", code, said)
-	}
-	now := images()
-	if len(now) != len(was) || now["failed"].Size != 4 {
-		t.Errorf("images %+v", now)
-	}
-	for _, name := range []string{"abandoned", "open", "lacking"} {
-		if now[name].ID != was[name].ID {
-			t.Errorf("%s is replaced by %+v", name, now[name])
-		}
-	}
-}
-
-// A retry of more drafts than are uploaded at once shows from its beginning what it does.
-func TestStagedRetryShowsProgress(t *testing.T) {
-	t.Parallel()
-	g, url := gatedService(t)
-	w := newWorld(t)
-	dir := filepath.Join(w.dir, "staging")
-	api, err := client.Dial(t.Context(), client.Options{Endpoint: url, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer api.Close()
-	s := openStagingOf(t, dir, api.Service(), "")
-	for range recoveredAtOnce + 1 {
-		d, err := s.Create(staging.Spec{Name: "later.img"})
-		if err == nil {
-			_, err = d.WriteAt(t.Context(), []byte("data"), 0)
-		}
-		if err := errors.Join(err, d.Keep("the service was away")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := w.start("staged", "retry", "--staging-dir", dir, "--all", "--endpoint", url)
-	eventually(t, "it says what it uploads", func() bool { return strings.Contains(p.err.String(), "later.img") })
-	g.release()
-	if out, stderr, code := p.end(); code != exitOK || strings.Count(out, "later.img is image") != recoveredAtOnce+1 {
-		t.Errorf("code %d: %s%s", code, out, stderr)
-	}
-}
-
-// noBase is what lies under a draft that nobody reads.
-type noBase struct{}
-
-func (noBase) ReadAt(context.Context, []byte, int64) (int, error) { return 0, io.EOF }
-func (noBase) Close() error                                       { return nil }
