@@ -172,7 +172,7 @@ var (
 func TestFlagsInDocuments(t *testing.T) {
 	commands := []string{
 		"mount", "unmount", "ls", "info", "status", "staged list", "staged retry", "staged export", "staged discard",
-		"trash list", "trash restore", "trash empty", "config show", "serve", "demo", "version",
+		"trash list", "trash restore", "trash empty", "config show", "doctor", "serve", "demo", "version",
 	}
 	known, all := map[string]map[string]bool{}, map[string]bool{}
 	for _, command := range commands {
