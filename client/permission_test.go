@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -206,4 +207,35 @@ func TestPermissionDuringAnOutage(t *testing.T) {
 	wantKind(t, c.MayRead(t.Context(), other), image.Unavailable) // never given
 	c.permissions.aged(img.ID, permissionOutage)
 	wantKind(t, c.MayRead(t.Context(), img), image.Unavailable)
+}
+
+// Of more images than are remembered those that were not used for longest are asked for
+// again; and what was forgotten does not count as never asked.
+func TestPermissionIsForgotten(t *testing.T) {
+	var asked atomic.Int32
+	data := randomBytes(100)
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		served(w, r, data)
+	})
+	used, unused := active(100), active(100)
+	unused.ID = otherID
+	for _, img := range []image.Image{used, unused} {
+		wantPermission(t, c.MayRead(t.Context(), img))
+	}
+	if c.HasAsked("never") {
+		t.Error("asked for what nobody opened")
+	}
+	for i := range permissionImages - 1 {
+		wantPermission(t, c.MayRead(t.Context(), used))
+		c.permissions.give(strconv.Itoa(i), time.Now())
+	}
+	if !c.HasAsked(unused.ID) || !c.HasAsked("never") {
+		t.Error("what was forgotten counts as never asked")
+	}
+	wantPermission(t, c.MayRead(t.Context(), used))
+	wantPermission(t, c.MayRead(t.Context(), unused))
+	if n := asked.Load(); n != 3 {
+		t.Errorf("%d requests, want 3", n)
+	}
 }
