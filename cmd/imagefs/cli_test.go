@@ -31,7 +31,7 @@ func TestUsageErrors(t *testing.T) {
 		{"mount --config /nonexistent a", "imagefs: /nonexistent: no such file or directory: name a file that can be read with --config"},
 		{"mount --cloud a --endpoint http://h m", "imagefs: --endpoint: an endpoint and a cloud (from --cloud) are both given: give one of them"},
 		{"unmount", "imagefs: the mountpoint is missing: see imagefs unmount --help"},
-		{"status", "imagefs: the mountpoint is missing: see imagefs status --help"},
+		{"status --json --watch a", "imagefs: --json and --watch are both given: give one of them: see imagefs status --help"},
 		{"status a b", `imagefs: unexpected argument "b": see imagefs status --help`},
 		{"serve", "imagefs: --dir DIR is missing: see imagefs serve --help"},
 		{"serve --dir /x --latency -1s", "imagefs: --latency: a time cannot be negative: see imagefs serve --help"},

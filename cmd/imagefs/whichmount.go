@@ -52,7 +52,7 @@ func only(own []target) (t target, ok bool, err error) {
 	for _, t := range own {
 		paths = append(paths, t.path)
 	}
-	return target{}, false, fail(exitUsage, "there are several mounts: name one of %s, or give --cloud", strings.Join(paths, ", "))
+	return target{}, false, fail(exitUsage, "there are several mounts: name one of %s", strings.Join(paths, ", "))
 }
 
 // daemon finds who serves the target.
