@@ -142,13 +142,20 @@ func TestForceLooksAgain(t *testing.T) {
 	w := newWorld(t)
 	endpoint := service(t, nil)
 	gone, m := w.mkdir("gone"), w.mounted(endpoint)
-	stale, err := findTarget(m)
+	now, err := findTarget(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stale.path = gone
-	if err := stale.detachForced(t.Context()); err != nil {
-		t.Errorf("it is looked for in vain: %v", err)
+	elsewhere := target{path: gone, mount: now.mount}
+	before := *now.mount
+	before.ID++
+	for what, stale := range map[string]target{"one elsewhere": elsewhere, "the next one": {path: m, mount: &before}} {
+		if err := stale.detachForced(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if !isMounted(t, m) {
+			t.Errorf("%s is taken away", what)
+		}
 	}
 	w.mustSh("ls m")
 	w.mustRun("unmount", m)

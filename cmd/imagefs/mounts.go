@@ -61,10 +61,11 @@ func ours(path string, m *mountinfo.Info) target {
 	return target{path: path}
 }
 
-// isThere reports whether the target's mount is on top at its path, and no other.
+// isThere reports whether the target's mount is on top at its path, and no other: not one
+// that the kernel has given the number of its connection since.
 func (t target) isThere() (bool, error) {
 	now, err := topMount(t.path)
-	return now != nil && now.Minor == t.mount.Minor, err
+	return now != nil && now.FSType == fsType && now.Minor == t.mount.Minor && now.ID == t.mount.ID, err
 }
 
 // notMounted says so, and what is mounted instead.
