@@ -80,7 +80,7 @@
 // caller's context was cancelled (bounded by cleanupTime); the draft is kept, its
 // journal is StateFailed with a reason, and one line of the log says which image,
 // why, where the bytes are and what happens next. A record that cannot be removed
-// stays in Record.Image: the next commit begins with it, and Withdraw removes it where
+// is hidden and marked again, if it showed, and stays in Record.Image: the next commit begins with it, and Withdraw removes it where
 // none comes. A failed upload
 // whose last byte was sent is looked at first: it may have succeeded. After a
 // failure of transport a new record is tried, a few times; so is, once, an image

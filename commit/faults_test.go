@@ -182,6 +182,9 @@ func (c faultCase) failed(t *testing.T, h *house, d *staging.Draft, old image.Im
 				t.Errorf("the old image changed:\n%s", diff)
 			}
 		case c.left && got.ID == r.Image:
+			if !got.Hidden || got.Properties[image.PropertyDraft] != d.ID() {
+				t.Errorf("what could not be removed shows: %+v", got)
+			}
 		default:
 			t.Errorf("left in the service: %+v", got)
 		}

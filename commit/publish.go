@@ -25,6 +25,7 @@ func (r *run) publish(ctx context.Context, img image.Image) (image.Image, error)
 	if err != nil {
 		return image.Image{}, err
 	}
+	r.published = true
 	if img, err = r.show(ctx, img); err != nil {
 		return image.Image{}, err
 	}

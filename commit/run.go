@@ -31,6 +31,8 @@ type run struct {
 	used bool   // the id that the draft began with, perhaps
 	made string // id of the record that has to be taken back if this fails; "" for none
 
+	published bool // the image may show
+
 	filled    bool // what the queued record has is known to be this draft's
 	refused   bool // it is not: the service has refused the last upload for what it had, or saw nothing of it
 	overtaken bool // somebody else has filled it: the commit goes on with a new record

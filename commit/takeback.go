@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/imagefs/imagefs/image"
@@ -32,9 +33,34 @@ func (r *run) takeBack(ctx context.Context) {
 	}
 	if err != nil {
 		r.kept = id
-		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it",
-			"image", id, "error", err)
+		what := "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it"
+		if hideErr := r.hide(ctx, id); hideErr != nil {
+			what = "what a failed commit made could neither be removed nor be hidden, and shows until the next commit of this draft, or a mount, removes it"
+			err = fmt.Errorf("%w; %w", err, hideErr)
+		}
+		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), what, "image", id, "error", err)
 	}
+}
+
+// hide makes a published image again what it was before it showed: nobody is to see a
+// second image of the name where the close has failed.
+func (r *run) hide(ctx context.Context, id string) error {
+	if !r.published {
+		return nil
+	}
+	ctx, cancel := sturdy(ctx) // removing it may have taken all of the time
+	defer cancel()
+	err := again(ctx, transientOrBusy, func(ctx context.Context) error {
+		_, err := r.c.service.Update(ctx, id, []image.Change{
+			{Field: "os_hidden", Value: true},
+			{Field: image.PropertyDraft, Property: true, Value: r.d.ID()},
+		})
+		return err
+	})
+	if err == nil {
+		r.c.names.Gone(id)
+	}
+	return err
 }
 
 // failed journals why the commit failed and what it left, and returns the error
