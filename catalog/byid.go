@@ -110,7 +110,8 @@ func (c *Catalog) learn(id string, img image.Image, err error, began since) (ima
 		known.img = &img
 	}
 	c.single.Add(id, known)
-	if c.dir.get(id) != nil { // whether the root lists it only a listing tells
+	// Of others' images only a listing tells whether the root lists them.
+	if c.dir.get(id) != nil || !gone && c.complete() && surelyListed(img, c.project) {
 		touched := map[string]bool{}
 		if gone {
 			c.leave(id, began, touched)

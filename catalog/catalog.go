@@ -103,11 +103,13 @@ type Catalog struct {
 	filter  image.Filter
 	ttl     time.Duration
 	log     *slog.Logger
-	serial  serial
-	notify  *notifier
-	ctx     context.Context // of every request that outlives its caller
-	cancel  context.CancelFunc
-	running sync.WaitGroup // requests and the notifier
+	serial  serial // changes of one image
+	// renaming puts renames of one image over others, and what finishes them, in order.
+	renaming serial
+	notify   *notifier
+	ctx      context.Context // of every request that outlives its caller
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // requests and the notifier
 
 	now func() time.Time
 
@@ -134,12 +136,18 @@ type Catalog struct {
 	seq       uint64              // counts beginnings of requests and own changes
 	begun     map[uint64]int      // sequence numbers at which the requests under way began
 	own       map[string]ownChange
-	left      map[string]uint64   // images that a request found to be gone, by when it began; kept as own is
-	drafts    map[string]*overlay // by entry
-	placed    map[string]*overlay // by draft id
-	outage    *outage             // nil while the service answers
-	refused   bool                // the service answered the last request, and refused it
-	counts    counts
+	left      map[string]uint64 // images that a request found to be gone, by when it began; kept as own is
+	// unfinished are the renames over another image that have begun and not ended: under
+	// way, or not answered.
+	unfinished map[string]image.Rename // by the id of the journal
+	// ended says of journals that have not been told Settled that their rename has ended
+	// all the same, and whether the image has the name. (A few, and for ever.)
+	ended   map[string]bool
+	drafts  map[string]*overlay // by entry
+	placed  map[string]*overlay // by draft id
+	outage  *outage             // nil while the service answers
+	refused bool                // the service answered the last request, and refused it
+	counts  counts
 }
 
 // since says when the request that brought some knowledge began.
@@ -169,7 +177,7 @@ func New(opts Options) *Catalog {
 		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, now: opts.Now, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project, opts.Filter),
-		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{},
+		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{}, unfinished: map[string]image.Rename{}, ended: map[string]bool{},
 		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
 		bound: time.Unix(0, 0),
 	}

@@ -15,18 +15,33 @@ const (
 )
 
 // Update changes one record and shows the result. It ends within 8 s, or with
-// ctx. Changes of one image run one after the other.
+// ctx. Changes of one image run one after the other, and after a rename of it
+// (FinishBefore). Its place among images of one name is not the caller's to change.
 func (c *Catalog) Update(ctx context.Context, id string, changes []image.Change) (image.Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, changeBound)
 	defer cancel()
-	return c.update(ctx, id, changes)
+	if err := c.FinishBefore(ctx, id); err != nil && !(image.Is(err, image.Stale) && c.knows(id)) { // whatever it is called
+		return image.Image{}, err
+	}
+	return c.update(ctx, id, c.keepPlace(id, changes))
 }
 
-// Remove has the image deleted, or hidden, and shows that it is gone. It ends within
-// 8 s, or with ctx. NotFound means that it was gone already.
+// knows reports whether the root shows the image, as far as is known.
+func (c *Catalog) knows(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dir.get(id) != nil
+}
+
+// Remove has the image deleted, or hidden, and shows that it is gone, after a rename of
+// it (FinishBefore). It ends within 8 s, or with ctx, but for a look of 2 s. NotFound
+// means that it was gone already.
 func (c *Catalog) Remove(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeBound)
 	defer cancel()
+	if err := c.FinishBefore(ctx, id); err != nil {
+		return err
+	}
 	return c.remove(ctx, id, "")
 }
 

@@ -20,6 +20,13 @@
 // first pass goes on (stream.go), then a snapshot (snapshot.go). What a pass may have
 // missed is asked for before it goes (unseen.go).
 //
+// # Renames over another image
+//
+// Each is several requests (takeover.go). The image takes the place just before the one
+// that it replaces, so that it has the name while both are there. What ends a rename that
+// was not answered is FinishRename (finish.go), told by its journal, or whatever comes to
+// change the image next (unfinished.go).
+//
 // # Goroutines
 //
 // New starts one goroutine, which calls OnChange. A pass, a delta and each request
@@ -33,7 +40,8 @@
 // Catalog.mu guards all state and is never held while the service is asked or
 // OnChange is called. The notifier's lock is taken inside it and takes none.
 // Changes of one image are put in order by a semaphore per image (serial.go),
-// taken before Catalog.mu and waited for with the caller's context.
+// taken before Catalog.mu and waited for with the caller's context. So are renames of one
+// image over others, and what finishes them, whose semaphore is taken before that.
 //
 // Units: lengths are bytes of UTF-8 unless they say characters.
 package catalog

@@ -15,21 +15,44 @@ const finishBound = time.Minute
 // FinishRename goes on with a rename over what was there that ended before its journal
 // was told Settled, and reports whether the image has the name in the end. If it has,
 // what had the name is retired as the rename would have done it; if it has not, the
-// rename had not begun, or is taken back. What others have changed since is left as it
+// rename had not begun, or is taken back; not, though, where what had the name has gone
+// meanwhile: then nothing else has it. What others have changed since is left as it
 // is: then both images stay, and the log says so. It tells j how far it got. An error
 // means that the service did not answer: call it again.
 func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJournal) (carried bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
+	if err := c.renaming.enter(ctx, r.Image.ID); err != nil {
+		return false, wrap(opRenameOver, r.Image.ID, err)
+	}
+	defer c.renaming.leave(r.Image.ID)
+	if r.Over != nil {
+		var carried, ended bool
+		if r, carried, ended = c.takeUp(r, j.ID()); ended {
+			return carried, nil
+		}
+		j = followed{j, c}
+	}
+	return c.finish(ctx, r, j)
+}
+
+// finish is FinishRename in the turn of r.Image.
+func (c *Catalog) finish(ctx context.Context, r image.Rename, j RenameJournal) (carried bool, err error) {
+	defer func() {
+		if err == nil {
+			c.mu.Lock()
+			delete(c.unfinished, j.ID())
+			c.mu.Unlock()
+		}
+	}()
 	defer c.tellEntries(r)()
 	log := c.log.With(slog.String("image", r.Image.ID), slog.String("name", r.Name))
 	if r.Over != nil {
 		log = log.With(slog.String("replaced", r.Over.ID))
 	}
-	img, err := c.records.Get(ctx, r.Image.ID)
-	_, trashed := img.Trashed()
+	img, err := c.Fresh(ctx, r.Image.ID)
 	switch {
-	case image.Is(err, image.NotFound), err == nil && trashed:
+	case image.Is(err, image.NotFound):
 		log.Warn("what a rename was interrupted with is gone; what was to be replaced is left alone")
 		return false, nil
 	case err != nil:
@@ -42,14 +65,9 @@ func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJour
 	case r.Over == nil:
 		return true, nil
 	}
-	t := c.plan(r, j)
-	if r.Undone {
-		return t.takeBack(ctx, img, log)
-	}
-	over, err := c.records.Get(ctx, r.Over.ID)
-	_, trashed = over.Trashed()
+	over, err := c.Fresh(ctx, r.Over.ID)
 	switch {
-	case image.Is(err, image.NotFound), err == nil && trashed:
+	case image.Is(err, image.NotFound):
 		log.Info("an interrupted rename is finished: what it replaced is gone")
 		return true, nil
 	case err != nil:
@@ -57,6 +75,8 @@ func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJour
 	case over.Name != r.Over.Name:
 		log.Info("an interrupted rename is finished: what it replaced has another name", slog.String("called", over.Name))
 		return true, nil
+	case r.Undone:
+		return c.plan(r, j).takeBack(ctx, img, log)
 	case !r.Untouched(over):
 		log.Warn("a rename was interrupted, and what it was to replace has been changed since: both images stay; remove one")
 		return true, nil
@@ -65,6 +85,7 @@ func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJour
 		log.Warn("a rename was interrupted, and what it was to replace must not go by now: both images stay", slog.Any("error", err))
 		return true, nil
 	}
+	t := c.plan(r, j)
 	t.over = over
 	if err = t.wants(ctx); err == nil {
 		err = t.shareOut(ctx)

@@ -89,6 +89,8 @@ func (m *mortal) Note(r image.Rename) error {
 	})
 }
 
+func (m *mortal) ID() string { return "journal" }
+
 func (m *mortal) Settled() { m.settled = m.settled || m.left >= 0 }
 
 // catalog is that of a daemon which dies after so many steps.
@@ -224,11 +226,14 @@ func TestFinishRenameAfterOthers(t *testing.T) {
 		carried   bool
 		said      string
 	}{
-		"not begun":             {img: &img, over: &over, said: "level=INFO"},
-		"taken back":            {img: &img, over: &over, undone: true, said: "level=INFO"},
-		"what is renamed gone":  {over: &over, said: "level=WARN"},
-		"what it replaced gone": {img: &done, carried: true, said: "level=INFO"},
-		"in the trash":          {img: &done, over: &over, change: trashed, carried: true, said: "level=INFO"},
+		"not begun":  {img: &img, over: &over, said: "level=INFO"},
+		"taken back": {img: &img, over: &over, undone: true, said: "level=INFO"},
+		// It may have been tried again since, with success: then nothing else has the name.
+		"refused, and what it was to replace gone":    {img: &done, undone: true, carried: true, said: "level=INFO"},
+		"refused, and what it was to replace renamed": {img: &done, over: &over, undone: true, change: func(i *image.Image) { i.Name = "kept" }, carried: true, said: "has another name"},
+		"what is renamed gone":                        {over: &over, said: "level=WARN"},
+		"what it replaced gone":                       {img: &done, carried: true, said: "level=INFO"},
+		"in the trash":                                {img: &done, over: &over, change: trashed, carried: true, said: "level=INFO"},
 		"renamed": {img: &done, over: &over, change: func(i *image.Image) { i.Name = "kept" }, carried: true,
 			said: "has another name"},
 		"protected": {img: &done, over: &over, change: func(i *image.Image) { i.Protected = true }, carried: true,
@@ -300,7 +305,7 @@ func TestFinishRenameTells(t *testing.T) {
 		var told []string
 		c := newCatalog(t, s, func(o *Options) { o.OnChange = func(entry string) { told = append(told, entry) } })
 		was := listed(t, c)
-		if _, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Over: &over}, unjournaled{}); err != nil {
+		if _, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Over: &over}, unjournaled("")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -13,6 +13,8 @@ import (
 // must not leave half done: FinishRename goes on from what it was told last. It is
 // used by one goroutine, and its owner ends it.
 type RenameJournal interface {
+	// ID tells it apart from all others.
+	ID() string
 	// Note returns when that is on the disk. The first one comes before anything has
 	// changed; with an error of it nothing does.
 	Note(r image.Rename) error
@@ -20,9 +22,11 @@ type RenameJournal interface {
 	Settled()
 }
 
-// unjournaled is the journal of a rename that needs none.
-type unjournaled struct{}
+// unjournaled is the journal of a rename that needs none, or is about one whose journal
+// is not at hand.
+type unjournaled string
 
+func (u unjournaled) ID() string            { return string(u) }
 func (unjournaled) Note(image.Rename) error { return nil }
 func (unjournaled) Settled()                {}
 
@@ -40,7 +44,8 @@ const opRenameOver = "rename over"
 // and NameTooLong speak of toEntry, Stale of an image that got another name meanwhile.
 // Further changes of img's attributes travel with the name; img shows them already.
 // j, nil for none, is told how far the rename has got. Where it is not told Settled
-// the service has not answered, and FinishRename can go on.
+// the service has not answered, and FinishRename can go on. So does whatever changes img
+// next; and so does a Rename with an earlier one of either (FinishBefore).
 // It ends within 10 s, or when ctx would by its deadline; ctx ends a rename over
 // another image only before that has changed anything.
 func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, over *image.Image, j RenameJournal, also ...image.Change) (image.Image, error) {
@@ -51,22 +56,24 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 	ctx, cancel := context.WithDeadline(ctx, changeBefore(ctx))
 	defer cancel()
 	if j == nil {
-		j = unjournaled{}
+		j = unjournaled(img.ID)
 	}
 	if over != nil && over.ID == img.ID {
 		over = nil
 	}
+	if err := c.FinishBefore(ctx, img.ID); err != nil {
+		return image.Image{}, err
+	}
 	if over != nil {
+		if err := c.FinishBefore(ctx, over.ID); err != nil {
+			return image.Image{}, err
+		}
 		if over, err = c.replaceable(ctx, *over); err != nil {
 			return image.Image{}, err
 		}
 	}
 	if over != nil {
-		t, err := c.takeOver(ctx, img, *over, name, j)
-		if err != nil {
-			return image.Image{}, err
-		}
-		return t.do(ctx, toEntry)
+		return c.renameOver(ctx, img, *over, name, toEntry, j)
 	}
 	if img.Name != name {
 		also = append(slices.Clip(also), image.Change{Field: "name", Value: name})
@@ -76,12 +83,25 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		return image.Image{}, err
 	}
 	if len(also) > 0 {
-		img, err = c.update(ctx, img.ID, also, toEntry)
+		img, err = c.update(ctx, img.ID, c.keepPlace(img.ID, also), toEntry)
 	}
 	if !unanswered(err) {
 		j.Settled()
 	}
 	return img, err
+}
+
+// renameOver is Rename over an image that is there.
+func (c *Catalog) renameOver(ctx context.Context, img, over image.Image, name, toEntry string, j RenameJournal) (image.Image, error) {
+	if err := c.renaming.enter(ctx, img.ID); err != nil {
+		return image.Image{}, wrap(opRenameOver, img.ID, err)
+	}
+	defer c.renaming.leave(img.ID)
+	t, err := c.takeOver(ctx, img, over, name, j)
+	if err != nil {
+		return image.Image{}, err
+	}
+	return t.do(ctx, toEntry)
 }
 
 // changeBefore is when the changes of a rename have to be through: there must be time

@@ -84,7 +84,7 @@ func TestRenameOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !img.SortTime().Equal(over.CreatedAt) {
+		if !img.SortTime().Equal(over.SuccessorTime()) {
 			t.Errorf("it did not inherit the place: %v", img.SortTime())
 		}
 		wantRequests(t, s, "get "+over.ID, "get "+img.ID, "update "+img.ID, "delete "+over.ID)
@@ -133,9 +133,9 @@ func TestRenameOverWhatCannotGo(t *testing.T) {
 		"forbidden": {&over, map[string]error{"delete": failure(image.Forbidden)}, image.Forbidden,
 			map[string]string{"old": over.ID, "new": img.ID}, 5},
 		"no answer to the delete": {&over, map[string]error{"delete": failure(image.Stalled)}, image.Stalled,
-			map[string]string{"old": over.ID, "old~00000002": img.ID}, 5},
+			map[string]string{"old": img.ID, "old~00000001": over.ID}, 5},
 		"in use, and no answer to its name": {&over, map[string]error{"delete": failure(image.Busy), "update " + over.ID: failure(image.Stalled)},
-			image.Stalled, map[string]string{"old": over.ID, "old~00000002": img.ID}, 6},
+			image.Stalled, map[string]string{"old": img.ID, "old~00000001": over.ID}, 6},
 		"the name is refused": {&over, map[string]error{"update " + img.ID: failure(image.Quota)}, image.Quota,
 			map[string]string{"old": over.ID, "new": img.ID}, 3},
 	} {

@@ -34,7 +34,7 @@ type takeover struct {
 // record, for what others have just set there is img's own, and for over's members,
 // and changes nothing.
 func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name string, j RenameJournal) (*takeover, error) {
-	attributes, created := img.Attributes(), over.SortTime() // not all of them may have been sent yet
+	attributes, created := img.Attributes(), over.SuccessorTime() // not all of them may have been sent yet
 	attributes.Created = &created
 	img, err := c.records.Get(ctx, img.ID)
 	if err != nil {
@@ -43,7 +43,8 @@ func (c *Catalog) takeOver(ctx context.Context, img, over image.Image, name stri
 	if _, trashed := img.Trashed(); trashed {
 		return nil, &image.Error{Op: opRenameOver, Image: img.ID, Kind: image.Stale, Detail: "what is renamed was removed meanwhile"}
 	}
-	t := c.plan(image.Rename{Image: img, Name: name, Over: &over, Attributes: attributes.Encode(img.ID)}, j)
+	r := image.Rename{Image: img, Name: name, Over: &over, Attributes: attributes.Encode(img.ID)}
+	t := c.plan(r, followed{j, c})
 	return t, t.wants(ctx)
 }
 

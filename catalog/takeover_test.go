@@ -43,7 +43,7 @@ func TestRenameOverTakesOver(t *testing.T) {
 		wantRequests(t, s, "get "+over.ID, "get "+img.ID, "update "+img.ID, "delete "+over.ID)
 		want := img
 		want.Name, want.Visibility, want.MinDisk, want.MinRAM, want.Tags = "old", image.VisibilityPublic, 3, 128, []string{"both", "new", "gold"}
-		created := over.CreatedAt
+		created := over.SuccessorTime()
 		want.Properties = map[string]string{
 			"hw_disk_bus": "scsi", "os_distro": "arch", "os_hash_x": "carried",
 			image.PropertyAttributes: image.Attributes{Created: &created}.Encode(img.ID),
@@ -256,7 +256,7 @@ func TestRenameOverTakenBackAfterOthers(t *testing.T) {
 		s := newService(over, img)
 		s.members[over.ID], s.members[img.ID] = shares("a b"), shares("a theirs d")
 		r := image.Rename{Image: img, Name: "old", Over: &over, Undone: true, Noted: true, Members: shares("c d")}
-		carried, err := newCatalog(t, s).FinishRename(t.Context(), r, unjournaled{})
+		carried, err := newCatalog(t, s).FinishRename(t.Context(), r, unjournaled(""))
 		if diff := cmp.Diff(shares("c d theirs"), s.members[img.ID], anyOrder); err != nil || carried || diff != "" {
 			t.Errorf("%v %v %s", carried, err, diff)
 		}

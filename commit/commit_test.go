@@ -134,7 +134,7 @@ func TestOverwriteCarriesOver(t *testing.T) {
 	if diff := cmp.Diff(old.Tags, got.Tags); diff != "" {
 		t.Error(diff)
 	}
-	mode, created := uint32(0o640), old.CreatedAt
+	mode, created := uint32(0o640), old.SuccessorTime()
 	want := map[string]string{
 		"hw_disk_bus": "scsi", "owner_specified.openstack.object": "images/app",
 		image.PropertyAttributes: image.Attributes{Mode: &mode, Created: &created}.Encode(got.ID),
@@ -142,8 +142,8 @@ func TestOverwriteCarriesOver(t *testing.T) {
 	if diff := cmp.Diff(want, props(got)); diff != "" {
 		t.Error(diff)
 	}
-	if !got.SortTime().Equal(old.CreatedAt) {
-		t.Errorf("sort time %v, want %v", got.SortTime(), old.CreatedAt)
+	if !got.SortTime().Equal(old.SuccessorTime()) {
+		t.Errorf("sort time %v, want %v", got.SortTime(), old.SuccessorTime())
 	}
 	if diff := cmp.Diff([]image.Member{{Project: "p1", Status: "pending"}, {Project: "p2", Status: "pending"}}, h.service.members[got.ID]); diff != "" {
 		t.Error(diff)
@@ -190,7 +190,7 @@ func TestEditKeepsFormats(t *testing.T) {
 	if next.ID == img.ID || h.only().ID != next.ID || !bytes.Equal(h.stored(next.ID), want) || next.DiskFormat != "raw" {
 		t.Errorf("second commit: %+v", next)
 	}
-	if !next.SortTime().Equal(old.CreatedAt) {
+	if !next.SortTime().Equal(img.SuccessorTime()) {
 		t.Error("the place among images of one name was lost on the way")
 	}
 }

@@ -24,11 +24,12 @@ type Defaults struct {
 	Tags       []string
 }
 
-// Options of a Committer. Service and Bases must be set; Names may be nil, where no
-// directory is to be told.
+// Options of a Committer. Service and Bases must be set; Names and Renames may be nil,
+// where there is no directory.
 type Options struct {
 	Service  Service
 	Names    Names
+	Renames  Renames
 	Bases    Bases
 	Trash    *Trash // takes away what is replaced; nil: that is deleted at once
 	Defaults Defaults
@@ -46,6 +47,7 @@ type Options struct {
 type Committer struct {
 	service  Service
 	names    Names
+	renames  Renames
 	bases    Bases
 	trash    *Trash
 	defaults Defaults
@@ -71,22 +73,27 @@ func New(o Options) *Committer {
 	if o.Names == nil {
 		o.Names = nobody{}
 	}
+	if o.Renames == nil {
+		o.Renames = nobody{}
+	}
 	if o.Trash == nil {
 		o.Trash = NewTrash(TrashOptions{Records: o.Service})
 	}
 	c := &Committer{
-		service: o.Service, names: o.Names, bases: o.Bases, trash: o.Trash, defaults: o.Defaults, settle: o.Settle,
+		service: o.Service, names: o.Names, renames: o.Renames, bases: o.Bases, trash: o.Trash, defaults: o.Defaults, settle: o.Settle,
 		uploads: semaphore.NewWeighted(int64(o.Uploads)), behind: semaphore.NewWeighted(int64(max(o.Uploads-1, 1))), log: o.Logger,
 	}
 	c.expect(o.HashAlgo, false)
 	return c
 }
 
-// nobody is where no directory is told.
+// nobody is where there is no directory.
 type nobody struct{}
 
 func (nobody) Committed(string, image.Image, string) {}
 func (nobody) Gone(string)                           {}
+
+func (nobody) FinishBefore(context.Context, string) error { return nil }
 
 // Active lists the commits under way, oldest first.
 func (c *Committer) Active() []Progress { return c.board.list() }

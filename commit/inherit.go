@@ -51,7 +51,7 @@ func attributesFor(set image.Attributes, old, into *image.Image) image.Attribute
 		set.GID = kept.GID
 	}
 	if old != nil && !old.SortTime().IsZero() {
-		created := old.SortTime()
+		created := old.SuccessorTime()
 		set.Created = &created
 	}
 	return set

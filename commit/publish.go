@@ -94,12 +94,18 @@ func (r *run) show(ctx context.Context, img image.Image) (image.Image, error) {
 	return img, err
 }
 
-// retire takes the replaced image away. It looks at the image first: while the upload
+// retire takes the replaced image away, once what is known to have come to the name by a
+// rename is settled: it may be the replaced image, and would bring back what it has
+// replaced itself. It looks at the image first: while the upload
 // ran, somebody may have renamed it to keep it, or changed what the new one has to take
 // over, which it returns.
 func (r *run) retire(ctx context.Context, img image.Image) (image.Image, error) {
 	if r.plan.old == nil {
 		return img, nil
+	}
+	err := again(ctx, transient, func(ctx context.Context) error { return r.c.renames.FinishBefore(ctx, r.plan.old.ID) })
+	if err != nil {
+		return img, err
 	}
 	old, err := r.lookup(ctx, r.plan.old.ID)
 	switch {

@@ -63,6 +63,13 @@ type Names interface {
 	Gone(id string)
 }
 
+// Renames knows the renames over another image that the service has not answered yet.
+type Renames interface {
+	// FinishBefore finishes those that the image has to do with. An error is of the
+	// service, or Stale: another image has its name by that.
+	FinishBefore(ctx context.Context, id string) error
+}
+
 // Bases opens what lies under a draft after a commit.
 type Bases interface {
 	// OpenBase returns a reader of the image's bytes. The draft that it is given

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -69,6 +70,8 @@ type fakeJournal struct {
 	settled bool
 	ended   bool
 }
+
+func (j *fakeJournal) ID() string { return fmt.Sprintf("%p", j) }
 
 // Note journals before the hook of what comes next, where the hook lets it.
 func (j *fakeJournal) Note(image.Rename) error {

@@ -182,7 +182,7 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	if named && goes.strays {
 		over.leaveImage(goes.draft)
 	}
-	if named && err != nil { // the kernel believes that nothing has moved
+	if err != nil { // the kernel believes that nothing has moved, but who knows
 		r.fs.notifier.entry(from)
 		r.fs.notifier.entry(to)
 	}

@@ -171,6 +171,8 @@ type RenameSpec struct {
 // RenameJournal is what lets the next daemon finish a rename over what is there, should
 // this one be killed in it. One goroutine uses it.
 type RenameJournal interface {
+	// ID tells it apart from all others.
+	ID() string
 	// Note returns when that is on the disk.
 	Note(r image.Rename) error
 	// Settled says that nothing is left to do at the service.

@@ -13,8 +13,9 @@ type Attributes struct {
 	// Mode holds permission bits only.
 	Mode     *uint32
 	UID, GID *uint32
-	// Created is the created_at that the image inherited from the one that it
-	// replaced: it decides who has the plain entry among images of one name.
+	// Created is the time of creation that the image inherited from the one that it
+	// replaced (SuccessorTime): it decides who has the plain entry among images of one
+	// name.
 	Created *time.Time
 }
 
@@ -101,3 +102,8 @@ func (i Image) SortTime() time.Time {
 	}
 	return i.CreatedAt
 }
+
+// SuccessorTime is the time of creation that a successor of the image inherits. It is a
+// nanosecond earlier than the image's own, and so comes first while both are there: it
+// may be long until the service lets the image go.
+func (i Image) SuccessorTime() time.Time { return i.SortTime().Add(-time.Nanosecond) }

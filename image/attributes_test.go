@@ -131,6 +131,13 @@ func TestSortTime(t *testing.T) {
 	if got := img.SortTime(); !got.Equal(inherited) {
 		t.Errorf("with an inherited time: %v", got)
 	}
+	heir := Image{ID: "j", CreatedAt: created, Properties: map[string]string{PropertyAttributes: func() string {
+		at := img.SuccessorTime()
+		return Attributes{Created: &at}.Encode("j")
+	}()}}
+	if !heir.SortTime().Before(img.SortTime()) || !Pack(heir).SortTime().Equal(heir.SortTime()) {
+		t.Errorf("its successor has the time %v", heir.SortTime())
+	}
 	img.ID = "a snapshot of it"
 	if got := img.SortTime(); !got.Equal(created) {
 		t.Errorf("a copy of the property counts: %v", got)

@@ -30,7 +30,15 @@ func (r Rename) Carried(now Image) bool {
 		return false
 	}
 	// One of two images of a name that takes the other's place has had the name before.
-	return r.Image.Name != r.Name || r.Over == nil || now.Properties[PropertyAttributes] == r.Attributes
+	return r.Image.Name != r.Name || r.Over == nil || r.placed(now)
+}
+
+// placed reports whether now has the place among images of one name that the rename gives
+// it. What else was set since does not count.
+func (r Rename) placed(now Image) bool {
+	given := Image{ID: r.Image.ID, Properties: map[string]string{PropertyAttributes: r.Attributes}}.Attributes().Created
+	has := now.Attributes().Created
+	return given != nil && has != nil && has.Equal(*given)
 }
 
 // Untouched reports whether now, a later record of r.Over, is what the rename meant to

@@ -7,21 +7,26 @@ import (
 
 func TestRenameCarried(t *testing.T) {
 	over := &Image{ID: "over", Name: "b"}
+	old, place, mode := time.Unix(1e9, 0), time.Unix(1e8, 0), uint32(0o640)
 	with := func(name, attributes string) Image {
-		return Image{Name: name, Properties: map[string]string{PropertyAttributes: attributes}}
+		return Image{ID: "a", Name: name, Properties: map[string]string{PropertyAttributes: attributes}}
 	}
+	was, given := Attributes{Created: &old}.Encode("a"), Attributes{Created: &place}.Encode("a")
+	later := Attributes{Created: &place, Mode: &mode}.Encode("a")
 	for what, c := range map[string]struct {
 		r    Rename
 		now  Image
 		want bool
 	}{
-		"not begun":               {Rename{Image: with("a", "old"), Name: "b", Over: over, Attributes: "new"}, with("a", "old"), false},
-		"done":                    {Rename{Image: with("a", "old"), Name: "b", Over: over, Attributes: "new"}, with("b", "new"), true},
-		"done, and changed since": {Rename{Image: with("a", "old"), Name: "b", Over: over, Attributes: "new"}, with("b", "newer"), true},
-		"renamed since":           {Rename{Image: with("a", "old"), Name: "b", Over: over, Attributes: "new"}, with("c", "new"), false},
-		"of one name, not begun":  {Rename{Image: with("b", "old"), Name: "b", Over: over, Attributes: "new"}, with("b", "old"), false},
-		"of one name, done":       {Rename{Image: with("b", "old"), Name: "b", Over: over, Attributes: "new"}, with("b", "new"), true},
-		"over a draft of its own": {Rename{Image: with("b", "old"), Name: "b"}, with("b", "old"), true},
+		"not begun":                            {Rename{Image: with("a", was), Name: "b", Over: over, Attributes: given}, with("a", was), false},
+		"done":                                 {Rename{Image: with("a", was), Name: "b", Over: over, Attributes: given}, with("b", given), true},
+		"done, and changed since":              {Rename{Image: with("a", was), Name: "b", Over: over, Attributes: given}, with("b", later), true},
+		"renamed since":                        {Rename{Image: with("a", was), Name: "b", Over: over, Attributes: given}, with("c", given), false},
+		"of one name, not begun":               {Rename{Image: with("b", was), Name: "b", Over: over, Attributes: given}, with("b", was), false},
+		"of one name, done":                    {Rename{Image: with("b", was), Name: "b", Over: over, Attributes: given}, with("b", given), true},
+		"of one name, done, and changed since": {Rename{Image: with("b", was), Name: "b", Over: over, Attributes: given}, with("b", later), true},
+		"of one name, and without attributes":  {Rename{Image: with("b", was), Name: "b", Over: over, Attributes: given}, with("b", ""), false},
+		"over a draft of its own":              {Rename{Image: with("b", was), Name: "b"}, with("b", was), true},
 	} {
 		if got := c.r.Carried(c.now); got != c.want {
 			t.Errorf("%s: %v", what, got)

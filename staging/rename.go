@@ -91,6 +91,9 @@ func (s *Store) BeginRename(spec RenameSpec) *RenameJournal {
 	}}
 }
 
+// ID is the id of the journal.
+func (j *RenameJournal) ID() string { return j.rec.ID }
+
 // Rename returns what the journal says.
 func (j *RenameJournal) Rename() Rename { return j.rec }
 

@@ -1,0 +1,136 @@
+package catalog
+
+import (
+	"context"
+	"slices"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// followed is the journal of a rename over another image that the catalog follows, too,
+// so that it knows which have not ended.
+type followed struct {
+	RenameJournal
+	c *Catalog
+}
+
+// Note notes it also where the journal cannot: what this process has done it knows.
+func (f followed) Note(r image.Rename) error {
+	f.c.mu.Lock()
+	f.c.unfinished[f.ID()] = r
+	f.c.mu.Unlock()
+	return f.RenameJournal.Note(r)
+}
+
+func (f followed) Settled() {
+	f.c.mu.Lock()
+	delete(f.c.unfinished, f.ID())
+	f.c.mu.Unlock()
+	f.RenameJournal.Settled()
+}
+
+// FinishBefore finishes, or takes back, a rename over another image whose steps the
+// service has not all answered: before another change of the image that was renamed, or
+// of the other one where it shows as if it were alone. Otherwise what was replaced would
+// be back when its successor goes, or a successor would come to the name of what was
+// changed. An error is of the service, and nothing else is to be changed then; or Stale:
+// the image has not the name any more that it was known by. It ends with ctx.
+func (c *Catalog) FinishBefore(ctx context.Context, id string) error {
+	c.mu.Lock()
+	begun := c.unfinishedOf(id)
+	var entry, base string
+	if r := c.dir.get(id); r != nil {
+		entry, base = r.entry(), r.base()
+	}
+	c.mu.Unlock()
+	for journal, img := range begun {
+		if err := c.finishOne(ctx, journal, img); err != nil {
+			return wrap("finish the rename of", id, err)
+		}
+	}
+	if len(begun) == 0 || entry == "" {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.dir.get(id); r != nil && r.base() == base || r == nil && c.dir.at(entry) == nil {
+		return nil
+	}
+	return &image.Error{Op: "look", Image: id, Kind: image.Stale, Detail: "by a rename that was not answered, another image has its name"}
+}
+
+// unfinishedOf returns the renames that have to be finished before the image is changed,
+// by their journals, and what each renames. The caller holds mu.
+func (c *Catalog) unfinishedOf(id string) map[string]string {
+	begun := map[string]string{}
+	for journal, r := range c.unfinished {
+		shown := c.dir.get(id)
+		if r.Image.ID == id || overID(r) == id && shown != nil && shown.suffix == "" {
+			begun[journal] = r.Image.ID
+		}
+	}
+	return begun
+}
+
+// takeUp returns what is known of a rename of which a journal tells r. ended: nothing is
+// left to do, and carried says whether the image has the name.
+func (c *Catalog) takeUp(r image.Rename, journal string) (known image.Rename, carried, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if carried, ended = c.ended[journal]; ended {
+		return r, carried, true
+	}
+	if known, begun := c.unfinished[journal]; begun {
+		return known, false, false // the journal may not know of its last step
+	}
+	c.unfinished[journal] = r // of an earlier run
+	return r, false, false
+}
+
+// finishOne finishes a rename of the image that this process has begun, once it is not
+// under way. Its journal stays, and FinishRename finds nothing to do then.
+func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
+	ctx, cancel := context.WithTimeout(ctx, finishBound)
+	defer cancel()
+	if err := c.renaming.enter(ctx, img); err != nil {
+		return err
+	}
+	defer c.renaming.leave(img)
+	c.mu.Lock()
+	r, left := c.unfinished[journal]
+	c.mu.Unlock()
+	if !left {
+		return nil
+	}
+	carried, err := c.finish(ctx, r, followed{unjournaled(journal), c})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended[journal] = carried
+	return nil
+}
+
+// keepPlace returns the changes with the place of the image among those of its name as
+// it is known here: who sets other attributes may have looked at it before it had that.
+func (c *Catalog) keepPlace(id string, changes []image.Change) []image.Change {
+	at := slices.IndexFunc(changes, func(change image.Change) bool { return change.Property && change.Field == image.PropertyAttributes })
+	if at < 0 {
+		return changes
+	}
+	text, set := changes[at].Value.(string)
+	a := image.Image{ID: id, Properties: map[string]string{image.PropertyAttributes: text}}.Attributes()
+	c.mu.Lock()
+	r := c.dir.get(id)
+	if r != nil {
+		a.Created = r.packed().Attributes().Created
+	}
+	c.mu.Unlock()
+	if r == nil || !set {
+		return changes
+	}
+	changes = slices.Clone(changes)
+	changes[at].Value = a.Encode(id)
+	return changes
+}

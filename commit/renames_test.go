@@ -1,0 +1,51 @@
+package commit
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
+)
+
+// fakeRenames is what a directory knows of renames: it is asked before the image with the
+// id goes.
+type fakeRenames func(id string) error
+
+func (f fakeRenames) FinishBefore(_ context.Context, id string) error { return f(id) }
+
+// What is to be replaced may have come to its name by a rename that is not finished: it
+// stays until that is.
+func TestFinishBeforeReplacing(t *testing.T) {
+	for kind, ok := range map[image.Kind]bool{image.Other: true, image.Stalled: false, image.Stale: false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			old := h.service.put(image.Image{Name: "x"}, []byte("old bytes"))
+			asked := 0
+			o := h.options()
+			o.Renames = fakeRenames(func(id string) error {
+				if asked++; id != old.ID || h.service.count("delete") > 0 {
+					t.Errorf("asked about %s after %d deletions", id, h.service.count("delete"))
+				}
+				if ok {
+					return nil
+				}
+				return &image.Error{Op: "finish", Image: id, Kind: kind}
+			})
+			h.Committer = New(o)
+			d := h.draft(over(old), pattern(5000))
+			img, err := h.Commit(ctxb, d)
+			left := img.ID
+			if !ok {
+				left = old.ID
+			}
+			if ok != (err == nil) || !ok && !image.Is(err, kind) || h.only().ID != left || asked == 0 {
+				t.Errorf("%v: %v, asked %d times: %+v", kind, err, asked, h.service.all())
+			}
+			if r := d.Record(); !ok && (r.State != staging.StateFailed || r.Image != "") {
+				t.Errorf("%v: draft %+v", kind, r)
+			}
+		})
+	}
+}
