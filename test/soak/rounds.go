@@ -117,7 +117,7 @@ func (s *soak) oneRound(e event) {
 func (s *soak) mend() {
 	for _, w := range s.workers {
 		for _, f := range w.files {
-			if f.failed && w.prefix != treePrefix && !s.ended() {
+			if f.failed && !s.ended() {
 				w.mend(f)
 			}
 		}

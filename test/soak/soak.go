@@ -165,7 +165,7 @@ func (s *soak) hire() error {
 		files  int
 		step   func(*worker)
 	}{
-		{"copy-a", 5, copies}, {"copy-b", 5, copies}, {treePrefix, 8, trees}, {diskPrefix, 3, disks},
+		{"copy-a", 5, copies}, {"copy-b", 5, copies}, {"tree", 8, trees}, {diskPrefix, 3, disks},
 		{"edit", 4, edits}, {"attribute", 3, attributes},
 		{"read-a", 0, reads}, {"read-b", 0, reads}, {"read-c", 0, reads}, {"list", 0, listings},
 	} {

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// treePrefix is of the names that rsync writes. After a rename over a file that has failed
-// both files can be there until the service answers, and what follows is about one of them:
-// which was meant is only known at the next look.
-const treePrefix = "tree"
-
 // treeMost, in bytes: many small files, as trees have.
 const treeMost = 512 << 10
 
-// trees is the work of rsync: a directory to the mount and back.
+// trees is the work of rsync: a directory to the mount and back. It renames each file over
+// the one that was there; what follows such a rename that failed is about what it left.
 func trees(w *worker) {
-	if w.random.IntN(3) == 0 {
+	switch w.random.IntN(9) {
+	case 0, 1, 2:
 		w.treeBack()
+		return
+	case 3:
+		w.remove(w.any())
 		return
 	}
 	source := w.local("tree")

@@ -147,7 +147,7 @@ func (w *worker) look(name string, args ...string) outcome {
 func (w *worker) wrote(f *file, s state, ok bool) {
 	w.forget(f)
 	lasts := !s.there || len(s.data) > 0 || !w.soak.trouble.is(killDaemon)
-	if ok && lasts && !(f.failed && w.prefix == treePrefix) {
+	if ok && lasts {
 		f.set(s)
 	} else {
 		f.maybe(s)
