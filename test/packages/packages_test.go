@@ -109,3 +109,41 @@ func TestUnit(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// unitLine is the command of a line of the unit as systemd gives it to exec, with a directory
+// and a program in the place of the real ones.
+func unitLine(t *testing.T, key, dir, program string) string {
+	t.Helper()
+	for line := range strings.Lines(read(t, "../../packaging/imagefs@.service")) {
+		if command, ok := strings.CutPrefix(line, key+"="); ok {
+			return strings.NewReplacer("$$", "$", "/srv/imagefs/%i", dir, "/usr/bin/imagefs", program).Replace(strings.TrimLeft(command, "-"))
+		}
+	}
+	t.Fatalf("the unit has no %s", key)
+	return ""
+}
+
+// TestUnitMountpoint: other users get to the mount.
+func TestUnitMountpoint(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "imagefs", "mycloud")
+	if out, err := exec.Command("sh", "-c", "umask 077; "+unitLine(t, "ExecStartPre", dir, "")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, path := range []string{dir, filepath.Dir(dir)} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
+	}
+}
+
+// TestUnitLeavesOthers: what a killed daemon has left is taken away, and not a mount that
+// kept the unit from mounting.
+func TestUnitLeavesOthers(t *testing.T) {
+	for result, want := range map[string]string{"exit-code": "", "signal": "unmount --force /dir\n", "watchdog": "unmount --force /dir\n", "timeout": "unmount --force /dir\n"} {
+		cmd := exec.Command("sh", "-c", unitLine(t, "ExecStopPost", "/dir", "echo"))
+		cmd.Env = append(os.Environ(), "SERVICE_RESULT="+result)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("%s: %q, %v", result, out, err)
+		}
+	}
+}
