@@ -143,6 +143,8 @@ func mountOption(option string) (string, error) {
 		return "", nil
 	case option == "ro":
 		return "--read-only", nil
+	case option == "noexec":
+		return "", errors.New("option noexec, which user, users, owner and group bring, is not kept: add exec")
 	case option == "remount":
 		return "", errors.New("a mount cannot be changed: unmount it, and mount it again")
 	case name == "config" && hasValue:
@@ -166,5 +168,6 @@ func mountOption(option string) (string, error) {
 		}
 		return "--" + o.Name, nil
 	}
-	return "", fmt.Errorf("unknown option %q: those of imagefs mount --help are known here, and config=FILE", option)
+	// Not with its value, which may be a password.
+	return "", fmt.Errorf("unknown option %q: those of imagefs mount --help are known here, and config=FILE", name)
 }
