@@ -8,17 +8,19 @@ import (
 	"sync/atomic"
 
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
 )
 
 // chunk is how much of the snapshot is read at once, in bytes: a base image is
 // read from the cache in spans that pay, and hashing runs at full speed.
 const chunk = 256 << 10
 
-// content is what an upload sends: one state of the draft. *staging.Snapshot is
-// one.
+// content is what an upload sends: one state of the draft. It is read once, from its
+// first byte on.
 type content interface {
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	Size() int64
+	wait() // until p, which was read last, may change
 }
 
 // body is one pass over the content, hashed as it is read. A transport may still
@@ -44,7 +46,7 @@ var errStopped = errors.New("the upload has ended")
 func newBody(ctx context.Context, from content, algo string, sent *atomic.Int64) *body {
 	sent.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
-	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, sums: newSums(algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
+	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, sums: newSums(algoMD5, algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
 }
 
 // Read implements io.Reader.
@@ -76,7 +78,7 @@ func (b *body) fill() error {
 		return io.EOF
 	}
 	p := b.buf[:min(int64(len(b.buf)), left)]
-	b.sums.wait() // the last chunk lies in the same place
+	b.wait() // the last chunk lies in the same place
 	n, err := b.from.ReadAt(b.ctx, p, b.sums.size)
 	if n < len(p) {
 		if b.ended.Load() {
@@ -102,13 +104,19 @@ func (b *body) stop() (*sums, error) {
 	b.cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sums.wait()
+	b.wait()
 	err := b.err
 	if errors.Is(err, errStopped) {
 		err = nil
 	}
 	b.err = errStopped
 	return b.sums, err
+}
+
+// wait waits until the last chunk was hashed.
+func (b *body) wait() {
+	b.sums.wait()
+	b.from.wait()
 }
 
 // contentError is a failure to read the draft or what lies under it.
@@ -119,7 +127,7 @@ func contentError(err error) error {
 // readerAt reads content as format detection wants it.
 type readerAt struct {
 	ctx  context.Context
-	from content
+	from *staging.Snapshot
 }
 
 // ReadAt implements io.ReaderAt.

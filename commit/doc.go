@@ -15,7 +15,8 @@
 //	            What was set of the new record (staging.Record.Settings) is in that request,
 //	            but for its protection: a protected record could not be taken back
 //	created     the content is uploaded, hashed on its way; then the service's size, md5
-//	            and os_hash are compared. Where the local disk has failed to take what
+//	            and os_hash are compared. What an edit takes over of the image under it is
+//	            compared with the hash of that before the last of it is sent (edited.go). Where the local disk has failed to take what
 //	            was written, what was read may be something else, and nothing is
 //	            published. Beside an upload that takes long the draft is fsynced
 //	uploaded    the record gets what others have changed of the replaced image during
@@ -84,7 +85,7 @@
 // none comes. A failed upload
 // whose last byte was sent is looked at first: it may have succeeded. After a
 // failure of transport a new record is tried, a few times; so is, once, an image
-// whose hash differs.
+// whose hash differs, and an edit of one whose bytes did: they are read anew.
 //
 // From the unhiding on a cancellation comes too late: the rest takes two short
 // requests and is done, or undone, in a bounded time.
@@ -127,7 +128,8 @@
 //
 // # Goroutines, locks, units
 //
-// While a chunk is sent, one goroutine for each hash of the upload computes it;
+// While a chunk is sent, one goroutine for each hash of the upload, and one for that of
+// the image under an edit, computes it;
 // they end with the chunk, and the body waits for them before it reads the next
 // and when it is stopped. There are no others. Locks, each held for memory only and none
 // while another is taken, except board.mu before progress.mu: board.mu,

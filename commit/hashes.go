@@ -16,8 +16,9 @@ const algoMD5, algoSHA512 = "md5", "sha512"
 // goroutines pays: starting them costs as much as hashing one kibibyte.
 const parallelFrom = 16 << 10
 
-// sums are the hashes of what one upload sends: md5, which every service tells,
-// and the algorithm that it is expected to name as os_hash_algo. Each is computed
+// sums are hashes of what is read from the first byte on. Of what one upload sends they
+// are md5, which every service tells, and the algorithm that it is expected to name as
+// os_hash_algo. Each is computed
 // by a goroutine of its own, for md5 and sha512 one after the other are slower
 // than the service or the network. A sums belongs to one goroutine at a time.
 type sums struct {
@@ -26,12 +27,13 @@ type sums struct {
 	work   sync.WaitGroup       // the goroutines that hash the last piece
 }
 
-// newSums expects algo; "" and an unknown one leave md5 alone.
-func newSums(algo string) *sums {
-	s := &sums{hashes: map[string]hash.Hash{algoMD5: image.NewHash(algoMD5)}}
-	algo = strings.ToLower(algo)
-	if h := image.NewHash(algo); h != nil && algo != algoMD5 {
-		s.hashes[algo] = h
+// newSums computes by these algorithms, as far as they are known here.
+func newSums(algos ...string) *sums {
+	s := &sums{hashes: map[string]hash.Hash{}}
+	for _, algo := range algos {
+		if h := image.NewHash(algo); h != nil {
+			s.hashes[strings.ToLower(algo)] = h
+		}
 	}
 	return s
 }

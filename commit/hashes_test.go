@@ -16,7 +16,7 @@ import (
 func TestSums(t *testing.T) {
 	data := pattern(3*parallelFrom + 123)
 	for _, algo := range []string{"sha512", "SHA256", "md5", "", "whirlpool"} {
-		s := newSums(algo)
+		s := newSums(algoMD5, algo)
 		for left, n := data, 1; len(left) > 0; n *= 3 {
 			n = min(n, len(left))
 			s.add(left[:n])
@@ -110,6 +110,8 @@ func BenchmarkBody(b *testing.B) {
 
 // memory is a content in memory.
 type memory struct{ *bytes.Reader }
+
+func (memory) wait() {}
 
 func (m memory) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return m.Reader.ReadAt(p, off)

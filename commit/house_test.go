@@ -30,6 +30,7 @@ type house struct {
 	store   *staging.Store
 	dir     string
 	log     *lines
+	wrong   []string // images of which that was said
 }
 
 // lines is a log that can be read while it is written.
@@ -98,6 +99,9 @@ func (h *house) OpenBase(img image.Image) staging.Base {
 	defer h.service.mu.Unlock()
 	return &fakeBase{data: bytes.Clone(h.service.data[img.ID])}
 }
+
+// Wrong notes it.
+func (h *house) Wrong(img image.Image) { h.wrong = append(h.wrong, img.ID) }
 
 func (h *house) options() Options {
 	return Options{

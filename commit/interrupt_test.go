@@ -357,6 +357,7 @@ func TestLeftoverIsNotForgotten(t *testing.T) {
 type slowContent struct{ reading chan struct{} }
 
 func (s slowContent) Size() int64 { return 10 }
+func (slowContent) wait()         {}
 func (s slowContent) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	close(s.reading)
 	<-ctx.Done()

@@ -26,10 +26,11 @@ type run struct {
 	turn  func(context.Context) error // called before publishing; nil for nobody
 	letGo func()                      // lets the draft's writers go on: its bytes are not read any more
 
-	plan plan
-	told bool   // the journal has had a state of this run
-	used bool   // the id that the draft began with, perhaps
-	made string // id of the record that has to be taken back if this fails; "" for none
+	plan  plan
+	proof *proof // of the image under an edit; nil where there is none, or it is not known
+	told  bool   // the journal has had a state of this run
+	used  bool   // the id that the draft began with, perhaps
+	made  string // id of the record that has to be taken back if this fails; "" for none
 
 	published bool // the image may show
 
@@ -77,7 +78,12 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 	if err := r.begun(); err != nil {
 		return image.Image{}, err
 	}
-	if err := r.prepare(work); err != nil {
+	err = r.prepare(work)
+	if image.Is(err, image.Corrupt) {
+		r.renew(err)
+		err = r.prepare(work)
+	}
+	if err != nil {
 		return image.Image{}, cause(ctx, err)
 	}
 	if r.plan.empty && r.plan.into != nil && r.plan.old == nil {
@@ -151,6 +157,7 @@ func (r *run) tryUploads(ctx context.Context) (image.Image, error) {
 		}
 		if image.Is(err, image.Corrupt) {
 			corrupt++
+			r.renew(err)
 		}
 		safe := transient(err) || image.Is(err, image.Corrupt) && corrupt < 2
 		if !safe || try >= tries || image.Brief(ctx) || r.kept != "" || ctx.Err() != nil {
@@ -182,6 +189,9 @@ func (r *run) attempt(ctx context.Context) (image.Image, error) {
 		return image.Image{}, errUnlinked
 	}
 	r.prog.phase(Preparing)
+	if err := r.prove(ctx); err != nil {
+		return image.Image{}, err
+	}
 	img, err := r.record(ctx)
 	if err != nil {
 		return image.Image{}, err

@@ -70,9 +70,13 @@ type Renames interface {
 	FinishBefore(ctx context.Context, id string) error
 }
 
-// Bases opens what lies under a draft after a commit.
+// Bases opens what lies under drafts.
 type Bases interface {
 	// OpenBase returns a reader of the image's bytes. The draft that it is given
 	// to closes it.
 	OpenBase(img image.Image) staging.Base
+	// Wrong says that what readers have had of the image does not have its hash: who opens
+	// it from then on gets nothing of that. It may write to the local disk, and waits for
+	// nothing else; it must not call the Committer back.
+	Wrong(img image.Image)
 }

@@ -32,7 +32,7 @@ func (r *run) upload(ctx context.Context, id string) (image.Image, error) {
 		if last != nil {
 			_, _ = last.stop() // what it read of the content, or failed to, is read again
 		}
-		last = newBody(ctx, r.snap, r.c.expected(), &r.prog.sent)
+		last = newBody(ctx, r.content(), r.c.expected(), &r.prog.sent)
 		return last
 	}
 	r.prog.phase(Uploading)
@@ -43,7 +43,7 @@ func (r *run) upload(ctx context.Context, id string) (image.Image, error) {
 	mu.Lock()
 	final := last
 	mu.Unlock()
-	sent := newSums("")
+	sent := newSums()
 	if final != nil {
 		var unread error
 		if sent, unread = final.stop(); unread != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -39,6 +40,20 @@ func (d *Draft) segmentLocked(off int64) segment {
 	return segment{end: math.MaxInt64, local: true} // runs on into what is all local
 }
 
+// fewSegments are enough for most reads: no allocation.
+const fewSegments = 8
+
+// segmentsLocked appends the segments of [off, end) to plan.
+func (d *Draft) segmentsLocked(plan []segment, off, end int64) []segment {
+	for at := off; at < end; {
+		s := d.segmentLocked(at)
+		s.end = min(s.end, end)
+		plan = append(plan, s)
+		at = s.end
+	}
+	return plan
+}
+
 func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 	d.mu.Lock()
 	switch {
@@ -59,19 +74,11 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 	if left := d.size - off; int64(len(p)) > left {
 		p, eof = p[:left], io.EOF
 	}
-	end := off + int64(len(p))
-	var few [8]segment // enough for most reads: no allocation
-	plan := few[:0]
-	foreign, frozen := false, d.frozen
-	for at := off; at < end; {
-		s := d.segmentLocked(at)
-		s.end = min(s.end, end)
-		plan = append(plan, s)
-		foreign = foreign || !s.local
-		at = s.end
-	}
+	var few [fewSegments]segment
+	plan := d.segmentsLocked(few[:0], off, off+int64(len(p)))
+	frozen := d.frozen
 	var base *heldBase
-	if foreign {
+	if slices.ContainsFunc(plan, func(s segment) bool { return !s.local }) {
 		base = d.base.hold()
 	}
 	d.mu.Unlock()

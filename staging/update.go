@@ -151,6 +151,18 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	return fail("rebase draft", name, err)
 }
 
+// Renew puts another reader of the same image under a draft that lies over one. The old
+// Base is closed, by the last read of it; base, where the draft has none or has ended.
+func (d *Draft) Renew(base Base) {
+	drop := holdBase(base)
+	d.mu.Lock()
+	if d.layered && !d.closed {
+		drop, d.base = d.base, drop
+	}
+	d.mu.Unlock()
+	d.drop(drop)
+}
+
 // settled reports whether nothing changed since the commit that has just ended
 // or is about to. Without a Snapshot a writer may be at work: it has journaled
 // StateOpen, or will after what is journaled now.

@@ -37,7 +37,7 @@ var (
 
 func (c *contents) adopt(f *os.File) error {
 	s := c.store
-	if c.hash.new() == nil {
+	if c.hash.New() == nil {
 		return errors.New("it has no hash")
 	}
 	if c.id.size > s.room.ceiling.Load()/adoptPart {

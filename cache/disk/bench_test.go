@@ -80,7 +80,7 @@ func BenchmarkHas(b *testing.B) {
 func BenchmarkSweep(b *testing.B) {
 	const size = 100 << 30
 	s := &Store{blockSize: benchBlock}
-	c := s.newContents(identity{key: image.Key{ID: "bench"}, size: size}, digest{})
+	c := s.newContents(identity{key: image.Key{ID: "bench"}, size: size}, image.Digest{})
 	k := candidate{of: c}
 	for n := range int64(size / benchBlock / pageBlocks) {
 		p := &page{}

@@ -3,6 +3,8 @@ package disk
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 // contents are the blocks of one image on disk. They are forgotten when no
@@ -11,7 +13,7 @@ type contents struct {
 	store  *Store
 	id     identity
 	name   string // of both files, without suffix
-	hash   digest
+	hash   image.Digest
 	blocks int64 // of the whole image; 0 when it cannot be cached
 
 	// refs and queued are guarded by Store.mu.
@@ -44,7 +46,7 @@ type contents struct {
 }
 
 // newContents knows of an image without files. Store.mu need not be held.
-func (s *Store) newContents(id identity, hash digest) *contents {
+func (s *Store) newContents(id identity, hash image.Digest) *contents {
 	c := &contents{store: s, id: id, name: fileName(id), hash: hash, pins: &pins{}, pages: map[int64]*page{}}
 	if _, err := c.header().encode(); err == nil && id.size > 0 && !s.left[c.name] {
 		c.blocks = (id.size-1)/s.blockSize + 1

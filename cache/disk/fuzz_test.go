@@ -23,7 +23,7 @@ func FuzzIndex(f *testing.F) {
 			return
 		}
 		o := options(t.TempDir())
-		head, err := (&header{BlockSize: unit, Service: service, ID: p.img.ID, Version: p.key().Version, Size: size, Hash: digestOf(p.img)}).encode()
+		head, err := (&header{BlockSize: unit, Service: service, ID: p.img.ID, Version: p.key().Version, Size: size, Hash: p.img.Digest()}).encode()
 		must(t, err)
 		must(t, os.WriteFile(path(o, p, indexSuffix), append(head, slots...), 0o600))
 		must(t, os.WriteFile(path(o, p, dataSuffix), data, 0o600))

@@ -36,13 +36,13 @@ func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
 // header describes one image's files.
 type header struct {
-	BlockSize int64     `json:"block_size"` // bytes
-	Service   string    `json:"service"`
-	ID        string    `json:"id"`
-	Version   string    `json:"version"`
-	Size      int64     `json:"size"` // bytes
-	Hash      digest    `json:"hash"` // what the whole image must have
-	Verified  *verified `json:"verified,omitempty"`
+	BlockSize int64        `json:"block_size"` // bytes
+	Service   string       `json:"service"`
+	ID        string       `json:"id"`
+	Version   string       `json:"version"`
+	Size      int64        `json:"size"` // bytes
+	Hash      image.Digest `json:"hash"` // what the whole image must have
+	Verified  *verified    `json:"verified,omitempty"`
 	// Whole: the data file was handed out for passthrough once. Mappings of it
 	// may outlive this process, and would see a hole as zeros: it is removed but
 	// never punched.

@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 func sampleHeader() *header {
 	return &header{
 		BlockSize: 128 << 10, Service: service, ID: "3fa85f64-5717-4562-b3fc-2c963f66afa6", Version: "sha512:ab", Size: 1 << 40,
-		Hash: digest{"sha512", "ab"}, Verified: &verified{Inode: 1<<64 - 1, Modified: 3, Changed: -4}, Whole: true,
+		Hash: image.Digest{Algorithm: "sha512", Value: "ab"}, Verified: &verified{Inode: 1<<64 - 1, Modified: 3, Changed: -4}, Whole: true,
 	}
 }
 
@@ -23,7 +25,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 		h := &header{
 			BlockSize: rapid.Int64Min(1).Draw(t, "block"), Size: rapid.Int64Min(1).Draw(t, "size"),
 			Service: text.Draw(t, "service"), ID: text.Draw(t, "id"), Version: text.Draw(t, "version"),
-			Hash: digest{text.Draw(t, "algorithm"), text.Draw(t, "value")}, Whole: rapid.Bool().Draw(t, "whole"),
+			Hash: image.Digest{Algorithm: text.Draw(t, "algorithm"), Value: text.Draw(t, "value")}, Whole: rapid.Bool().Draw(t, "whole"),
 		}
 		if rapid.Bool().Draw(t, "verified") {
 			h.Verified = &verified{rapid.Uint64().Draw(t, "inode"), rapid.Int64().Draw(t, "mtime"), rapid.Int64().Draw(t, "ctime")}

@@ -46,27 +46,6 @@ func TestFileNamesDiffer(t *testing.T) {
 	}
 }
 
-func TestDigestOf(t *testing.T) {
-	md5 := strings.Repeat("a", 32)
-	sha512 := strings.Repeat("b", 128)
-	for _, c := range []struct {
-		name string
-		img  image.Image
-		want digest
-	}{
-		{"os_hash", image.Image{HashAlgo: "sha512", HashValue: sha512, Checksum: md5}, digest{"sha512", sha512}},
-		{"upper case", image.Image{HashAlgo: "SHA512", HashValue: strings.ToUpper(sha512)}, digest{"SHA512", sha512}},
-		{"unknown algorithm", image.Image{HashAlgo: "whirlpool", HashValue: sha512, Checksum: md5}, digest{"md5", md5}},
-		{"too short", image.Image{HashAlgo: "sha512", HashValue: md5, Checksum: md5}, digest{"md5", md5}},
-		{"no hex", image.Image{HashAlgo: "md5", HashValue: strings.Repeat("x", 32)}, digest{}},
-		{"none", image.Image{}, digest{}},
-	} {
-		if got := digestOf(c.img); got != c.want {
-			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
-		}
-	}
-}
-
 func TestSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := rapid.Uint32Min(firstStamp).Draw(t, "now")
@@ -124,7 +103,7 @@ func TestOldestStamps(t *testing.T) {
 		var list []candidate
 		var all []uint32
 		for range rapid.IntRange(0, 4).Draw(t, "images") {
-			c := store.newContents(identity{size: pageBlocks * unit}, digest{})
+			c := store.newContents(identity{size: pageBlocks * unit}, image.Digest{})
 			p := &page{}
 			for i := range rapid.IntRange(0, pageBlocks).Draw(t, "blocks") {
 				s := stamp.Draw(t, "stamp")

@@ -104,7 +104,7 @@ func (s *Store) Image(key image.Key, img image.Image) *Image {
 	defer s.mu.Unlock()
 	c := s.images[id]
 	if c == nil {
-		c = s.newContents(id, digestOf(img))
+		c = s.newContents(id, img.Digest())
 		s.images[id] = c
 	}
 	c.refs++

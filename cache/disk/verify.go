@@ -8,7 +8,7 @@ import (
 
 // enqueue asks for the image to be verified, if it can be. Store.mu is not held.
 func (s *Store) enqueue(c *contents) {
-	if c.hash.new() == nil {
+	if c.hash.New() == nil {
 		return
 	}
 	s.mu.Lock()
@@ -66,7 +66,7 @@ func (c *contents) verify(ctx context.Context, buf []byte) {
 		return
 	}
 	defer f.Close() // it was only read
-	sum := c.hash.new()
+	sum := c.hash.New()
 	pace := pace{store: c.store}
 	var page *page
 	for index := range c.blocks {
@@ -95,7 +95,7 @@ func (c *contents) verify(ctx context.Context, buf []byte) {
 		}
 		sum.Write(p)
 	}
-	if !c.hash.matches(sum) {
+	if !c.hash.Matches(sum) {
 		c.mismatch(removals)
 		return
 	}

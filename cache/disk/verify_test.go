@@ -88,7 +88,7 @@ func TestVerifiedAfterRestart(t *testing.T) {
 	i.Close()
 	must(t, s.Close())
 	// As it was before the verdict.
-	h := &header{BlockSize: unit, Service: service, ID: p.img.ID, Version: p.key().Version, Size: p.img.Size, Hash: digestOf(p.img)}
+	h := &header{BlockSize: unit, Service: service, ID: p.img.ID, Version: p.key().Version, Size: p.img.Size, Hash: p.img.Digest()}
 	head, err := h.encode()
 	must(t, err)
 	index := path(o, p, indexSuffix)

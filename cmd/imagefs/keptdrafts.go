@@ -83,7 +83,7 @@ func (r *rooms) reopen(ctx context.Context, k staging.Record) (*staging.Draft, e
 		case err != nil:
 			return nil, err
 		default:
-			spec.Base, spec.BaseImage = bases{r.engine}.OpenBase(base), base
+			spec.Base, spec.BaseImage = bases{r}.OpenBase(base), base
 		}
 	}
 	return r.take(k, spec)

@@ -40,8 +40,19 @@ func (p permission) MayRead(ctx context.Context, img image.Image) error {
 	return p.client.MayRead(ctx, img)
 }
 
-// bases opens what lies under a draft after a commit.
-type bases struct{ *prefetch.Engine }
+// bases opens what lies under drafts.
+type bases struct{ *rooms }
 
 // OpenBase opens a reader of the image.
-func (b bases) OpenBase(img image.Image) staging.Base { return b.Engine.Open(img) }
+func (b bases) OpenBase(img image.Image) staging.Base { return b.engine.Open(img) }
+
+// Wrong forgets what is cached of the image.
+func (b bases) Wrong(img image.Image) {
+	key := img.Key(b.client.Service())
+	if b.disk != nil {
+		i := b.disk.Image(key, img)
+		defer i.Close()
+		i.Drop()
+	}
+	b.wrongBytes(key)
+}

@@ -97,7 +97,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		},
 	})
 	r.committer = commit.New(commit.Options{
-		Service: service, HashAlgo: service.HashAlgo(), Names: r.catalog, Renames: r.catalog, Bases: bases{r.engine}, Trash: r.trash, Settle: c.StallTimeout, Logger: log,
+		Service: service, HashAlgo: service.HashAlgo(), Names: r.catalog, Renames: r.catalog, Bases: bases{r}, Trash: r.trash, Settle: c.StallTimeout, Logger: log,
 		Defaults: commit.Defaults{Visibility: c.NewVisibility, Properties: c.NewProperties, Tags: c.NewTags},
 	})
 	return r, nil

@@ -220,22 +220,7 @@ func closesEdit(ctx context.Context, w *world) (*attempt, error) {
 		return nil, err
 	}
 	data := append([]byte("edited"), old[6:]...)
-	a := w.closing(ctx, f, name, data, old)
-	again := a.again
-	a.do = func() error {
-		err := f.Close()
-		if err == nil && w.faultName == fault.FlippedByte.Name && w.holds(ctx, name, data) != nil {
-			err = errDamaged
-		}
-		return w.foundOut(err)
-	}
-	a.again = func(failed error) error {
-		if errors.Is(failed, errDamaged) {
-			return nil // what was replaced is gone
-		}
-		return again(failed)
-	}
-	return a, nil
+	return w.closing(ctx, f, name, data, old), nil
 }
 
 func setsAttribute(ctx context.Context, w *world) (*attempt, error) {
