@@ -157,6 +157,10 @@ func (s *soak) events() []event {
 	return all
 }
 
+// mountTries is how often a mount is tried while requests meet faults: that three in turn
+// fail for them is a chance of one in thousands.
+const mountTries = 3
+
 // killDaemon kills the daemon under its workers, and mounts again.
 func (s *soak) killDaemon() error {
 	s.writeback = s.random.IntN(2) == 0
@@ -177,8 +181,14 @@ func (s *soak) killDaemon() error {
 	if s.writeback {
 		args = append(args, "--writeback")
 	}
-	if err := s.daemon.Mount(args...); err != nil {
-		return err
+	for tries := 1; ; tries++ { // an answer without sense to its first request ends a mount
+		err := s.daemon.Mount(args...)
+		if err == nil {
+			break
+		}
+		if s.log("the mount does not come: %v", err); tries == mountTries {
+			return err
+		}
 	}
 	s.sampler.newLife()
 	s.gate.open()
