@@ -35,9 +35,10 @@ func openLab(ctx context.Context, o options) (l *lab, err error) {
 		return nil, err
 	}
 	l = &lab{options: o, dir: dir}
+	made := l // return nil, err clears l
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, l.close())
+			err = errors.Join(err, made.close())
 		}
 	}()
 	if l.options.imagefs, err = filepath.Abs(o.imagefs); err != nil {

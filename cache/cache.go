@@ -30,7 +30,10 @@ type Options struct {
 	// take more than half of Streams, which is what nil stands for. It is called under
 	// the cache's lock.
 	Prefetches func() int
-	Logger     *slog.Logger // nil: no log
+	// Long reports whether requests are so dear now that the one of a prefetch should go
+	// on for what its reader wants next; nil: never. It is called under the cache's lock.
+	Long   func() bool
+	Logger *slog.Logger // nil: no log
 }
 
 // Cache holds blocks of all images. It is safe for concurrent use.
@@ -39,8 +42,9 @@ type Cache struct {
 	log        *slog.Logger
 	disk       *disk.Store // nil: none
 	streams    int
-	prefetches func() int // nil: half of the streams
-	piece      int64      // most blocks that one read holds or waits for at a time
+	prefetches func() int  // nil: half of the streams
+	long       func() bool // nil: never
+	piece      int64       // most blocks that one read holds or waits for at a time
 
 	unwritten chan struct{} // one for each block that waits for the disk
 	diskStuck atomic.Int64  // nobody waits for the disk before; nanoseconds since 1970, 0 never
@@ -53,10 +57,11 @@ type Cache struct {
 	closed   bool
 	images   map[identity]*contents
 	memory   *memory
-	demand   queue // fetches that a reader waits for
-	prefetch queue // fetches that nobody waits for yet
-	running  int   // fetches that hold a place
-	ahead    int   // those of them that began as prefetch
+	demand   queue               // fetches that a reader waits for
+	prefetch queue               // fetches that nobody waits for yet
+	running  int                 // fetches that hold a place
+	ahead    int                 // those of them that began as prefetch
+	resting  map[*fetch]struct{} // those of them that wait for their reader
 	counts   counts
 	leaving  []*disk.Image // of pruned images, to be closed by unlock
 }
@@ -83,6 +88,7 @@ type contents struct {
 	files    int         // open Files
 	resident int         // blocks in the memory tier
 	pending  map[int64]*pending
+	long     *fetch // the last one whose request was long
 
 	unwritten []unwritten
 	writing   bool // somebody writes them
@@ -104,10 +110,12 @@ func New(o Options) *Cache {
 		disk:       o.Disk,
 		streams:    streams,
 		prefetches: o.Prefetches,
+		long:       o.Long,
 		// An eighth of the budget: with few bytes to spend, a long read takes
 		// them in small pieces instead of pinning the sum of them.
 		piece:     min(max(1, o.Memory/8/BlockSize), pieceBlocks),
 		images:    map[identity]*contents{},
+		resting:   map[*fetch]struct{}{},
 		unwritten: make(chan struct{}, mostUnwritten),
 		memory:    newMemory(o.Memory),
 	}

@@ -20,6 +20,10 @@
 // to prefetch (where there is more than one), and within a class the images take
 // turns.
 //
+// Where requests are dear (Options.Long) the request of a prefetch asks for more than its
+// blocks, and goes on with what its reader wants next (long.go). It waits for a slow reader
+// for a second at most, and not while others wait for its place.
+//
 // Behind memory lies the disk (package disk), where there is one: a block that is not
 // in memory is looked for there before it is fetched, and every block that arrives is
 // written there after its readers have got it, by one goroutine for an image at a time

@@ -26,11 +26,12 @@ type fetch struct {
 	interest int        // sum over blocks
 	running  bool       // it has a place and a goroutine
 	over     bool       // ended: all arrived, failed, or nobody is interested
+	long     *long      // nil: its request ends with its blocks
 	cancel   context.CancelFunc
 }
 
 // begin makes fetches of a run of fresh pending blocks, or lengthens a queued
-// demand fetch that the run continues, and starts what finds a place.
+// demand fetch or a long request that the run continues, and starts what finds a place.
 // Cache.mu is held.
 func (c *Cache) begin(run []*pending, k class) {
 	if len(run) == 0 {
@@ -39,6 +40,8 @@ func (c *Cache) begin(run []*pending, k class) {
 	var f *fetch
 	if k == demand {
 		f = c.neighbour(run)
+	} else {
+		f = c.lengthen(run)
 	}
 	if f == nil {
 		f = &fetch{of: run[0].of, class: k, blocks: run}
@@ -112,6 +115,7 @@ func (c *Cache) promote(p *pending, reader *File) {
 func (f *fetch) cut(at int64) *fetch {
 	rest := &fetch{of: f.of, class: ahead, blocks: slices.Clone(f.blocks[at:])}
 	f.blocks = f.blocks[:at:at]
+	f.long = nil
 	for _, p := range rest.blocks {
 		p.fetch = rest
 		rest.interest += p.interest()
@@ -142,9 +146,12 @@ func (c *Cache) schedule() {
 			f = c.prefetch.pop()
 		}
 		if f == nil {
-			return
+			break
 		}
 		c.start(f)
+	}
+	if c.demand.len+c.prefetch.len > 0 {
+		c.endResting()
 	}
 }
 
@@ -168,8 +175,7 @@ func (c *Cache) start(f *fetch) {
 		c.ahead++
 	}
 	c.counts.requests++
-	off := f.blocks[0].index * BlockSize
-	span := image.Span{Off: off, Len: int64(len(f.blocks)) * BlockSize}.Clip(f.of.id.size)
+	span := image.Span{Off: f.blocks[0].index * BlockSize, Len: c.ask(f) * BlockSize}.Clip(f.of.id.size)
 	img := f.of.img
 	began := f.class
 	c.wg.Go(func() {
@@ -201,7 +207,7 @@ func (c *Cache) run(ctx context.Context, f *fetch, img image.Image, span image.S
 	for index := span.Off / BlockSize; ; index++ {
 		want := BlockSpan(index, span.End())
 		c.mu.Lock()
-		if f.over {
+		if f.rests() && !c.rest(ctx, f) || f.over {
 			c.unlock()
 			return nil
 		}
@@ -237,7 +243,7 @@ func (c *Cache) publish(f *fetch, index int64, data []byte) *block {
 	f.interest -= p.interest()
 	c.memory.put(blockID{f.of, index}, b)
 	p.settle(b, nil)
-	if f.interest == 0 {
+	if f.interest == 0 && !f.rests() {
 		c.end(f, nil)
 	}
 	return b

@@ -58,7 +58,8 @@ func TestModel(t *testing.T) {
 			}
 			defer store.Close()
 		}
-		c := New(Options{Memory: budget, Streams: streams, Source: v, Disk: store})
+		long := rapid.Bool().Draw(t, "long")
+		c := New(Options{Memory: budget, Streams: streams, Source: v, Disk: store, Long: func() bool { return long }})
 		var wg sync.WaitGroup
 		for w := range workers {
 			wg.Go(func() { work(t, c, rand.New(rand.NewPCG(seed, uint64(w)+1)), size, failures) })
@@ -68,6 +69,9 @@ func TestModel(t *testing.T) {
 			t.Errorf("in the end: %+v", s)
 		}
 		c.Close()
+		if len(c.resting) != 0 {
+			t.Errorf("%d requests wait for a reader", len(c.resting))
+		}
 		if v.active != 0 || v.peak > streams {
 			t.Errorf("%d bodies open, %d at most, %d allowed", v.active, v.peak, streams)
 		}

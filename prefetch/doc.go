@@ -8,7 +8,8 @@
 // ahead is still there when its reader comes.
 //
 // A window is divided into as many requests as the service answers well at once, which
-// a Pace finds by measurement (pace.go).
+// a Pace finds by measurement (pace.go). Where even a few are too many, one goes on for
+// as long as its reader does.
 //
 // Whoever opens a disk reads its header and then its tables: they come in the same
 // breath as the header (metadata.go), within what a lone small read may fetch.

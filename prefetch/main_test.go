@@ -178,7 +178,7 @@ func record(id string, size int64) image.Image {
 func newEngine(t testing.TB, v *service, memory int64, streams int) *Engine {
 	t.Helper()
 	p := NewPace(v, streams)
-	c := cache.New(cache.Options{Memory: memory, Streams: streams, Source: p, Prefetches: p.Requests})
+	c := cache.New(cache.Options{Memory: memory, Streams: streams, Source: p, Prefetches: p.Requests, Long: p.Long})
 	e := New(Options{Cache: c, Whole: v, Pace: p, Service: "http://test", Memory: memory, Streams: streams})
 	t.Cleanup(func() {
 		e.Close()

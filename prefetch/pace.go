@@ -36,6 +36,18 @@ const (
 	// 50 MB/s each.
 	firstRequests = 8
 
+	// longest is the longest request that a window is divided into, in bytes: half of the
+	// widest one of the default of --streams.
+	longest = 32 << 20
+
+	// weighing is after how many bytes a request is compared with others: 16 MiB take no
+	// longer than a third of a second at 50 MB/s.
+	weighing = 16 << 20
+
+	// tooSlow is by how many times one request alone may be slower than several at once:
+	// how much they bring is only estimated.
+	tooSlow = 2
+
 	// smoothing is how many requests it takes to change the mind.
 	smoothing = 4
 )
@@ -43,8 +55,8 @@ const (
 // Pace finds by measurement how many requests at once the service answers well. A far
 // service answers each as fast as it answers one alone: many short requests fill the
 // link. One that is short of processors (a Glance of two workers takes 10 ms of
-// them for each request) lets them queue: few long ones are faster there. It is a
-// Source that measures another, and is safe for concurrent use.
+// them for each request) lets them queue: few long ones are faster there, or one that
+// goes on. It is a Source that measures another, and is safe for concurrent use.
 type Pace struct {
 	source cache.Source
 	most   float64 // requests
@@ -55,6 +67,10 @@ type Pace struct {
 	recent  time.Duration // shortest wait since the time below; 0 none
 	earlier time.Duration // shortest wait before it; 0 none
 	since   time.Time
+	dear    time.Time // when requests were last found dear; zero after one that was not
+	slow    time.Time // when one alone was last found too slow
+	// together is what several at once bring, in bytes a second.
+	together float64
 }
 
 // NewPace measures source, which has at most streams transfers at once. Half of them
@@ -69,7 +85,7 @@ func NewPace(source cache.Source, streams int) *Pace {
 func (p *Pace) OpenSpan(ctx context.Context, img image.Image, s image.Span) (io.ReadCloser, error) {
 	p.mu.Lock()
 	p.under++
-	m := &measured{pace: p, left: s.Len, beside: p.under}
+	m := &measured{pace: p, length: s.Len, left: s.Len, weighed: s.Len, beside: p.under, alone: p.under == 1}
 	p.mu.Unlock()
 	asked := time.Now()
 	body, err := p.source.OpenSpan(ctx, img, s)
@@ -87,10 +103,16 @@ func (p *Pace) OpenSpan(ctx context.Context, img image.Image, s image.Span) (io.
 type measured struct {
 	io.ReadCloser
 	pace     *Pace
-	left     int64         // bytes
+	length   int64         // bytes
+	left     int64         // of them, not read yet
 	beside   int           // requests under way when it began, itself included
 	wait     time.Duration // for the answer
 	transfer time.Duration // spent in Read
+
+	// What left, transfer, and its being the only one were when it was last weighed.
+	weighed int64
+	spent   time.Duration
+	alone   bool
 }
 
 func (m *measured) Read(p []byte) (int, error) {
@@ -98,6 +120,9 @@ func (m *measured) Read(p []byte) (int, error) {
 	n, err := m.ReadCloser.Read(p)
 	m.transfer += time.Since(began)
 	m.left -= int64(n)
+	if m.weighed-m.left >= weighing {
+		m.pace.weigh(m)
+	}
 	return n, err
 }
 
@@ -111,8 +136,9 @@ func (m *measured) Close() error {
 func (p *Pace) ended(m *measured) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.under--
 	unloaded := p.unloaded(m)
+	p.weighLocked(m)
+	p.under--
 	if m.left > 0 { // given up: how long it would have taken is not known
 		return
 	}
@@ -122,6 +148,36 @@ func (p *Pace) ended(m *measured) {
 		return
 	}
 	p.ideal += (ideal - p.ideal) / smoothing
+}
+
+// weigh is weighLocked while the request goes on.
+func (p *Pace) weigh(m *measured) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.weighLocked(m)
+}
+
+// weighLocked takes note of what a request says of one alone and several at once.
+func (p *Pace) weighLocked(m *measured) {
+	alone, part, took := m.alone && p.under == 1, float64(m.weighed-m.left), m.transfer-m.spent
+	m.weighed, m.spent, m.alone = m.left, m.transfer, p.under == 1
+	brought := float64(m.length - m.left)
+	if brought < wideChunk { // how fast its connection is is not known
+		return
+	}
+	pays := worthwhile * m.wait.Seconds() * brought / m.transfer.Seconds() // bytes of a request
+	switch {
+	case alone && part >= wideChunk && part*tooSlow < p.together*took.Seconds():
+		p.slow = time.Now()
+	case pays <= longest:
+		p.dear = time.Time{}
+	case m.beside > 1 && m.wait > queueing*shorter(p.earlier, p.recent)/2: // of a few, not many
+		p.dear = time.Now()
+	}
+	if m.beside > 1 && m.left == 0 {
+		rate := brought / (m.wait + m.transfer).Seconds()
+		p.together += (float64(m.beside)*rate - p.together) / smoothing
+	}
 }
 
 // unloaded takes note of a request's wait for its answer, and returns how long that is
@@ -155,4 +211,14 @@ func (p *Pace) Requests() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return int(math.Round(max(min(fewestRequests, p.most), p.ideal)))
+}
+
+// Long reports whether requests are so dear that one at a time, of any length, is better
+// than a few at once: they queue, and wait for longer than the longest that a window is
+// divided into makes good. One at a time does not show what a few would cost, so after a
+// while they are tried again; one that is slower than they were is not tried for a while.
+func (p *Pace) Long() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ideal <= loneRequests && time.Since(p.dear) < unloadedFor && time.Since(p.slow) >= unloadedFor
 }

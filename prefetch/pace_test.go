@@ -67,6 +67,9 @@ func TestPaceOfAFarService(t *testing.T) {
 		if got := p.Requests(); got < 15 {
 			t.Errorf("%d requests where more cost nothing", got)
 		}
+		if p.Long() {
+			t.Error("one at a time where many fill the link")
+		}
 	})
 }
 
@@ -78,6 +81,21 @@ func TestPaceOfABusyService(t *testing.T) {
 		if got := p.Requests(); got > 4 {
 			t.Errorf("%d requests where each waits for the others", got)
 		}
+		if !p.Long() {
+			t.Error("not one at a time")
+		}
+		ask(t, p, 1, 10)
+		if !p.Long() {
+			t.Error("what one shows is taken for what a few would cost")
+		}
+		time.Sleep(unloadedFor)
+		if p.Long() {
+			t.Error("a few are not tried again")
+		}
+		ask(t, p, p.Requests(), 4)
+		if !p.Long() {
+			t.Error("one at a time no more, where a few still wait for each other")
+		}
 		// It has more processors now.
 		v.processors = make(chan struct{}, 16)
 		for range 10 {
@@ -85,6 +103,63 @@ func TestPaceOfABusyService(t *testing.T) {
 		}
 		if got := p.Requests(); got < 15 {
 			t.Errorf("%d requests where they do not wait any more", got)
+		}
+		if p.Long() {
+			t.Error("one at a time where they do not wait any more")
+		}
+	})
+}
+
+// TestPaceOfABusyServiceBehindALink: each connection is slow, so that one alone would be.
+func TestPaceOfABusyServiceBehindALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(newBusy(&service{blank: true, rate: 50 << 20}, 1, 10*time.Millisecond), 32)
+		ask(t, p, 16, 4)
+		for range 10 {
+			if p.Long() {
+				ask(t, p, 1, 1)
+			}
+			ask(t, p, p.Requests(), 4)
+		}
+		if p.Long() {
+			t.Error("one at a time")
+		}
+	})
+}
+
+// TestPaceOfOneAlone: many wait for each other, and even so bring more than one. That is
+// found out by a part of it, and not again for a while.
+func TestPaceOfOneAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBusy(&service{blank: true, rate: 50 << 20}, 1, 200*time.Millisecond)
+		p := NewPace(v, 32)
+		ask(t, p, 1, 1)
+		ask(t, p, 8, 4)
+		if !p.Long() {
+			t.Fatal("one alone is not tried")
+		}
+		p.together = 4 * 50 << 20
+		body, err := p.OpenSpan(t.Context(), record("a", gib), image.Span{Len: gib})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(struct{ io.Writer }{io.Discard}, body, weighing); err != nil {
+			t.Fatal(err)
+		}
+		if p.Long() {
+			t.Error("one alone, which is slower")
+		}
+		if err := body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ask(t, p, 4, 4)
+		if p.Long() {
+			t.Error("tried again at once")
+		}
+		time.Sleep(unloadedFor)
+		ask(t, p, 4, 4)
+		if !p.Long() {
+			t.Error("never tried again")
 		}
 	})
 }

@@ -82,7 +82,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	}
 	pace := prefetch.NewPace(service, c.Streams)
 	r.cache = cache.New(cache.Options{
-		Memory: c.Memory, Streams: c.Streams, Source: pace, Prefetches: pace.Requests, Disk: r.disk, Logger: log,
+		Memory: c.Memory, Streams: c.Streams, Source: pace, Prefetches: pace.Requests, Long: pace.Long, Disk: r.disk, Logger: log,
 	})
 	r.engine = prefetch.New(prefetch.Options{
 		Cache: r.cache, Whole: service, Pace: pace, Service: service.Service(), Memory: c.Memory, Streams: c.Streams, Logger: log,
