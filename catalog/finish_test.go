@@ -25,6 +25,7 @@ type mortal struct {
 	*service
 	dying   sync.Mutex // guards the field below
 	left    int        // steps until it dies
+	drafted bool
 	noted   *image.Rename
 	settled bool
 }
@@ -89,7 +90,8 @@ func (m *mortal) Note(r image.Rename) error {
 	})
 }
 
-func (m *mortal) ID() string { return "journal" }
+func (m *mortal) ID() string    { return "journal" }
+func (m *mortal) Drafted() bool { return m.drafted }
 
 func (m *mortal) Settled() { m.settled = m.settled || m.left >= 0 }
 

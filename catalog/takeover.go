@@ -112,10 +112,14 @@ func (t *takeover) do(ctx context.Context, toEntry string) (image.Image, error) 
 		return image.Image{}, err
 	}
 	renamed, err := t.c.update(ctx, t.img.ID, t.changes, toEntry)
-	if err != nil {
-		if !unanswered(err) {
-			t.journal.Settled()
+	switch {
+	case unanswered(err): // what has become of it is looked at later
+		if t.journal.Drafted() {
+			t.undone()
 		}
+		return image.Image{}, err
+	case err != nil:
+		t.journal.Settled()
 		return image.Image{}, err
 	}
 	if err := t.shareOut(ctx); err != nil {
@@ -271,15 +275,20 @@ func (t *takeover) done() {
 // ctx has ended. What the service does not answer in the time that is left, the recovery
 // does, for then the journal stays.
 func (t *takeover) giveBack(ctx context.Context, why error) {
-	t.noted.Undone = true
-	if err := t.journal.Note(t.noted); err != nil {
-		t.c.log.Warn("the journal of a rename does not know that it is taken back; should the daemon end now, the next one tries the rename again",
-			slog.String("image", t.img.ID), slog.Any("error", err))
-	}
+	t.undone()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBound)
 	defer cancel()
 	if err := t.putBack(ctx, unanswered(why)); !unanswered(err) {
 		t.journal.Settled()
+	}
+}
+
+// undone notes that the rename has failed: its image, and a draft of that, keep their name.
+func (t *takeover) undone() {
+	t.noted.Undone = true
+	if err := t.journal.Note(t.noted); err != nil {
+		t.c.log.Warn("the journal of a rename does not know that it is taken back; should the daemon end now, the next one tries the rename again",
+			slog.String("image", t.img.ID), slog.Any("error", err))
 	}
 }
 

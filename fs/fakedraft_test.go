@@ -71,7 +71,8 @@ type fakeJournal struct {
 	ended   bool
 }
 
-func (j *fakeJournal) ID() string { return fmt.Sprintf("%p", j) }
+func (j *fakeJournal) ID() string    { return fmt.Sprintf("%p", j) }
+func (j *fakeJournal) Drafted() bool { return j.spec.Moves != "" }
 
 // Note journals before the hook of what comes next, where the hook lets it.
 func (j *fakeJournal) Note(image.Rename) error {

@@ -173,6 +173,8 @@ type RenameSpec struct {
 type RenameJournal interface {
 	// ID tells it apart from all others.
 	ID() string
+	// Drafted reports whether a draft is renamed with its image.
+	Drafted() bool
 	// Note returns when that is on the disk.
 	Note(r image.Rename) error
 	// Settled says that nothing is left to do at the service.

@@ -96,7 +96,7 @@ func (r *rooms) finishWith(ctx context.Context, k staging.Rename, j *staging.Ren
 	switch {
 	case err != nil:
 		return err
-	case !carried && !k.Undone && r.client.Now().Sub(k.Begun).Abs() < renameSettles:
+	case !carried && r.client.Now().Sub(k.Begun).Abs() < renameSettles:
 		return errTooYoung
 	}
 	from, to := place{k.Image.Name, k.From}, place{k.Name, k.To}

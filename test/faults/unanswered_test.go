@@ -66,6 +66,14 @@ func (w *world) contents(ctx context.Context, prefix string) (map[string]string,
 	return found, err
 }
 
+// journalsGone waits until each rename has ended.
+func (w *world) journalsGone() error {
+	return w.daemon.Until("the journals of renames to go", func() (bool, error) {
+		left, err := filepath.Glob(filepath.Join(w.daemon.Staging, "*", "*.rename"))
+		return len(left) == 0, err
+	})
+}
+
 // TestUnansweredRename: after a rename over another image that was not answered, whatever
 // is done at the name next is done to what the rename has left there, and neither brings
 // back what was replaced nor loses what has replaced it. While the service does not answer
@@ -163,10 +171,7 @@ func TestUnansweredRename(t *testing.T) {
 					}
 				}
 				check("then")
-				if err := w.daemon.Until("the journals of renames to go", func() (bool, error) {
-					left, err := filepath.Glob(filepath.Join(w.daemon.Staging, "*", "*.rename"))
-					return len(left) == 0, err
-				}); err != nil {
+				if err := w.journalsGone(); err != nil {
 					t.Error(err)
 				}
 				check("in the end")
