@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/imagefs/imagefs/client"
+	"github.com/imagefs/imagefs/test/daemon"
 )
 
 // binary is the imagefs under test, built with the race detector.
@@ -35,57 +35,30 @@ var services []service
 // cloudsFile is the clouds.yaml of the real Keystone and Glance.
 var cloudsFile string
 
-func TestMain(m *testing.M) {
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "test:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
 // atOnce is how many of the tests run at a time that say that they may: they wait for
 // pauses and time-outs, on two processors as on many.
 const atOnce = 6
 
-func runAll(m *testing.M) (code int, err error) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given && runtime.GOMAXPROCS(0) < atOnce {
-		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
-			return 1, err
-		}
+func TestMain(m *testing.M) {
+	daemon.Main(&binary, func(dir string) (int, error) { return runAll(m, dir) })
+}
+
+func runAll(m *testing.M, dir string) (code int, err error) {
+	if err := daemon.Default("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+		return 1, err
 	}
 	cloudsFile = os.Getenv("IMAGEFS_TEST_CLOUDS")
 	if cloudsFile == "" {
 		return 1, errors.New("IMAGEFS_TEST_CLOUDS is not set: run `make test`, which brings up a Keystone and a Glance")
 	}
-	for _, name := range []string{"OS_CLOUD", "OS_TOKEN", "OS_AUTH_URL", "IMAGEFS_CONFIG"} {
-		if err := os.Unsetenv(name); err != nil {
-			return 1, err
-		}
-	}
-	dir, err := os.MkdirTemp("", "imagefs-test-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	for name, value := range map[string]string{
 		"OS_CLIENT_CONFIG_FILE": cloudsFile,
-		// A race ends the binary at once; without one it does not linger at its end.
-		"GORACE": "halt_on_error=1 exitcode=66 atexit_sleep_ms=0",
 		// What the binary keeps of its own goes here, not to the machine's places.
 		"IMAGEFS_STAGING_DIR": filepath.Join(dir, "staging"),
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return 1, err
 		}
-	}
-	binary = filepath.Join(dir, "imagefs")
-	build := exec.Command("go", "build", "-race", "-o", binary, "../cmd/imagefs")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building the binary: %w\n%s", err, out)
 	}
 	embedded, stop, err := startEmbedded(dir)
 	if err != nil {

@@ -12,5 +12,5 @@ var binary string
 
 func TestMain(m *testing.M) {
 	syscall.Umask(0o022)
-	daemon.Main(m, &binary)
+	daemon.Main(&binary, func(string) (int, error) { return m.Run(), nil })
 }

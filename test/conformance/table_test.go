@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/test/daemon"
 )
@@ -60,7 +58,6 @@ func pattern(n int) []byte {
 }
 
 func TestTable(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
 	root := t.TempDir()
 	s := daemon.Serve(t, filepath.Join(root, "served"))
 	places := map[string]place{}

@@ -2,14 +2,23 @@ package daemon
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
-// Main runs the tests of a package with the binary that it builds, and ends the process.
-func Main(m *testing.M, binary *string) {
-	code, err := runAll(m, binary)
+// Main builds the binary, runs the tests of a package, and ends the process. run gets a
+// directory that is removed at the end. Goroutines that are there then are a failure.
+func Main(binary *string, run func(dir string) (code int, err error)) {
+	code, err := runIn(binary, run)
+	http.DefaultClient.CloseIdleConnections() // of tests, and of the proxies between
+	if err == nil {
+		err = goleak.Find()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "imagefs tests:", err)
 		code = 1
@@ -17,7 +26,8 @@ func Main(m *testing.M, binary *string) {
 	os.Exit(code)
 }
 
-func runAll(m *testing.M, binary *string) (code int, err error) {
+func runIn(binary *string, run func(dir string) (int, error)) (code int, err error) {
+	flag.Parse()
 	dir, err := os.MkdirTemp("", "imagefs-tests-")
 	if err != nil {
 		return 1, err
@@ -26,7 +36,17 @@ func runAll(m *testing.M, binary *string) (code int, err error) {
 	if *binary, err = Build(dir); err != nil {
 		return 1, err
 	}
-	return m.Run(), nil
+	return run(dir)
+}
+
+// Default gives a flag a value where the command line has none.
+func Default(name, value string) error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	if given {
+		return nil
+	}
+	return flag.Set(name, value)
 }
 
 // Serve is NewService for a test, which closes it at its end.

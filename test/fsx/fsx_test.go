@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/test/daemon"
 )
@@ -21,12 +19,11 @@ var (
 // binary is the imagefs under test.
 var binary string
 
-func TestMain(m *testing.M) { daemon.Main(m, &binary) }
+func TestMain(m *testing.M) { daemon.Main(&binary, func(string) (int, error) { return m.Run(), nil }) }
 
 // What is right on a local disk is right of a new file, and of an image that is edited
 // in place; and once it is closed, the service has the file's bytes.
 func TestExercise(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
 	if err := exercise(filepath.Join(t.TempDir(), "local"), *seed, *ops, nil); err != nil {
 		t.Fatal("on a local disk: ", err)
 	}

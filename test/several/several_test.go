@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/test/daemon"
 )
@@ -53,14 +51,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	daemon.Main(m, &binary)
+	daemon.Main(&binary, func(string) (int, error) { return m.Run(), nil })
 }
 
 // Several processes do random things at once: to files of their own, and in turn to some
 // that all of them use. Each sees at once what the others have done, and in the end the
 // mount and the service have what a plain directory has.
 func TestProcesses(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
 	root := t.TempDir()
 	s := daemon.Serve(t, filepath.Join(root, "served"))
 	local := filepath.Join(root, "local")
