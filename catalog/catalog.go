@@ -139,7 +139,7 @@ type Catalog struct {
 	left      map[string]uint64 // images that a request found to be gone, by when it began; kept as own is
 	// unfinished are the renames over another image that have begun and not ended: under
 	// way, or not answered.
-	unfinished map[string]image.Rename // by the id of the journal
+	unfinished map[string]begun // by the id of the journal
 	// ended says of journals that have not been told Settled that their rename has ended
 	// all the same, and whether the image has the name. (A few, and for ever.)
 	ended   map[string]bool
@@ -177,7 +177,7 @@ func New(opts Options) *Catalog {
 		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, now: opts.Now, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project, opts.Filter),
-		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{}, unfinished: map[string]image.Rename{}, ended: map[string]bool{},
+		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{}, unfinished: map[string]begun{}, ended: map[string]bool{},
 		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
 		bound: time.Unix(0, 0),
 	}

@@ -18,7 +18,7 @@ const finishBound = time.Minute
 // rename had not begun, or is taken back; not, though, where what had the name has gone
 // meanwhile: then nothing else has it. What others have changed since is left as it
 // is: then both images stay, and the log says so. It tells j how far it got. An error
-// means that the service did not answer: call it again.
+// means that the service did not answer, or ErrTooYoung: call it again.
 func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJournal) (carried bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
@@ -26,18 +26,20 @@ func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJour
 		return false, wrap(opRenameOver, r.Image.ID, err)
 	}
 	defer c.renaming.leave(r.Image.ID)
+	b := begun{Rename: r}
 	if r.Over != nil {
 		var carried, ended bool
-		if r, carried, ended = c.takeUp(r, j.ID()); ended {
+		if b, carried, ended = c.takeUp(r, j.ID()); ended {
 			return carried, nil
 		}
 		j = followed{j, c}
 	}
-	return c.finish(ctx, r, j)
+	return c.finish(ctx, b, j)
 }
 
 // finish is FinishRename in the turn of r.Image.
-func (c *Catalog) finish(ctx context.Context, r image.Rename, j RenameJournal) (carried bool, err error) {
+func (c *Catalog) finish(ctx context.Context, b begun, j RenameJournal) (carried bool, err error) {
+	r := b.Rename
 	defer func() {
 		if err == nil {
 			c.mu.Lock()
@@ -59,6 +61,8 @@ func (c *Catalog) finish(ctx context.Context, r image.Rename, j RenameJournal) (
 		return false, wrap(opRenameOver, r.Image.ID, err)
 	case !r.Carried(img) && r.Undone && r.Noted && img.Visibility == image.VisibilityShared:
 		return false, c.plan(r, j).takeBackMembers(ctx, log)
+	case !r.Carried(img) && time.Since(b.at) < RenameSettles:
+		return false, ErrTooYoung
 	case !r.Carried(img):
 		log.Info("an interrupted rename had not begun, or was taken back", slog.String("called", img.Name))
 		return false, nil

@@ -2,10 +2,26 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
+
+// RenameSettles is how old an interrupted rename has to be before it counts as not
+// begun: so long its first request may still be on its way, for so long the daemon
+// that sent it would have waited for the answer.
+const RenameSettles = 10 * time.Second
+
+// ErrTooYoung says that an interrupted rename may yet happen.
+var ErrTooYoung = &image.Error{Op: "finish a rename", Kind: image.NoData, Detail: "its request may still be on its way"}
+
+// begun is a rename over another image that has not ended.
+type begun struct {
+	image.Rename
+	at time.Time // zero: by an earlier run, whose journal knows
+}
 
 // followed is the journal of a rename over another image that the catalog follows, too,
 // so that it knows which have not ended.
@@ -17,7 +33,11 @@ type followed struct {
 // Note notes it also where the journal cannot: what this process has done it knows.
 func (f followed) Note(r image.Rename) error {
 	f.c.mu.Lock()
-	f.c.unfinished[f.ID()] = r
+	known, again := f.c.unfinished[f.ID()]
+	if !again {
+		known.at = time.Now()
+	}
+	f.c.unfinished[f.ID()] = begun{r, known.at}
 	f.c.mu.Unlock()
 	return f.RenameJournal.Note(r)
 }
@@ -37,18 +57,19 @@ func (f followed) Settled() {
 // the image has not the name any more that it was known by. It ends with ctx.
 func (c *Catalog) FinishBefore(ctx context.Context, id string) error {
 	c.mu.Lock()
-	begun := c.unfinishedOf(id)
+	left := c.unfinishedOf(id)
 	var entry, base string
 	if r := c.dir.get(id); r != nil {
 		entry, base = r.entry(), r.base()
 	}
 	c.mu.Unlock()
-	for journal, img := range begun {
-		if err := c.finishOne(ctx, journal, img); err != nil {
+	for journal, img := range left {
+		err := c.finishOne(ctx, journal, img)
+		if err != nil && !errors.Is(err, ErrTooYoung) { // one that may yet happen is looked at again the next time
 			return wrap("finish the rename of", id, err)
 		}
 	}
-	if len(begun) == 0 || entry == "" {
+	if len(left) == 0 || entry == "" {
 		return nil
 	}
 	c.mu.Lock()
@@ -62,29 +83,30 @@ func (c *Catalog) FinishBefore(ctx context.Context, id string) error {
 // unfinishedOf returns the renames that have to be finished before the image is changed,
 // by their journals, and what each renames. The caller holds mu.
 func (c *Catalog) unfinishedOf(id string) map[string]string {
-	begun := map[string]string{}
+	left := map[string]string{}
 	for journal, r := range c.unfinished {
 		shown := c.dir.get(id)
-		if r.Image.ID == id || overID(r) == id && shown != nil && shown.suffix == "" {
-			begun[journal] = r.Image.ID
+		if r.Image.ID == id || overID(r.Rename) == id && shown != nil && shown.suffix == "" {
+			left[journal] = r.Image.ID
 		}
 	}
-	return begun
+	return left
 }
 
 // takeUp returns what is known of a rename of which a journal tells r. ended: nothing is
 // left to do, and carried says whether the image has the name.
-func (c *Catalog) takeUp(r image.Rename, journal string) (known image.Rename, carried, ended bool) {
+func (c *Catalog) takeUp(r image.Rename, journal string) (known begun, carried, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if carried, ended = c.ended[journal]; ended {
-		return r, carried, true
+		return begun{Rename: r}, carried, true
 	}
-	if known, begun := c.unfinished[journal]; begun {
+	if known, ours := c.unfinished[journal]; ours {
 		return known, false, false // the journal may not know of its last step
 	}
-	c.unfinished[journal] = r // of an earlier run
-	return r, false, false
+	known = begun{Rename: r}
+	c.unfinished[journal] = known
+	return known, false, false
 }
 
 // finishOne finishes a rename of the image that this process has begun, once it is not

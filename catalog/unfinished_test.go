@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -128,6 +129,7 @@ func TestUnansweredRenameOver(t *testing.T) {
 						t.Errorf("%s: refused %v, unanswered at %d: the directory shows other things: %s", title, refused, steps, diff)
 					}
 					before := m.state()
+					time.Sleep(RenameSettles)
 					if m.noted != nil {
 						if _, err := c.FinishRename(t.Context(), *m.noted, m); err != nil || m.state() != before {
 							t.Errorf("%s: refused %v, unanswered at %d: what the journal has changed since: %v\n%swas\n%s", title, refused, steps, err, m.state(), before)
@@ -189,6 +191,59 @@ func TestUnansweredRenameOverWaits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A rename whose first request the service has not answered may happen later, also when
+// somebody has looked before, and it had not.
+func TestUnansweredRenameOverLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := ours(1, "old"), ours(2, "new")
+		m := &mortal{service: newService(over, img), left: 1 << 20}
+		m.failing("update", failure(image.Stalled))
+		c := newCatalog(t, m.service)
+		listed(t, c)
+		if _, err := c.Rename(t.Context(), img, "old", &over, m); !image.Is(err, image.Stalled) {
+			t.Fatal(err)
+		}
+		clear(m.fail)
+		if _, err := c.Update(t.Context(), over.ID, []image.Change{{Field: image.PropertyAttributes, Property: true, Value: "{}"}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.FinishRename(t.Context(), *m.noted, m); !errors.Is(err, ErrTooYoung) {
+			t.Fatal(err)
+		}
+		late := img.Clone()
+		late.Name, late.Properties = "old", map[string]string{image.PropertyAttributes: m.noted.Attributes}
+		m.set(late)
+		if err := asKernel(t, c, "new", func(img image.Image) error { return c.FinishBefore(t.Context(), img.ID) }); !image.Is(err, image.NotFound) {
+			t.Error(err)
+		}
+		if err := asKernel(t, c, "old", func(img image.Image) error { return c.Remove(t.Context(), img.ID) }); err != nil {
+			t.Error(err)
+		}
+		if len(m.images) > 0 || len(c.unfinished) > 0 {
+			t.Errorf("it came back: %s, %v", m.state(), c.unfinished)
+		}
+	})
+}
+
+// One that has not happened when it is old enough is forgotten.
+func TestUnansweredRenameOverForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := ours(1, "old"), ours(2, "new")
+		m := &mortal{service: newService(over, img), left: 1 << 20}
+		m.failing("update", failure(image.Stalled))
+		c := newCatalog(t, m.service)
+		listed(t, c)
+		if _, err := c.Rename(t.Context(), img, "old", &over, m); !image.Is(err, image.Stalled) {
+			t.Fatal(err)
+		}
+		clear(m.fail)
+		time.Sleep(RenameSettles)
+		if carried, err := c.FinishRename(t.Context(), *m.noted, m); carried || err != nil || len(c.unfinished) > 0 {
+			t.Errorf("%v, %v, left %v", carried, err, c.unfinished)
+		}
+	})
 }
 
 // What a rename has not got to take away can be kept by another name, or be removed by

@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagefs/imagefs/catalog"
 	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -43,7 +44,7 @@ type keptStore interface {
 // time, or with errElsewhere. ctx ends the work.
 type resumer interface {
 	resume(ctx context.Context, k staging.Record) error
-	// finish does so with a rename that was interrupted; errTooYoung: it may yet happen.
+	// finish does so with a rename that was interrupted; catalog.ErrTooYoung: it may yet happen.
 	finish(ctx context.Context, k staging.Rename) error
 }
 
@@ -234,7 +235,7 @@ func (t *tries) ended(id string, err error) (refused bool) {
 		t.done++
 	case errors.Is(err, errElsewhere): // who has it may only look at it, or be interrupted
 		t.left++
-	case commit.Passes(err), errors.Is(err, errTooYoung):
+	case commit.Passes(err), errors.Is(err, catalog.ErrTooYoung):
 		t.left, t.err = t.left+1, err
 	default:
 		t.recovery.refused[id] = true

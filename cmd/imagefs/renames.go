@@ -8,17 +8,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagefs/imagefs/catalog"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
 )
-
-// renameSettles is how old an interrupted rename has to be before it counts as not
-// begun: so long its first request may still be on its way, for so long the daemon
-// that sent it would have waited for the answer.
-const renameSettles = 10 * time.Second
-
-// errTooYoung says that an interrupted rename may yet happen.
-var errTooYoung = &image.Error{Op: "finish a rename", Kind: image.NoData, Detail: "its request may still be on its way"}
 
 // finishRenames finishes renames that an earlier run was killed in, for which the mount
 // waits: what is not finished by then, the recovery finishes. A draft that a rename
@@ -38,8 +31,8 @@ func (r *rooms) finishRenames(ctx context.Context) {
 		}
 		group.Go(func() error {
 			err := r.finish(ctx, k)
-			if errors.Is(err, errTooYoung) && (k.Gone != "" || k.Moves != "") {
-				wait := time.NewTimer(min(renameSettles, renameSettles-r.client.Now().Sub(k.Begun)))
+			if errors.Is(err, catalog.ErrTooYoung) && (k.Gone != "" || k.Moves != "") {
+				wait := time.NewTimer(min(catalog.RenameSettles, catalog.RenameSettles-r.client.Now().Sub(k.Begun)))
 				defer wait.Stop()
 				select {
 				case <-wait.C:
@@ -96,8 +89,8 @@ func (r *rooms) finishWith(ctx context.Context, k staging.Rename, j *staging.Ren
 	switch {
 	case err != nil:
 		return err
-	case !carried && r.client.Now().Sub(k.Begun).Abs() < renameSettles:
-		return errTooYoung
+	case !carried && r.client.Now().Sub(k.Begun).Abs() < catalog.RenameSettles:
+		return catalog.ErrTooYoung
 	}
 	from, to := place{k.Image.Name, k.From}, place{k.Name, k.To}
 	if !carried {

@@ -161,7 +161,7 @@ func TestFinishRenameOfDrafts(t *testing.T) {
 func TestFinishRenameTooYoung(t *testing.T) {
 	r := newRenameRooms(t, 0)
 	r.killed(t)
-	if err := r.finish(t.Context(), r.rename(t)); !errors.Is(err, errTooYoung) {
+	if err := r.finish(t.Context(), r.rename(t)); !errors.Is(err, catalog.ErrTooYoung) {
 		t.Fatalf("finished: %v", err)
 	}
 	if owed := r.takeOwed(t.Context()); len(owed) != 0 {
@@ -184,7 +184,7 @@ func TestFinishRenameTooYoung(t *testing.T) {
 
 // The mount waits for a rename that decides about drafts until it counts as not begun.
 func TestMountWaitsForRenames(t *testing.T) {
-	r := newRenameRooms(t, renameSettles-200*time.Millisecond)
+	r := newRenameRooms(t, catalog.RenameSettles-200*time.Millisecond)
 	r.killed(t)
 	r.finishRenames(t.Context())
 	if names, journals := r.left(t); !slices.Equal(names, []string{"a moves", "b gone"}) || journals != 0 {
@@ -305,7 +305,7 @@ func TestRecoveryOfRenames(t *testing.T) {
 		f := &fakeStaging{
 			kept:    []staging.Record{owed("d"), owed("other")},
 			renames: []staging.Rename{rename("r", "ours", ""), {ID: "foreign", Project: "theirs"}, {ID: "damaged", Damage: "x", Path: "/p"}, {ID: "newer", Damage: "x", Newer: true, Path: "/q"}, held},
-			errs:    map[string][]error{"r": {errTooYoung, away}},
+			errs:    map[string][]error{"r": {catalog.ErrTooYoung, away}},
 		}
 		r, log := startRecovering(f)
 		tried := func(id string) []time.Duration {
