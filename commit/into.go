@@ -38,9 +38,12 @@ func (r *run) findInto(ctx context.Context) (*image.Image, error) {
 
 // fills reports whether the data that the record into which the draft goes has, or is
 // getting, is the draft's own. The mark alone does not tell: it is set before the
-// upload, and until then anybody may fill the record.
+// upload, and until then anybody may fill the record. It is gone where an earlier commit
+// has published the record and was told something else, or nothing: nobody else takes it
+// away.
 func (r *run) fills(img image.Image) bool {
-	return r.filled || !r.refused && r.marked(img) && r.d.Record().Filling
+	published := mayBePublished(r.rec) && img.Properties[image.PropertyDraft] == ""
+	return r.filled || !r.refused && (r.marked(img) || published) && r.d.Record().Filling
 }
 
 // replaceSpoilt makes a record that an earlier commit of this draft filled, and
