@@ -17,6 +17,7 @@ import (
 // glance is a Keystone and a Glance of its own.
 type glance struct {
 	scripts, dir string
+	proxy        string // its URL; "" before there is one
 }
 
 func newGlance() (*glance, error) {
@@ -35,9 +36,12 @@ func newGlance() (*glance, error) {
 	return g, os.Setenv("OS_CLIENT_CONFIG_FILE", filepath.Join(dir, "clouds.yaml"))
 }
 
-// up starts what of it does not run.
+// up starts what of it does not run. That tells Keystone's catalog of Glance itself.
 func (g *glance) up() error {
-	return g.script("up", g.dir)
+	if err := g.script("up", g.dir); err != nil || g.proxy == "" {
+		return err
+	}
+	return g.tell()
 }
 
 func (g *glance) script(name string, args ...string) error {
@@ -56,13 +60,18 @@ func (g *glance) address() string {
 	return "http://127.0.0.1:" + fields[1]
 }
 
-// behind tells Keystone's catalog of the proxy.
 func (g *glance) behind(proxy string) ([]string, error) {
+	g.proxy = proxy
+	return []string{"--cloud", "demo"}, g.tell()
+}
+
+// tell tells Keystone's catalog of the proxy.
+func (g *glance) tell() error {
 	id, err := g.admin("endpoint", "list", "--service", "image", "--interface", "public", "-f", "value", "-c", "ID")
 	if err == nil {
-		_, err = g.admin("endpoint", "set", "--url", proxy, id)
+		_, err = g.admin("endpoint", "set", "--url", g.proxy, id)
 	}
-	return []string{"--cloud", "demo"}, err
+	return err
 }
 
 func (g *glance) admin(args ...string) (string, error) {
