@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -115,6 +116,48 @@ func TestEntryOfAnEndedDraft(t *testing.T) {
 	}
 	if n := m.nodes(); n != 0 {
 		t.Errorf("%d nodes are left", n)
+	}
+}
+
+// A lookup that was answered while the file was being written, and comes when its draft
+// has ended, leaves the entry its node: with another one, behind the image that was
+// replaced, the next write would make a second image.
+func TestEntryOfAReplacedImage(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "old")
+	var late atomic.Bool // the first lookup is
+	var asked atomic.Int64
+	h.hook = func(_ context.Context, op, _ string) error {
+		if op == "lookup" && late.Load() && asked.Add(1) > 1 {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.listing = nil
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	f := must(os.OpenFile(m.path("disk"), os.O_WRONLY|os.O_TRUNC, 0))
+	outdated := must(m.Lookup(t.Context(), "disk"))
+	must(f.WriteString("new"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.settled()
+	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
+	if again := m.server.fs.nodeOf(outdated); again != nil && again != n {
+		t.Errorf("the entry has a second node, behind %v", again.img.ID())
+	}
+	var out fuse.EntryOut
+	if _, errno := m.server.fs.root.entered(t.Context(), outdated, &out); errno == 0 {
+		t.Error("a reader of the directory is told of the draft")
+	}
+	h.mu.Lock()
+	h.listing = entries{outdated}
+	h.mu.Unlock()
+	late.Store(true)
+	inode, errno := m.server.fs.root.Lookup(t.Context(), "disk", &out)
+	if errno != 0 || inode != n.EmbeddedInode() || asked.Load() != 2 {
+		t.Errorf("the lookup: errno %d, node %v, asked %d times", errno, inode, asked.Load())
 	}
 }
 

@@ -38,13 +38,13 @@ func (f *FS) aliveLocked(k nodeKey, directory *gofs.Inode, name string) *node {
 }
 
 // nodeOf returns the node of an entry, and makes it when the kernel knows none; nil
-// for a draft that has just ended without an image. A node that is known takes the
-// newer record.
+// for a draft that has just ended: then the entry stands for something else, or for
+// nothing. A node that is known takes the newer record.
 func (f *FS) nodeOf(e Entry) *node {
 	f.mu.Lock()
 	n := f.knownLocked(e)
 	switch {
-	case n == nil && e.Image.IsZero():
+	case n == nil && e.Draft != "": // the image of the entry may have been replaced by the draft's
 		f.mu.Unlock()
 		return nil
 	case n == nil:

@@ -19,6 +19,9 @@ func (r *rootNode) target(ctx context.Context, name string) (*node, error) {
 	}
 	known := r.fs.known(e)
 	child := r.GetChild(name)
+	if known == nil && e.Draft != "" {
+		return nil, &image.Error{Op: "lookup", Image: e.Draft, Kind: image.Stale, Detail: "the draft of entry " + name + " has just ended"}
+	}
 	if child == nil { // the kernel has forgotten it: nothing to compare with
 		if known == nil {
 			known = &node{fs: r.fs, img: e.Image}

@@ -100,17 +100,33 @@ func (r *rootNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 	}
 	c := r.fs.beginBounded(ctx)
 	defer c.end()
-	e, err := r.fs.Catalog.Lookup(c, name)
-	if err != nil {
-		return nil, lookupErrno(r.fs.fail("lookup", err, "entry", name))
+	for {
+		e, err := r.fs.Catalog.Lookup(c, name)
+		if err != nil {
+			return nil, lookupErrno(r.fs.fail("lookup", err, "entry", name))
+		}
+		if n := r.fs.nodeOf(e); n != nil {
+			return r.enter(ctx, n, out)
+		}
+		if err := waitPutAway(c, name); err != nil {
+			return nil, lookupErrno(r.fs.fail("lookup", err, "entry", name))
+		}
 	}
-	return r.entered(ctx, e, out)
 }
 
-// entered answers a lookup with the node of the entry.
+// entered answers a lookup with the node of an entry that was listed. What its draft has
+// become that has ended just now it leaves to a lookup of its own.
 func (r *rootNode) entered(ctx context.Context, e Entry, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
 	n := r.fs.nodeOf(e)
-	if n == nil || n.entryOut(out) != 0 {
+	if n == nil {
+		return nil, syscall.ENOENT
+	}
+	return r.enter(ctx, n, out)
+}
+
+// enter answers a lookup with a node.
+func (r *rootNode) enter(ctx context.Context, n *node, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	if n.entryOut(out) != 0 {
 		return nil, syscall.ENOENT // a draft that ended just now without an image
 	}
 	return n.enterTree(ctx, r.EmbeddedInode()), 0
@@ -182,12 +198,18 @@ func (f *FS) taken(ctx context.Context, entry string) (Entry, error) {
 			}
 			n.give()
 		}
-		select {
-		case <-time.After(putAway):
-		case <-ctx.Done():
-			return e, &image.Error{Op: "wait for the end of a draft", Image: entry, Kind: image.KindOf(ctx.Err()), Err: ctx.Err()}
+		if err := waitPutAway(ctx, entry); err != nil {
+			return e, err
 		}
 	}
+}
+
+// waitPutAway waits for one more look at the entry of an ended draft.
+func waitPutAway(ctx context.Context, entry string) error {
+	if err := image.Pause(ctx, putAway); err != nil {
+		return &image.Error{Op: "wait for the end of a draft", Image: entry, Kind: image.KindOf(err), Err: err}
+	}
+	return nil
 }
 
 // Mkdir refuses: images lie in one directory.
