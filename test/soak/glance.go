@@ -20,7 +20,7 @@ type glance struct {
 	proxy        string // its URL; "" before there is one
 }
 
-func newGlance() (*glance, error) {
+func newGlance() (service, error) {
 	root, err := repository()
 	if err != nil {
 		return nil, err
