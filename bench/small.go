@@ -69,7 +69,8 @@ func randomMany() row {
 		about:   `The same by 32 readers at once, for 4 seconds.`,
 		metrics: []metric{rate, perRead, latency},
 		targets: []target{
-			{text: "8 times `rclone mount`", of: imagefs, over: []string{"rclone"}, metric: rate, least: 8},
+			// Eight times one that is set up for this is more than the link lets 32 readers have.
+			{text: "8 times `rclone mount`, as it comes", of: imagefs, over: []string{oldRclone + ", as it comes"}, metric: rate, least: 8},
 			{text: "at most 256 KiB for each read", of: imagefs, metric: perRead, most: 256},
 		},
 		prepare: func(_ context.Context, l *lab) ([]contender, error) {

@@ -55,9 +55,12 @@ func newPauses(w waits) *pauses {
 	return &pauses{away: grow(w.awayFirst, w.awayMost), refused: grow(w.refusedFirst, w.refusedMost)}
 }
 
-// after is the wait after a failure of the kind.
+// after is the wait after a failure of the kind. Wrong bytes were damaged on the way the
+// first time; those that were read anew, and are wrong again, the service has so, and each
+// try reads the whole image under an edit.
 func (p *pauses) after(k image.Kind) time.Duration {
-	if refusal(k) {
+	again := p.told && k == p.last
+	if refusal(k) || k == image.Corrupt && again {
 		p.away.Reset()
 		return p.refused.NextBackOff()
 	}
