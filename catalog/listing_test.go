@@ -151,6 +151,20 @@ func TestOutage(t *testing.T) {
 	})
 }
 
+// However short the TTL is, and however late who waited gets on: the last listing is served
+// where the service does not answer.
+func TestOutageOfAShortTTL(t *testing.T) {
+	s := newService(ours(1, "a"))
+	c := newCatalog(t, s, func(o *Options) { o.TTL = time.Nanosecond })
+	listed(t, c)
+	s.failing("", failure(image.Unavailable))
+	for range 20 {
+		if got := listed(t, c); len(got) != 1 {
+			t.Fatalf("the last listing is not shown: %v", got)
+		}
+	}
+}
+
 func TestRefusedListingIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(ours(1, "a"))

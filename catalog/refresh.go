@@ -38,8 +38,8 @@ func (c *Catalog) current(ctx context.Context, op string, fresh bool) error {
 		c.mu.Lock()
 		switch {
 		case err == nil && r.unclear: // the pass tells, or nothing does before it is due
-		case err != nil && c.believed() && ctx.Err() == nil:
-			return nil
+		case err != nil && c.complete() && c.outage != nil && ctx.Err() == nil:
+			return nil // however short the TTL: it was asked just now
 		default:
 			return wrap(op, "", err)
 		}
