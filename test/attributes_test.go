@@ -64,7 +64,7 @@ func TestAttributesInFewRequests(t *testing.T) {
 		run(t, "sh", "-ec", `cd "$2"; `+c.script, source, beside, m.dir)
 		m.settled()
 		m.unmount()
-		if changes, asked := w.changes(); !slices.Equal(changes, c.changes) || asked != c.asked {
+		if changes, asked := w.changes(); !slices.Equal(changes, c.changes) || asked != c.asked && (c.what != "rsync" || asked != c.asked+1) { // its rename may come before the draft is put away, and looks first
 			t.Errorf("%s changed by %v and asked %d times, want %v and %d", c.what, changes, asked, c.changes, c.asked)
 		}
 		holds(t, s.one(t, name), noise(70, 1<<20))

@@ -35,22 +35,24 @@ func TestRequestsOfCommits(t *testing.T) {
 		{"fill", []string{"cp", other, m.path("counted.img")}, "GET PATCH PUT GET PATCH"},
 		{"cp -p", []string{"cp", "-p", data, m.path("kept.img")}, "POST PUT GET PATCH"},
 		{"touch", []string{"touch", m.path("touched.img")}, "POST"},
-		{"rsync -a", []string{"rsync", "-a", synced, m.dir + "/"}, "POST PUT GET PATCH PATCH"},
+		{"rsync -a", []string{"rsync", "-a", synced, m.dir + "/"}, "POST PUT GET PATCH PATCH"}, // or one GET more, see below
 		{"rsync -a again", []string{"rsync", "-a", synced, m.dir + "/"}, ""},
 	} {
 		w.exchanges()
 		run(t, c.do[0], c.do[1:]...)
 		m.settled()
-		var got []string
+		var got, asked []string
 		for _, e := range w.exchanges() {
+			asked = append(asked, e.what)
 			if strings.Contains(e.what, "/info/usage") { // asked for behind statfs
 				continue
 			}
 			method, _, _ := strings.Cut(e.what, " ")
 			got = append(got, method)
 		}
-		if strings.Join(got, " ") != c.want {
-			t.Errorf("%s: %s, want %s", c.what, strings.Join(got, " "), c.want)
+		// A rename that comes before the draft is put away looks at the image first.
+		if early := strings.Replace(c.want, "PATCH PATCH", "PATCH GET PATCH", 1); strings.Join(got, " ") != c.want && strings.Join(got, " ") != early {
+			t.Errorf("%s: %s, want %s: %q", c.what, strings.Join(got, " "), c.want, asked)
 		}
 	}
 }

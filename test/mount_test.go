@@ -360,6 +360,13 @@ func (m *mount) kept(name string) (found metrics.Draft) {
 // settled waits until no draft is left in staging.
 func (m *mount) settled() {
 	m.t.Helper()
+	defer func() {
+		for _, journal := range m.drafts() { // which it waits for in vain
+			if text, err := os.ReadFile(journal); err == nil {
+				m.t.Logf("%s: %s", filepath.Base(journal), text)
+			}
+		}
+	}()
 	m.until("staging to be empty", func() bool { return len(m.drafts()) == 0 })
 }
 
