@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -77,6 +78,23 @@ func Load(s Sources) (Config, Origins, error) {
 		return Config{}, nil, err
 	}
 	return c, origins, nil
+}
+
+// LogLevel is the level of the log that the file at path gives, for a mount that goes on;
+// the default for path "" or where the file gives none. Keys that Load would refuse are
+// refused; the other values are not looked at. Every error is a *Problem.
+func LogLevel(path string) (slog.Level, error) {
+	file, err := readFile(path, Options())
+	if err != nil {
+		return 0, err
+	}
+	c := Defaults(Host{})
+	if given, ok := file["log-level"]; ok {
+		if err := setLogLevel(&c, given.values); err != nil {
+			return 0, &Problem{Origin: given.origin + ": log-level", Reason: err}
+		}
+	}
+	return c.LogLevel, nil
 }
 
 // envValues splits a list variable at its commas; a flag or the file can hold

@@ -262,3 +262,26 @@ func TestRelativeStaging(t *testing.T) {
 		t.Errorf("staging %q, %v", c.StagingDir, err)
 	}
 }
+
+// A mount that goes on takes the level of the log anew from the file, and nothing else.
+func TestLogLevelOfFile(t *testing.T) {
+	for text, want := range map[string]slog.Level{
+		"log-level: debug\nmemory: nonsense\n": slog.LevelDebug,
+		"log-level: error\n":                   slog.LevelError,
+		"memory: 1GiB\n":                       slog.LevelInfo,
+		"":                                     slog.LevelInfo,
+	} {
+		if level, err := LogLevel(fileOf(t, text)); err != nil || level != want {
+			t.Errorf("%q: %v, %v, want %v", text, level, err, want)
+		}
+	}
+	for _, text := range []string{"log-level: loud\n", "log-levels: debug\n", "log-level: [debug]\n"} {
+		path := fileOf(t, text)
+		if _, err := LogLevel(path); err == nil || !strings.HasPrefix(err.Error(), path+":1") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if level, err := LogLevel(""); err != nil || level != slog.LevelInfo {
+		t.Errorf("without a file: %v, %v", level, err)
+	}
+}

@@ -32,6 +32,7 @@ type order struct {
 	Mountpoint string        `json:"mountpoint"`
 	LogFile    string        `json:"log_file"`
 	Config     config.Config `json:"config"`
+	Level      levelSource   `json:"level"`
 }
 
 // report is what a daemon says once: that the mount answers, or why there is none.
@@ -179,9 +180,9 @@ func daemonLife(ctx context.Context, o order, tell func(report) error) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(file, o.Config.LogFormat, o.Config.LogLevel)
+	log, reread := o.Level.newLogger(file, o.Config)
 	err = liveMount(ctx, life{
-		mountpoint: o.Mountpoint, logFile: o.LogFile, config: o.Config, log: log,
+		mountpoint: o.Mountpoint, logFile: o.LogFile, config: o.Config, log: log, reread: reread,
 		ready: func(notes []string) error {
 			return tell(report{Ready: true, Notes: notes})
 		},

@@ -36,6 +36,7 @@ type life struct {
 	mountpoint string
 	config     config.Config
 	log        *slog.Logger
+	reread     func()                     // at SIGHUP, which ends the mount where this is nil
 	logFile    string                     // "" in the foreground
 	ready      func(notes []string) error // called once, when the mount answers
 }
@@ -64,8 +65,11 @@ func liveMount(ctx context.Context, l life) error {
 		l.config.Memory = granted
 	}
 	signal.Ignore(unix.SIGPIPE) // a reader of the log that goes must not leave a dead mount
-	interrupts := watchInterrupts(ctx, endSignals(l.logFile == "")...)
+	interrupts := watchInterrupts(ctx, endSignals(l.reread == nil)...)
 	defer interrupts.stop()
+	if l.reread != nil {
+		defer watchHangups(l.reread)()
+	}
 
 	r, err := openRooms(interrupts.first, l.config, l.log)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 
 // newLogger writes as the configuration says: coloured on a terminal, plain text
 // or JSON elsewhere; and not without a bound.
-func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
+func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	return slog.New(newBoundedLog(newLogHandler(w, format, level)))
 }
 
-func newLogHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+func newLogHandler(w io.Writer, format string, level slog.Leveler) slog.Handler {
 	if format == config.LogJSON {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}

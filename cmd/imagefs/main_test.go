@@ -38,6 +38,8 @@ type world struct {
 	program string
 	env     []string
 	uid     int // whom the program runs as
+	// terminal is what the program has as its own, as its stdin; nil for none, wherever the tests run.
+	terminal *os.File
 }
 
 // patience bounds every program that a test runs.
@@ -128,8 +130,12 @@ func (w *world) start(args ...string) *running {
 	p.cmd.Dir, p.cmd.Env = w.dir, w.env
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	p.cmd.WaitDelay = time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if w.terminal != nil {
+		p.cmd.Stdin, p.cmd.SysProcAttr.Setctty = w.terminal, true
+	}
 	if w.uid != os.Geteuid() {
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(w.uid), Gid: uint32(w.uid)}}
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(w.uid), Gid: uint32(w.uid)}
 	}
 	if err := p.cmd.Start(); err != nil {
 		w.t.Fatal(err)

@@ -34,9 +34,13 @@ func mountCommand(std streams) *cobra.Command {
   imagefs mount --endpoint http://127.0.0.1:9292 --foreground ~/images`,
 		Args: exactly(1, "the mountpoint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := options.load()
+			c, origins, err := options.resolve()
 			if err != nil {
 				return err
+			}
+			source, err := options.levelSource(origins)
+			if err != nil {
+				return fail(exitUsage, "%w", err)
 			}
 			if err := mountOverDead(cmd.Context(), std, c, args[0]); err != nil {
 				return err
@@ -46,13 +50,17 @@ func mountCommand(std streams) *cobra.Command {
 				return err
 			}
 			if c.Foreground {
+				log, reread := source.newLogger(std.Err, c)
+				if hangupEnds() {
+					reread = nil
+				}
 				return liveMount(cmd.Context(), life{
-					mountpoint: mountpoint, config: c, log: newLogger(std.Err, c.LogFormat, c.LogLevel),
+					mountpoint: mountpoint, config: c, log: log, reread: reread,
 					ready: func(notes []string) error { return printNotes(std, notes) },
 				})
 			}
 			return startDaemon(cmd.Context(), order{
-				Mountpoint: mountpoint, LogFile: logPath(configHost(), mountpoint), Config: c,
+				Mountpoint: mountpoint, LogFile: logPath(configHost(), mountpoint), Config: c, Level: source,
 			}, std.Err)
 		},
 	}

@@ -46,10 +46,9 @@ func watchInterrupts(ctx context.Context, signals ...os.Signal) interrupts {
 	}}
 }
 
-// endSignals are the signals that end a mount. A daemon ignores SIGHUP: its
-// terminal is none of its business.
-func endSignals(foreground bool) []os.Signal {
-	if foreground {
+// endSignals are the signals that end a mount, SIGHUP where it says that the user has gone.
+func endSignals(hangup bool) []os.Signal {
+	if hangup {
 		return []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 	}
 	return []os.Signal{unix.SIGINT, unix.SIGTERM}

@@ -184,7 +184,7 @@ func TestForegroundSignals(t *testing.T) {
 		eventually(t, "mounted", func() bool { return isMounted(t, m) })
 		return p
 	}
-	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM} {
 		p := start()
 		p.signal(s)
 		if _, stderr, code := p.end(); code != exitOK || !strings.Contains(stderr, "msg=unmounted") || isMounted(t, m) {
