@@ -48,21 +48,21 @@ func (s levelSource) newLogger(w io.Writer, c config.Config) (log *slog.Logger, 
 // reread sets the level to what the file says now, and says in one line what came of that.
 // The line is written at every level: somebody has asked, and waits for it.
 func (s levelSource) reread(level *slog.LevelVar, log *slog.Logger) {
-	now, err := config.LogLevel(s.File)
 	was := level.Level()
-	line := slog.NewRecord(time.Now(), slog.LevelInfo, "log level read again, and nothing else: the rest needs a new mount", 0)
-	switch {
+	var line slog.Record
+	switch now, err := config.LogLevel(s.File); {
 	case s.Fixed != "":
-		line.Message = "log level not read again: a flag or a variable gives it, which wins over the file"
+		line = slog.NewRecord(time.Now(), slog.LevelWarn, "log level not read again: a flag or a variable gives it, which wins over the file", 0)
 		line.Add("level", was, "given", s.Fixed)
 	case s.File == "":
-		line.Message = "log level not read again: the mount has no file of --config"
+		line = slog.NewRecord(time.Now(), slog.LevelWarn, "log level not read again: the mount has no file of --config", 0)
 		line.Add("level", was)
 	case err != nil:
-		line.Level, line.Message = slog.LevelWarn, "log level not read again: the file of --config cannot be used"
+		line = slog.NewRecord(time.Now(), slog.LevelWarn, "log level not read again: the file of --config cannot be used", 0)
 		line.Add("level", was, "error", err)
 	default:
 		level.Set(now)
+		line = slog.NewRecord(time.Now(), slog.LevelInfo, "log level read again, and nothing else: the rest needs a new mount", 0)
 		line.Add("level", now, "before", was, "file", s.File)
 	}
 	_ = log.Handler().Handle(context.Background(), line) // as of any line, nobody hears of an error
