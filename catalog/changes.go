@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -23,7 +24,7 @@ func (c *Catalog) Update(ctx context.Context, id string, changes []image.Change)
 	if err := c.FinishBefore(ctx, id); err != nil && !(image.Is(err, image.Stale) && c.knows(id)) { // whatever it is called
 		return image.Image{}, err
 	}
-	return c.update(ctx, id, c.keepPlace(id, changes))
+	return c.updateInPlace(ctx, id, changes)
 }
 
 // knows reports whether the root shows the image, as far as is known.
@@ -45,13 +46,27 @@ func (c *Catalog) Remove(ctx context.Context, id string) error {
 	return c.remove(ctx, id, "")
 }
 
-// update is Update without a bound of its own. The bases are entries that the
+// updateInPlace is Update without a bound of its own. The bases are entries that the
 // change may give to the image.
+func (c *Catalog) updateInPlace(ctx context.Context, id string, changes []image.Change, bases ...string) (image.Image, error) {
+	if err := c.serial.enter(ctx, id); err != nil {
+		return image.Image{}, wrap("update", id, err)
+	}
+	defer c.serial.leave(id)
+	return c.send(ctx, id, c.keepPlace(id, changes), bases...)
+}
+
+// update is updateInPlace where the place may be among what is changed.
 func (c *Catalog) update(ctx context.Context, id string, changes []image.Change, bases ...string) (image.Image, error) {
 	if err := c.serial.enter(ctx, id); err != nil {
 		return image.Image{}, wrap("update", id, err)
 	}
 	defer c.serial.leave(id)
+	return c.send(ctx, id, changes, bases...)
+}
+
+// send has the record changed, and shows the result. The caller has the image's turn.
+func (c *Catalog) send(ctx context.Context, id string, changes []image.Change, bases ...string) (image.Image, error) {
 	img, err := c.records.Update(ctx, id, changes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,6 +76,30 @@ func (c *Catalog) update(ctx context.Context, id string, changes []image.Change,
 	}
 	c.putLocked(img)
 	return img, nil
+}
+
+// keepPlace returns the changes with the place of the image among those of its name as
+// it is known here: who sets other attributes may have looked at it before it had that.
+// The caller has the image's turn, so that every earlier change of it is known.
+func (c *Catalog) keepPlace(id string, changes []image.Change) []image.Change {
+	at := slices.IndexFunc(changes, func(change image.Change) bool { return change.Property && change.Field == image.PropertyAttributes })
+	if at < 0 {
+		return changes
+	}
+	text, set := changes[at].Value.(string)
+	a := image.Image{ID: id, Properties: map[string]string{image.PropertyAttributes: text}}.Attributes()
+	c.mu.Lock()
+	r := c.dir.get(id)
+	if r != nil {
+		a.Created = r.packed().Attributes().Created
+	}
+	c.mu.Unlock()
+	if r == nil || !set {
+		return changes
+	}
+	changes = slices.Clone(changes)
+	changes[at].Value = a.Encode(id)
+	return changes
 }
 
 // remove is Remove without a bound of its own; by takes the image's place.

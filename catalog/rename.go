@@ -87,7 +87,7 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		return image.Image{}, err
 	}
 	if len(also) > 0 {
-		img, err = c.update(ctx, img.ID, c.keepPlace(img.ID, also), toEntry)
+		img, err = c.updateInPlace(ctx, img.ID, also, toEntry)
 	}
 	if !unanswered(err) {
 		j.Settled()

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -132,27 +131,4 @@ func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
 	defer c.mu.Unlock()
 	c.ended[journal] = carried
 	return nil
-}
-
-// keepPlace returns the changes with the place of the image among those of its name as
-// it is known here: who sets other attributes may have looked at it before it had that.
-func (c *Catalog) keepPlace(id string, changes []image.Change) []image.Change {
-	at := slices.IndexFunc(changes, func(change image.Change) bool { return change.Property && change.Field == image.PropertyAttributes })
-	if at < 0 {
-		return changes
-	}
-	text, set := changes[at].Value.(string)
-	a := image.Image{ID: id, Properties: map[string]string{image.PropertyAttributes: text}}.Attributes()
-	c.mu.Lock()
-	r := c.dir.get(id)
-	if r != nil {
-		a.Created = r.packed().Attributes().Created
-	}
-	c.mu.Unlock()
-	if r == nil || !set {
-		return changes
-	}
-	changes = slices.Clone(changes)
-	changes[at].Value = a.Encode(id)
-	return changes
 }

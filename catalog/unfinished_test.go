@@ -281,39 +281,6 @@ func TestUnansweredRenameOverSpared(t *testing.T) {
 	})
 }
 
-// An image keeps its place among those of its name, whatever is set on it by who does
-// not know of that place yet.
-func TestUpdateKeepsPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		// The third would win the entry from the second by its age.
-		over, img := ours(1, "old"), ours(3, "new")
-		s := newService(over, ours(2, "old"), img)
-		c := newCatalog(t, s)
-		listed(t, c)
-		if _, err := c.Rename(t.Context(), img, "old", &over, nil); err != nil {
-			t.Fatal(err)
-		}
-		mode := uint32(0o600)
-		text := image.Attributes{Mode: &mode}.Encode(img.ID)
-		set := []image.Change{{Field: image.PropertyAttributes, Property: true, Value: text}}
-		for _, change := range []func() (image.Image, error){
-			func() (image.Image, error) { return c.Update(t.Context(), img.ID, set) },
-			func() (image.Image, error) { return c.Rename(t.Context(), img, "old", nil, nil, set...) },
-		} {
-			now, err := change()
-			if a := now.Attributes(); err != nil || a.Mode == nil || *a.Mode != mode || !now.SortTime().Equal(over.SuccessorTime()) {
-				t.Errorf("%v: %+v", err, a)
-			}
-			if diff := cmp.Diff(map[string]string{"old": img.ID, "old~00000002": ours(2, "").ID}, s.want()); diff != "" {
-				t.Error(diff)
-			}
-		}
-		if set[0].Value != text {
-			t.Errorf("the caller's change has become %v", set[0].Value)
-		}
-	})
-}
-
 // A rename from one of two images of a name to the other is known to have happened, also
 // when attributes have been set since.
 func TestFinishRenameOfOneNameChangedSince(t *testing.T) {
