@@ -98,6 +98,7 @@ var faultCases = []faultCase{
 	{name: "retire refused", replaces: true, faults: one(nth("delete", 1, image.Protected, before)), kind: image.Protected},
 	{name: "retire away", replaces: true, faults: always("delete", 3, image.Unavailable, before), kind: image.Unavailable},
 	{name: "retire away, removal too", replaces: true, faults: always("delete", 6, image.Unavailable, before), kind: image.Unavailable, left: true},
+	{name: "retire away, removal's last answer lost", replaces: true, faults: faults(always("delete", 5, image.Unavailable, before), one(nth("delete", 6, image.Unavailable, after))), kind: image.Unavailable},
 }
 
 func TestFaults(t *testing.T) {
@@ -196,6 +197,9 @@ func (c faultCase) failed(t *testing.T, h *house, d *staging.Draft, old image.Im
 		t.Errorf("told %+v", h.names.told)
 	}
 	log := h.log.String()
+	if !c.left && strings.Contains(log, "what a failed commit made could") {
+		t.Errorf("the log says that something is left:\n%s", log)
+	}
 	for _, part := range []string{"commit failed", "name=x", c.kind.String(), d.Path(), "next="} {
 		if !strings.Contains(log, part) {
 			t.Errorf("the log does not say %q:\n%s", part, log)

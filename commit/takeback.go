@@ -28,22 +28,27 @@ func (r *run) takeBack(ctx context.Context) {
 		return
 	}
 	err := r.delete(ctx, id, transientOrBusy)
-	if err == nil && id == r.late { // the service may make it yet: the journal names it until the next look
-		r.kept = id
-	}
+	var hideErr error
 	if err != nil {
-		r.kept = id
-		what := "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it"
-		if hideErr := r.hide(ctx, id); hideErr != nil {
-			what = "what a failed commit made could neither be removed nor be hidden, and shows until the next commit of this draft, or a mount, removes it"
-			err = fmt.Errorf("%w; %w", err, hideErr)
-		}
-		r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), what, "image", id, "error", err)
+		hideErr = r.hide(ctx, id)
 	}
+	if err == nil || image.Is(hideErr, image.NotFound) { // gone, perhaps by a deletion that was not answered
+		if id == r.late { // the service may make it yet: the journal names it until the next look
+			r.kept = id
+		}
+		return
+	}
+	r.kept = id
+	what := "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it"
+	if hideErr != nil {
+		what = "what a failed commit made could neither be removed nor be hidden, and shows until the next commit of this draft, or a mount, removes it"
+		err = fmt.Errorf("%w; %w", err, hideErr)
+	}
+	r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), what, "image", id, "error", err)
 }
 
 // hide makes a published image again what it was before it showed: nobody is to see a
-// second image of the name where the close has failed.
+// second image of the name where the close has failed. NotFound: it is gone.
 func (r *run) hide(ctx context.Context, id string) error {
 	if !r.published {
 		return nil
@@ -57,7 +62,7 @@ func (r *run) hide(ctx context.Context, id string) error {
 		})
 		return err
 	})
-	if err == nil {
+	if err == nil || image.Is(err, image.NotFound) {
 		r.c.names.Gone(id)
 	}
 	return err
