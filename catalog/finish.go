@@ -154,7 +154,10 @@ func (t *takeover) takeBack(ctx context.Context, now image.Image, log *slog.Logg
 }
 
 // takeBackMembers gives img, whose record is what it was, the members that it had. Of
-// those that came since, only what the rename gave it goes.
+// those that came since, only what the rename gave it goes; and of those that went, what it
+// had in common with over stays away, for the rename has not taken it. Any other that
+// somebody has taken from it since comes back: what tells that the rename had put it back
+// before is its journal's end alone.
 func (t *takeover) takeBackMembers(ctx context.Context, log *slog.Logger) error {
 	has, err := t.c.sharer.Members(ctx, t.img.ID)
 	if err == nil {
@@ -162,7 +165,7 @@ func (t *takeover) takeBackMembers(ctx context.Context, log *slog.Logger) error 
 	}
 	if err == nil {
 		t.since(has)
-		t.added = without(t.added, without(t.added, t.wanted))
+		t.added, t.removed = without(t.added, without(t.added, t.wanted)), without(t.removed, t.wanted)
 		err = t.membersBack(ctx)
 	}
 	if unsure(err) {

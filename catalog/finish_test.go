@@ -271,6 +271,22 @@ func TestFinishRenameAfterOthers(t *testing.T) {
 	}
 }
 
+// Members of an image whose rename was taken back are theirs to change who share it: of
+// those that came or went since, only what the rename has changed is put back.
+func TestFinishRenameKeepsMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := dressed()
+		over.Visibility, img.Visibility = image.VisibilityShared, image.VisibilityShared
+		r := image.Rename{Image: img, Name: "old", Over: &over, Members: shares("both lost"), Noted: true, Undone: true}
+		m := &mortal{service: newService(over, img)}
+		m.members[over.ID], m.members[img.ID] = shares("both given"), shares("given other")
+		carried, err := m.catalog(t, 1<<20, &bytes.Buffer{}).FinishRename(t.Context(), r, m)
+		if diff := cmp.Diff([]string{"lost", "other"}, slices.Sorted(slices.Values(projects(m.members[img.ID])))); err != nil || carried || diff != "" {
+			t.Errorf("%v, %v %s", carried, err, diff)
+		}
+	})
+}
+
 // A service that does not answer is asked again, and nothing is taken back meanwhile.
 func TestFinishRenameDuringAnOutage(t *testing.T) {
 	over, img := dressed()
