@@ -53,7 +53,9 @@ func (r *run) prove(ctx context.Context) error {
 		if err := r.snap.ReadBase(ctx, p, read.size); err != nil {
 			return contentError(err)
 		}
-		if read.add(p); read.size == shown {
+		read.add(p)
+		r.prog.read.Store(read.size)
+		if read.size == shown {
 			part.Value, _ = read.hex(part.Algorithm)
 		}
 	}

@@ -158,3 +158,42 @@ func TestBytesKnownToBeWrongUnderAnEdit(t *testing.T) {
 		})
 	}
 }
+
+// gatedBase reads an image up to somewhere, and waits there.
+type gatedBase struct {
+	staging.Base
+	from int64
+	gate <-chan struct{}
+}
+
+func (b gatedBase) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if off >= b.from {
+		<-b.gate
+	}
+	return b.Base.ReadAt(ctx, p, off)
+}
+
+// While the image under an edit that has cut it is read for its hash, the commit shows that
+// it gets on.
+func TestProgressOfTheProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newFake())
+		old := h.service.put(image.Image{Name: "x", DiskFormat: "raw", ContainerFormat: "bare"}, pattern(3*chunk+1000))
+		gate := make(chan struct{})
+		spec := over(old)
+		spec.Base, spec.BaseImage = gatedBase{h.OpenBase(old), 2 * chunk, gate}, old
+		d := h.draft(spec, nil)
+		check(t, d.Truncate(ctxb, chunk+77))
+		failed := make(chan error)
+		go func() {
+			_, err := h.Commit(ctxb, d)
+			failed <- err
+		}()
+		synctest.Wait()
+		if p := h.Active()[0]; p.Phase != Preparing || p.Sent != 0 || p.Read != 2*chunk+77 {
+			t.Errorf("progress %+v", p)
+		}
+		close(gate)
+		check(t, <-failed)
+	})
+}

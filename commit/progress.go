@@ -29,6 +29,7 @@ type Progress struct {
 	Phase Phase     // what it is doing
 	Sent  int64     // bytes handed to the transport in this try
 	Size  int64     // bytes in all
+	Read  int64     // bytes read beside, to compare hashes: of the image under an edit, or of the draft itself
 	Since time.Time // when the commit began
 
 	Behind bool // no close waits for it
@@ -37,9 +38,10 @@ type Progress struct {
 // progress is the live form of a Progress.
 type progress struct {
 	sent atomic.Int64
+	read atomic.Int64
 
 	mu  sync.Mutex // guards the field below
-	now Progress   // without Sent
+	now Progress   // without Sent and Read
 }
 
 func (p *progress) set(change func(*Progress)) {
@@ -54,7 +56,7 @@ func (p *progress) get() Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now
-	now.Sent = p.sent.Load()
+	now.Sent, now.Read = p.sent.Load(), p.read.Load()
 	return now
 }
 

@@ -66,6 +66,7 @@ func (r *run) rehash(ctx context.Context, algo string) (string, bool, error) {
 		}
 		h.Write(p)
 		off += int64(n)
+		r.prog.read.Store(off)
 	}
 	return hexSum(h), true, nil
 }

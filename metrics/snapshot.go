@@ -136,6 +136,7 @@ type Upload struct {
 	Path    string  `json:"path"`  // where its bytes are
 	Phase   string  `json:"phase"` // waiting, preparing, uploading, checking, publishing
 	Sent    int64   `json:"sent_bytes"`
+	Read    int64   `json:"read_bytes"` // beside, to compare hashes
 	Size    int64   `json:"size_bytes"`
 	Seconds float64 `json:"seconds"`
 	Behind  bool    `json:"behind"` // no close waits for it

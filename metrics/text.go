@@ -174,6 +174,9 @@ func (u Upload) Text() string {
 	}
 	if u.Phase != "" && u.Phase != phaseUploading {
 		text += ", " + u.Phase
+		if u.Read > 0 { // of what lies here, or of the image under it
+			text += ", " + bytes(u.Read) + " read"
+		}
 	}
 	return plain(text)
 }

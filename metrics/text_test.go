@@ -36,7 +36,7 @@ func busy() Snapshot {
 		Passthrough: Passthrough{On: true, Handles: 2}, Handles: 3,
 		Uploads: []Upload{
 			{Name: "disk.qcow2", Draft: "d1", Path: "/var/lib/imagefs/staging/ab/d1.data", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
-			{Name: "evil\x1b[2J\u202e", Draft: "d2", Path: "/var/lib/imagefs/staging/ab/d2.data", Phase: "checking", Sent: 0, Size: 0, Behind: true},
+			{Name: "evil\x1b[2J\u202e", Draft: "d2", Path: "/var/lib/imagefs/staging/ab/d2.data", Phase: "checking", Sent: 0, Read: 512 << 10, Size: 0, Behind: true},
 		},
 		Waiting: []Waiting{
 			{Name: "nightly.raw", Draft: "d3", Path: "/var/lib/imagefs/staging/ab/d3.data", Size: 7 << 30, Since: time.Date(2026, 3, 5, 7, 5, 11, 0, time.UTC),

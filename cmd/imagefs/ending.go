@@ -16,11 +16,12 @@ type endurance struct {
 	since time.Time
 	left  int64            // drafts that had not ended when something moved last
 	sent  map[string]int64 // the most bytes of each draft that one try has sent
+	read  map[string]int64 // as much of the bytes that one try has read beside
 	whole map[string]bool  // drafts that were sent whole; false: in vain, and that counts no more
 }
 
 func newEndurance(limit time.Duration, total bool, now time.Time) *endurance {
-	return &endurance{limit: limit, total: total, since: now, left: -1, sent: map[string]int64{}, whole: map[string]bool{}}
+	return &endurance{limit: limit, total: total, since: now, left: -1, sent: map[string]int64{}, read: map[string]int64{}, whole: map[string]bool{}}
 }
 
 // spent reports whether it is over. left is how many drafts have not ended.
@@ -50,6 +51,9 @@ func (p *endurance) moved(active []commit.Progress, left int64) bool {
 		}
 		if a.Sent > p.sent[a.Draft] {
 			p.sent[a.Draft], moved = a.Sent, true
+		}
+		if a.Read > p.read[a.Draft] {
+			p.read[a.Draft], moved = a.Read, true
 		}
 	}
 	return moved

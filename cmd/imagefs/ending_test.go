@@ -14,6 +14,9 @@ func TestEndurance(t *testing.T) {
 	sending := func(sent int64) []commit.Progress {
 		return []commit.Progress{{Draft: "d", Phase: commit.Uploading, Sent: sent, Size: 9}}
 	}
+	reading := func(read int64) []commit.Progress {
+		return []commit.Progress{{Draft: "d", Phase: commit.Preparing, Read: read, Size: 9}}
+	}
 	type look struct {
 		after  time.Duration // the look before
 		active []commit.Progress
@@ -31,7 +34,11 @@ func TestEndurance(t *testing.T) {
 		"one that begins anew and gets no further": {false, []look{
 			{1, sending(5), 1, false}, {limit / 2, sending(1), 1, false}, {limit / 2, sending(4), 1, true},
 		}},
-		"one that is being stored": {false, []look{{1, sending(9), 1, false}, {limit, sending(9), 1, false}, {limit, sending(9), 1, false}}},
+		"one that reads the image under it": {false, []look{
+			{limit - 1, reading(1), 1, false}, {limit - 1, reading(20), 1, false}, {limit - 1, sending(1), 1, false}, {limit, sending(1), 1, true},
+		}},
+		"one that reads that again, and gets no further": {false, []look{{1, reading(5), 1, false}, {limit / 2, reading(1), 1, false}, {limit / 2, reading(5), 1, true}}},
+		"one that is being stored":                       {false, []look{{1, sending(9), 1, false}, {limit, sending(9), 1, false}, {limit, sending(9), 1, false}}},
 		"one that is stored in vain": {false, []look{
 			{1, sending(9), 1, false}, {limit, sending(9), 1, false}, {limit / 2, sending(1), 1, false}, {limit / 2, sending(9), 1, true},
 		}},

@@ -118,7 +118,7 @@ func uploadsOf(active []commit.Progress) []metrics.Upload {
 	uploads := []metrics.Upload{}
 	for _, p := range active {
 		uploads = append(uploads, metrics.Upload{
-			Name: p.Name, Draft: p.Draft, Path: p.Path, Phase: string(p.Phase), Sent: p.Sent, Size: p.Size, Seconds: time.Since(p.Since).Seconds(), Behind: p.Behind,
+			Name: p.Name, Draft: p.Draft, Path: p.Path, Phase: string(p.Phase), Sent: p.Sent, Read: p.Read, Size: p.Size, Seconds: time.Since(p.Since).Seconds(), Behind: p.Behind,
 		})
 	}
 	return uploads
