@@ -52,6 +52,11 @@ type Config struct {
 	// AbandonedTTL is how long the drafts of killed writers are kept; 0 for ever.
 	AbandonedTTL time.Duration
 
+	// Metrics is the HOST:PORT where metrics are served; "" serves none. Pprof serves
+	// profiles of the daemon there, too.
+	Metrics string
+	Pprof   bool
+
 	LogLevel  slog.Level
 	LogFormat string // LogText or LogJSON
 }

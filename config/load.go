@@ -137,6 +137,9 @@ func validate(c Config, origins Origins) error {
 	case c.ReadOnly && c.WriteAllProjects:
 		return &Problem{Origin: origins["write-all-projects"], Reason: fmt.Errorf(
 			"a read-only mount (from %s) changes no project's images: give one of them", origins["read-only"])}
+	case c.Pprof && c.Metrics == "":
+		return &Problem{Origin: origins["pprof"], Reason: errors.New(
+			"profiles are served beside the metrics: say where with --metrics ADDRESS")}
 	case c.CacheSize > 0 && !filepath.IsAbs(c.CacheDir):
 		return &Problem{Origin: "--cache-dir", Reason: errors.New(
 			"your home directory is not known: set HOME, or name a directory with --cache-dir")}

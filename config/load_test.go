@@ -82,6 +82,7 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		"uid": {"33", "33"}, "gid": {"44", "44"}, "memory": {"2GiB", "2GiB"}, "staging-dir": {"/s/t", "/s/t"}, "cache-dir": {"/c/d", "/c/d"}, "cache-size": {"3GiB", "3GiB"},
 		"log-level": {"WARN", "warn"}, "log-format": {"json", "json"}, "new-visibility": {"community", "community"},
 		"new-property": {"a=b=c", "a=b=c"}, "new-tag": {"x", "x"}, "store": {"fast", "fast"},
+		"metrics": {":09092", "127.0.0.1:9092"}, "pprof": {"true", "true"},
 		"write-all-projects": {"true", "true"}, "trash": {"168h", "7d"}, "writeback": {"true", "true"}, "stop-timeout": {"2h", "2h0m0s"},
 		"stall-timeout": {"5m", "5m0s"},
 		"visibility":    {"public", "public"}, "owner": {"p1", "p1"}, "tag": {"x", "x"}, "name": {"a*", "a*"}, "status": {"queued", "queued"},
@@ -95,8 +96,11 @@ func TestEveryOptionFromEverySource(t *testing.T) {
 		}
 		// a token needs an endpoint, and its file must be private (fileOf makes it so)
 		extra, extraLine := []string(nil), ""
-		if o.Name == "token" {
+		switch o.Name {
+		case "token":
 			extra, extraLine = []string{"endpoint=http://h"}, "endpoint: http://h\n"
+		case "pprof": // it is served beside the metrics
+			extra, extraLine = []string{"metrics=[::1]:1"}, "metrics: \"[::1]:1\"\n"
 		}
 		line := extraLine + o.Name + ": " + value[0] + "\n"
 		path := fileOf(t, line)
@@ -190,6 +194,11 @@ func TestRefusedFlags(t *testing.T) {
 		{"uid=root", `--uid: "root" is not a numeric id`},
 		{"gid=4294967295", `--gid: "4294967295"`},
 		{"read-only=maybe", `--read-only: "maybe" is neither true nor false`},
+		{"metrics=9092", `--metrics: "9092" is not HOST:PORT: write for example 127.0.0.1:9092`},
+		{"metrics=localhost:http", `--metrics: "localhost:http" has no port from 0 to 65535`},
+		{"metrics=:65536", `--metrics: ":65536" has no port`},
+		{"metrics=a\nb:1", `--metrics: "a\nb:1" has a control character`},
+		{"pprof=true", `--pprof: profiles are served beside the metrics: say where with --metrics ADDRESS`},
 		{"log-level=loud", `--log-level: "loud" is unknown: use debug, info, warn or error`},
 		{"log-format=xml", `--log-format: "xml" is unknown: use text or json`},
 		{"new-visibility=secret", `--new-visibility: "secret" is unknown: use private, shared, community or public`},

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -198,6 +200,27 @@ func setPath(field func(*Config) *string) func(*Config, []string) error {
 		*field(c) = abs
 		return nil
 	}
+}
+
+// setMetrics makes an address without a host one of this machine only.
+func setMetrics(c *Config, v []string) error {
+	if v[0] == "" { // takes back what an earlier source said
+		c.Metrics = ""
+		return nil
+	}
+	if strings.ContainsFunc(v[0], isControl) {
+		return fmt.Errorf("%q has a control character: write for example 127.0.0.1:9092", v[0])
+	}
+	host, port, err := net.SplitHostPort(v[0])
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT: write for example 127.0.0.1:9092", v[0])
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return fmt.Errorf("%q has no port from 0 to 65535: write for example 127.0.0.1:9092", v[0])
+	}
+	c.Metrics = net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.FormatUint(n, 10))
+	return nil
 }
 
 func setLogLevel(c *Config, v []string) error {

@@ -1,5 +1,6 @@
-// Package metrics holds what a mount tells about itself: the status snapshot and
-// its plain text. It starts no goroutine, takes no lock and reads no clock.
+// Package metrics holds what a mount tells about itself: the status snapshot, its plain
+// text, and the metrics for Prometheus, all of which definitions.go has. It starts no
+// goroutine and reads no clock.
 //
 // Units: sizes are bytes, durations in JSON are seconds.
 package metrics

@@ -10,8 +10,9 @@ type Snapshot struct {
 	Version    string    `json:"version"`
 	Started    time.Time `json:"started"`
 	Uptime     float64   `json:"uptime_seconds"`
-	State      string    `json:"state"` // StateMounted or StateEnding
+	State      string    `json:"state"` // StateMounting, StateMounted or StateEnding
 	LogFile    string    `json:"log_file,omitempty"`
+	Metrics    string    `json:"metrics_url,omitempty"` // where they are served; "" where they are not
 
 	Service     Service     `json:"service"`
 	Options     Options     `json:"options"`
@@ -28,7 +29,9 @@ type Snapshot struct {
 
 // The states of a mount.
 const (
-	StateMounted = "mounted"
+	// StateMounting: the mount does not answer yet.
+	StateMounting = "mounting"
+	StateMounted  = "mounted"
 	// StateEnding: the kernel's side is gone, or going, and uploads finish.
 	StateEnding = "ending"
 )
@@ -129,12 +132,17 @@ type Passthrough struct {
 	Handles int    `json:"open_handles"`     // those of all that the kernel reads
 }
 
+// Phases are those of a commit, in their order.
+func Phases() []string {
+	return []string{"waiting", "preparing", phaseUploading, "checking", "publishing"}
+}
+
 // Upload is one commit under way.
 type Upload struct {
 	Name    string  `json:"name"`
 	Draft   string  `json:"draft"`
 	Path    string  `json:"path"`  // where its bytes are
-	Phase   string  `json:"phase"` // waiting, preparing, uploading, checking, publishing
+	Phase   string  `json:"phase"` // one of Phases
 	Sent    int64   `json:"sent_bytes"`
 	Read    int64   `json:"read_bytes"` // beside, to compare hashes
 	Size    int64   `json:"size_bytes"`

@@ -28,6 +28,9 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	if s.LogFile != "" {
 		line("log", "%s", s.LogFile)
 	}
+	if s.Metrics != "" {
+		line("metrics", "%s", s.Metrics)
+	}
 	if len(s.Options.Filter) > 0 {
 		line("chosen", "%s", strings.Join(s.Options.Filter, " "))
 	}

@@ -19,7 +19,7 @@ func ptr[T any](v T) *T { return &v }
 func busy() Snapshot {
 	return Snapshot{
 		Mountpoint: "/mnt/images", PID: 4711, Version: "1.2.3", State: StateMounted,
-		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log",
+		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Uptime: 93784, LogFile: "/var/log/imagefs/mnt-images.log", Metrics: "http://127.0.0.1:9092/metrics",
 		Service: Service{URL: "https://glance.example/image", Project: "8f2b", User: "demo", Insecure: true, Trouble: []Trouble{
 			{Service: "image", Since: time.Date(2026, 3, 5, 7, 8, 31, 0, time.UTC), Error: "get image x: unreachable:\nconnection refused", Next: time.Date(2026, 3, 5, 7, 9, 15, 0, time.UTC), Away: true},
 			{Service: "identity", Since: time.Date(2026, 3, 5, 7, 9, 9, 0, time.UTC), Error: "authenticate: unreachable", Next: time.Date(2026, 3, 5, 7, 9, 10, 0, time.UTC)},

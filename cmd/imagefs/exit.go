@@ -79,7 +79,7 @@ func exitTable() []exitMeaning {
 		{exitUnmountBusy, "the mount is in use", "close what uses it, or unmount with --force"},
 		{exitTimedOut, "something took too long", "read the message; try again"},
 		{exitNoDaemon, "the mount is there but its daemon does not answer", "unmount it with --force"},
-		{exitListen, "the address to listen on cannot be used", "choose another with --listen"},
+		{exitListen, "the address to listen on cannot be used", "choose another with --listen, or --metrics"},
 		{exitMissingTool, "a program that is needed is not installed", "install what the message names"},
 		{exitNoDraft, "no draft in staging has that id", "see imagefs staged list"},
 		{exitDraftBusy, "a mount or another command has the draft", "close its file, or wait for its upload"},

@@ -87,14 +87,17 @@ func liveMount(ctx context.Context, l life) error {
 	if err != nil {
 		return errors.Join(err, r.close())
 	}
-	err = l.serve(interrupts, r, &about)
-	if errors.Is(err, errLeft) { // as below
-		return socket.Close()
+	if err = l.listenWeb(interrupts.first, &about); err == nil {
+		err = l.serve(interrupts, r, &about)
+	}
+	told := errors.Join(about.closeWeb(), socket.Close()) // what asks the rooms ends before them
+	if errors.Is(err, errLeft) {                          // as below
+		return told
 	}
 	if errors.Is(err, errNotWaited) { // the rooms are still in use; they end with the process
-		return errors.Join(fail(exitInterruptedBy, "ended without waiting: unfinished files stay in %s", l.config.StagingDir), socket.Close())
+		return errors.Join(fail(exitInterruptedBy, "ended without waiting: unfinished files stay in %s", l.config.StagingDir), told)
 	}
-	return errors.Join(err, socket.Close(), r.close())
+	return errors.Join(err, told, r.close())
 }
 
 // errLeft: the stop timeout is over, and a service that does not go on holds a
@@ -137,6 +140,10 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	if r.client.Insecure() {
 		l.log.Warn(insecureNote)
 		notes = append(notes, insecureNote)
+	}
+	if server := a.web.Load(); server != nil && server.Open() {
+		l.log.Warn(openNote, "address", server.URL())
+		notes = append(notes, openNote)
 	}
 	if r.diskNote != "" {
 		notes = append(notes, r.diskNote)

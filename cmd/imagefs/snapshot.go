@@ -11,6 +11,7 @@ import (
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/metrics"
+	"github.com/imagefs/imagefs/web"
 )
 
 // about gathers what a mount tells about itself, from memory and the local disk.
@@ -22,6 +23,7 @@ type about struct {
 	rooms      *rooms
 	serving    atomic.Pointer[served] // nil before the mount
 	ending     atomic.Bool
+	web        atomic.Pointer[web.Server] // nil where nothing is served
 }
 
 func (a *about) snapshot() metrics.Snapshot {
@@ -29,7 +31,7 @@ func (a *about) snapshot() metrics.Snapshot {
 	c := a.config
 	s := metrics.Snapshot{
 		Mountpoint: a.mountpoint, PID: os.Getpid(), Version: release, LogFile: a.logFile,
-		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounted,
+		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounting,
 		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure(), Trouble: trouble(a.rooms.client.Trouble())},
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
@@ -45,14 +47,18 @@ func (a *about) snapshot() metrics.Snapshot {
 
 		Passthrough: metrics.Passthrough{Reason: "not mounted yet"},
 	}
-	if a.ending.Load() {
-		s.State = metrics.StateEnding
+	if web := a.web.Load(); web != nil {
+		s.Metrics = web.URL() + metricsPath
 	}
 	if server := a.serving.Load(); server != nil {
+		s.State = metrics.StateMounted
 		s.Handles = (*server).OpenHandles()
 		p := (*server).Passthrough()
 		s.Passthrough = metrics.Passthrough{On: p.Off == "", Reason: p.Off, Handles: p.Handles}
 		s.Waiting = waiting((*server).Waiting())
+	}
+	if a.ending.Load() {
+		s.State = metrics.StateEnding
 	}
 	if kept, err := a.rooms.keptDrafts(); err == nil { // an unreadable staging directory is in the log since the mount
 		s.Drafts = append(s.Drafts, kept...)

@@ -1,0 +1,136 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/imagefs/imagefs/metrics"
+)
+
+const (
+	// mostConnections bounds what whoever reaches the address can take: some collectors
+	// and some people who look.
+	mostConnections = 32
+	// maxHeader, in bytes, bounds the header of a request. A browser's has one kilobyte.
+	maxHeader = 16 << 10
+	// requestTime bounds the reading of a request, which has no body, and answerTime that
+	// of its answer by a slow line. A profile may take its own time beyond that.
+	requestTime = 5 * time.Second
+	answerTime  = 30 * time.Second
+	// idleTime is longer than the minute between two scrapes, so that a collector keeps
+	// its connection.
+	idleTime = 2 * time.Minute
+)
+
+// Options of a Server.
+type Options struct {
+	Address string // HOST:PORT; port 0 takes a free one
+	// Snapshot is called by each answer, perhaps by several at once.
+	Snapshot func() metrics.Snapshot
+	Metrics  http.Handler // answers /metrics
+	Pprof    bool         // serve /debug/pprof
+	Log      *slog.Logger
+}
+
+// Server answers until Close.
+type Server struct {
+	http    *http.Server
+	address *net.TCPAddr
+	done    chan struct{} // closed when serving has ended
+
+	mu        sync.Mutex // guards the field below
+	closed    bool
+	answering sync.WaitGroup // added to under mu
+}
+
+// Listen takes the address and answers there.
+func Listen(ctx context.Context, o Options) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Address)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{address: listener.Addr().(*net.TCPAddr), done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:           s.untilClose(sameHost(s.Open(), routes(o))),
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: requestTime, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(netutil.LimitListener(listener, mostConnections)); !errors.Is(err, http.ErrServerClosed) {
+			o.Log.Warn("metrics can no longer be asked for", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// routes are what is served. All is read by GET (and HEAD).
+func routes(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", o.Metrics)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, o.Snapshot()) })
+	if o.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// health answers 200, or 503 and why, in one line.
+func health(w http.ResponseWriter, s metrics.Snapshot) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	line := s.Ill()
+	if line != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		line = "ok"
+	}
+	_, _ = fmt.Fprintln(w, line) // who asked may have gone
+}
+
+// URL is where the server answers.
+func (s *Server) URL() string { return "http://" + s.address.String() }
+
+// Open reports whether other hosts may reach it.
+func (s *Server) Open() bool { return !s.address.IP.IsLoopback() }
+
+func (s *Server) untilClose(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		s.answering.Add(1)
+		s.mu.Unlock()
+		defer s.answering.Done()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Close ends the server and every answer under way. After it nothing of Options is used
+// any more.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	<-s.done
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.answering.Wait()
+	return err
+}
