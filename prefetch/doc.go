@@ -14,6 +14,9 @@
 // Whoever opens a disk reads its header and then its tables: they come in the same
 // breath as the header (metadata.go), within what a lone small read may fetch.
 //
+// Load reads a part of an image as a reader does, and returns when the cache keeps it
+// (load.go).
+//
 // An image in a store that serves no ranges is read through its spool: one whole
 // stream, shared by the image's readers, fills the cache from byte 0 (spool.go).
 // Readers wait until the stream has passed what they need. It runs ahead of the

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 const (
@@ -126,3 +128,22 @@ func (s *Store) shrink() {
 
 // slack is what a sweep frees beyond what is needed, in bytes.
 func (s *Store) slack() int64 { return min(s.limit/sweepPart, maxSweep) }
+
+// Room returns how many bytes of the images with these keys fit beside what cannot go,
+// without one of them being evicted for another: a sweep that ends the others frees more
+// than is needed.
+func (s *Store) Room(keys map[image.Key]bool) int64 {
+	s.measure()
+	room := s.room.ceiling.Load() - s.leftBytes - s.slack() - int64(len(keys))*fileCharge
+	for _, c := range s.all() {
+		if keys[c.id.key] {
+			continue
+		}
+		c.io.RLock()
+		if c.pins.count > 0 {
+			room -= c.present.Load() * s.blockSize
+		}
+		c.io.RUnlock()
+	}
+	return max(0, room)
+}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 func TestLimit(t *testing.T) {
@@ -288,5 +290,39 @@ func TestDirectoryRemoved(t *testing.T) {
 	p.want(t, i, 0)
 	if _, err := os.Stat(o.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What Room names is kept, whatever was there before; what is pinned leaves less of it.
+func TestRoom(t *testing.T) {
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	o.Limit = 640 * unit
+	s := openStore(t, o, d)
+	pinned, i := wholeImage(t, s, 1, 40)
+	_, release, ok := i.Pin()
+	if !ok {
+		t.Fatal("not pinned")
+	}
+	defer release()
+	i.Close()
+	old := draw(2, 1000*unit)
+	a := old.in(s)
+	old.write(a, 0, 1000)
+	a.Close()
+	loaded := draw(3, 10_000*unit)
+	room := s.Room(map[image.Key]bool{loaded.key(): true})
+	if want := (640 - 40 - 20 - 2) * int64(unit); room != want {
+		t.Errorf("room for %d bytes, want %d", room, want)
+	}
+	if got := s.Room(map[image.Key]bool{pinned.key(): true}); got != room+40*unit {
+		t.Errorf("room for %d bytes of what is pinned itself", got)
+	}
+	d.pass(time.Minute)
+	b := loaded.in(s)
+	defer b.Close()
+	loaded.write(b, 0, room/unit)
+	if n := loaded.read(t, b); n != room/unit {
+		t.Errorf("%d of %d blocks were kept", n, room/unit)
 	}
 }

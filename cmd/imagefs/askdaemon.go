@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,7 @@ func (d daemon) end(ctx context.Context) error {
 func (d daemon) request(ctx context.Context, method, path string, want int, read func(body io.ReadCloser) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, askTimeout, errStuck)
 	defer cancel()
-	err := d.exchange(ctx, method, path, want, read)
+	err := d.exchange(ctx, method, path, nil, want, read)
 	if err != nil && errors.Is(context.Cause(ctx), errStuck) {
 		return errStuck
 	}
@@ -114,15 +115,15 @@ func (d daemon) request(ctx context.Context, method, path string, want int, read
 
 // attended asks for what the daemon may have to ask the service for, and hands out as it
 // comes: for as long as that takes, but while it is waited for the daemon has to answer
-// what it is asked beside.
-func (d daemon) attended(ctx context.Context, path string, read func(body io.ReadCloser) error) error {
+// what it is asked beside. what is asked goes along as JSON, where it is not nil.
+func (d daemon) attended(ctx context.Context, method, path string, what any, read func(body io.ReadCloser) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	attending := make(chan struct{})
 	go func() {
 		defer close(attending)
 		d.attend(ctx, cancel)
 	}()
-	err := d.exchange(ctx, http.MethodGet, path, http.StatusOK, read)
+	err := d.exchange(ctx, method, path, what, http.StatusOK, read)
 	stuck := errors.Is(context.Cause(ctx), errStuck)
 	cancel(nil)
 	<-attending
@@ -151,12 +152,20 @@ func (d daemon) attend(ctx context.Context, cancel context.CancelCauseFunc) {
 }
 
 // exchange is request without a bound of its own.
-func (d daemon) exchange(ctx context.Context, method, path string, want int, read func(body io.ReadCloser) error) error {
+func (d daemon) exchange(ctx context.Context, method, path string, what any, want int, read func(body io.ReadCloser) error) error {
 	dialer := net.Dialer{}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", d.socket)
 	}}
-	request, err := http.NewRequestWithContext(ctx, method, "http://imagefs"+path, nil)
+	var body io.Reader
+	if what != nil {
+		text, err := json.Marshal(what)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://imagefs"+path, body)
 	if err != nil {
 		return err
 	}
@@ -168,7 +177,10 @@ func (d daemon) exchange(ctx context.Context, method, path string, want int, rea
 	if answer.StatusCode != want {
 		return fmt.Errorf("the daemon answers %s: is it of another version?", answer.Status)
 	}
-	if err := read(answer.Body); err != nil {
+	var said *failure
+	if err := read(answer.Body); errors.As(err, &said) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("the daemon's answer: %w", err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"slices"
 )
@@ -27,7 +28,7 @@ var errCutShort = errors.New("the daemon ended meanwhile: the listing is not com
 // entries hands out what every entry of the mount stands for, and returns what the user
 // should know of it: that the service is away, or "".
 func (d daemon) entries(ctx context.Context, to listedSink) (warning string, err error) {
-	err = d.attended(ctx, entriesPath, func(body io.ReadCloser) error {
+	err = d.attended(ctx, http.MethodGet, entriesPath, nil, func(body io.ReadCloser) error {
 		warning, err = readEntries(body, to)
 		return err
 	})
@@ -63,7 +64,7 @@ func readEntries(body io.Reader, to listedSink) (warning string, err error) {
 func (d daemon) entry(ctx context.Context, entry, id string) (described, error) {
 	var found described
 	path := entryPath + "?" + url.Values{queryEntry: {entry}, queryID: {id}}.Encode()
-	err := d.attended(ctx, path, func(body io.ReadCloser) (err error) {
+	err := d.attended(ctx, http.MethodGet, path, nil, func(body io.ReadCloser) (err error) {
 		found, err = readEntry(body)
 		return err
 	})

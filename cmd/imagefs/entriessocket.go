@@ -52,12 +52,17 @@ type entries struct {
 func (a *about) entries(log *slog.Logger) *entries {
 	return &entries{
 		catalog: a.rooms.catalog, hold: heldBack, log: log,
-		failure: func(err error) error { return serviceFailure(err, a.config.Cloud, a.config.Endpoint) },
+		failure: a.failure,
 		cached: func() cachedBytes {
 			held, service := a.rooms.cache.Held(), a.rooms.client.Service()
 			return func(img image.Image) (int64, bool) { return held.Of(img.Key(service), img.Size), true }
 		},
 	}
+}
+
+// failure gives an error of the service its exit code.
+func (a *about) failure(err error) error {
+	return serviceFailure(err, a.config.Cloud, a.config.Endpoint)
 }
 
 // all streams every entry. It lasts as long as who asked reads, who may be a person with

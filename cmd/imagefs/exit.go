@@ -44,6 +44,7 @@ const (
 	exitFileExists    exitCode = 27
 	exitLeft          exitCode = 28
 	exitNoImage       exitCode = 29
+	exitCacheSmall    exitCode = 30
 	exitInterruptedBy exitCode = 130
 )
 
@@ -87,6 +88,7 @@ func exitTable() []exitMeaning {
 		{exitFileExists, "the file to write exists", "name another, or give --force"},
 		{exitLeft, "the mount has ended, and files of it were not uploaded", "see imagefs staged; the next mount goes on with what it can"},
 		{exitNoImage, "no image has that id or entry", "see imagefs ls"},
+		{exitCacheSmall, "the cache cannot keep what is to be loaded", "load less, make room on its disk, or mount with a larger --cache-size"},
 		{exitInterruptedBy, "ended by a signal (Ctrl-C)", ""},
 	}
 }

@@ -51,6 +51,7 @@ type answers struct {
 	snapshot func() metrics.Snapshot
 	end      func() // returns at once
 	entries  *entries
+	warm     *warmer
 }
 
 // listenStatus takes the mountpoint's socket. It fails with exitMountBusy while
@@ -110,6 +111,7 @@ func (a answers) handler(log *slog.Logger) http.Handler {
 	})
 	mux.HandleFunc("GET "+entriesPath, func(w http.ResponseWriter, r *http.Request) { a.entries.all(w, r) })
 	mux.HandleFunc("GET "+entryPath, func(w http.ResponseWriter, r *http.Request) { a.entries.one(w, r) })
+	mux.HandleFunc("POST "+warmPath, serveWork(log, func(q warmQuestion) work { return a.warm.warm(q) }))
 	return mux
 }
 
