@@ -1,0 +1,1 @@
+ln -s "$(dirname "$(command -v imagefs)")" bin
