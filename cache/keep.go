@@ -33,6 +33,18 @@ func (f *File) Keep(s image.Span) (missing int64) {
 	return missing
 }
 
+// Forget drops blocks of the images that gone names from memory. Who has one open goes on,
+// and what is fetched just now stays.
+func (c *Cache) Forget(gone func(image.Key) bool) {
+	c.mu.Lock()
+	defer c.unlock()
+	for id, e := range c.images {
+		if gone(id.key) {
+			c.memory.drop(e)
+		}
+	}
+}
+
 // Room returns how many bytes of the images with these keys the cache can keep together, so
 // that none of them goes for another.
 func (c *Cache) Room(keys map[image.Key]bool) int64 {

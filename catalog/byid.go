@@ -125,3 +125,15 @@ func (c *Catalog) learn(id string, img image.Image, err error, began since) (ima
 	}
 	return img, nil
 }
+
+// Known returns what is known of an image that the root shows, without a request; nothing
+// where it is not known.
+func (c *Catalog) Known(id string) Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.dir.get(id)
+	if r == nil {
+		return Entry{}
+	}
+	return Entry{Name: r.entry(), Image: r.packed()}
+}

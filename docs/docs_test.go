@@ -166,12 +166,12 @@ func compare(t *testing.T, what string, documented, real map[string]bool) {
 var (
 	codeSpan = regexp.MustCompile("`([^`\n]+)`")
 	// A command line in a code block or a span; what follows a pipe is another program's.
-	commandLine = regexp.MustCompile(`(?:^|[ $/])imagefs (mount|unmount|ls|info|warm|status|staged (?:list|retry|export|discard)|trash (?:list|restore|empty)|serve|demo|version)\b([^|;&#\n]*)`)
+	commandLine = regexp.MustCompile(`(?:^|[ $/])imagefs (mount|unmount|ls|info|warm|cache (?:list|stats|verify|drop)|status|staged (?:list|retry|export|discard)|trash (?:list|restore|empty)|serve|demo|version)\b([^|;&#\n]*)`)
 )
 
 func TestFlagsInDocuments(t *testing.T) {
 	commands := []string{
-		"mount", "unmount", "ls", "info", "warm", "status", "staged list", "staged retry", "staged export", "staged discard",
+		"mount", "unmount", "ls", "info", "warm", "cache list", "cache stats", "cache verify", "cache drop", "status", "staged list", "staged retry", "staged export", "staged discard",
 		"trash list", "trash restore", "trash empty", "config show", "doctor", "serve", "demo", "version",
 	}
 	known, all := map[string]map[string]bool{}, map[string]bool{}

@@ -12,13 +12,37 @@ func (c *contents) read(index int64, p []byte) bool {
 	if int64(len(p)) != c.blockLen(index) || !c.has(index) {
 		return false
 	}
-	f, err := c.share(false)
-	if err != nil {
+	v, finding := c.look(index, p)
+	if finding != intact {
 		return false
 	}
-	page, slot := c.slot(index)
-	v := absent
-	if slot != nil {
+	if page, slot := c.slot(index); slot != nil {
+		c.touch(page, slot, v, int64(len(p)))
+	}
+	c.store.counts.read.Add(int64(len(p)))
+	return true
+}
+
+// finding is what a look at a block has found.
+type finding int
+
+const (
+	missing finding = iota // it is not there
+	intact
+	damaged // it had other bytes, and is not there any more
+)
+
+// look fills p, which has the length of the block, with its bytes, and compares them with
+// its slot, which was v. A damaged one is dropped.
+func (c *contents) look(index int64, p []byte) (v uint64, found finding) {
+	f, err := c.share(false)
+	switch {
+	case errors.Is(err, errSpoiled):
+		return absent, damaged
+	case err != nil:
+		return absent, missing
+	}
+	if _, slot := c.slot(index); slot != nil {
 		v = slot.Load()
 	}
 	if isPresent(v) {
@@ -27,14 +51,12 @@ func (c *contents) read(index int64, p []byte) bool {
 	c.io.RUnlock()
 	switch {
 	case !isPresent(v):
-		return false
+		return v, missing
 	case err != nil || checksum(p) != sumOf(v):
 		c.damaged(index, v)
-		return false
+		return v, damaged
 	}
-	c.touch(page, slot, v, int64(len(p)))
-	c.store.counts.read.Add(int64(len(p)))
-	return true
+	return v, intact
 }
 
 // write stores a block, if there is room and the image has not turned out to be wrong

@@ -17,7 +17,8 @@
 // know, and one that cannot be read at all, is left alone with its data file, whatever
 // room that takes: the image is not cached (load.go).
 //
-// The directory is locked by a flock: there is one Store for it on a machine.
+// The directory is locked by a flock: there is one Store for it on a machine. One that only
+// looks (OpenIdle) evicts nothing, and verifies what it is told to.
 //
 // # Room
 //
@@ -36,6 +37,9 @@
 // file of a verified image can be handed out (Image.Pin). From then on it has no
 // holes made in it, ever, since a mapping of it may outlive this process and would
 // show zeros; it goes whole, by unlink, and not while it is pinned.
+//
+// Whoever asks for it has an image looked at at once (Store.Examine): all blocks, and the
+// hash whatever was noted.
 //
 // # Adoption
 //

@@ -63,6 +63,9 @@ func (c *contents) openFiles(create bool) error {
 			return err
 		}
 		c.spoiled(err)
+		if !create {
+			return err
+		}
 	}
 	if !create {
 		return errNoFiles

@@ -44,6 +44,7 @@ func (s *Store) load() error {
 			}
 		default:
 			s.log.Warn("cached image is of no use; removed", "file", file, "err", err)
+			s.useless++
 			s.discard(file)
 		}
 	}

@@ -3,8 +3,11 @@ package disk
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -43,6 +46,7 @@ type Store struct {
 	// Not changed after Open.
 	left      map[string]bool // names of files that are left alone
 	leftBytes int64           // that they take on disk
+	useless   int             // images that were removed
 
 	mu        sync.Mutex // guards the fields below, contents.refs and contents.queued
 	images    map[identity]*contents
@@ -64,7 +68,39 @@ type counts struct {
 // directory. The caller closes the Store.
 func Open(o Options) (*Store, error) { return open(o, realSystem()) }
 
+// OpenIdle is Open for who looks at what a mount has left, or drops it: nothing is evicted,
+// whatever the limit, and only Examine verifies. Until Close a mount finds the directory in
+// use. The error is of kind NotFound where no Store ever had the directory.
+func OpenIdle(o Options) (*Store, error) {
+	if _, err := os.Lstat(filepath.Join(o.Dir, lockName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, &image.Error{Op: "open disk cache " + o.Dir, Kind: image.NotFound, Err: err}
+	}
+	s, err := take(o, realSystem())
+	if err != nil {
+		return nil, err
+	}
+	s.room.ceiling.Store(math.MaxInt64)
+	s.cancel = func() {}
+	return s, nil
+}
+
 func open(o Options, sys system) (*Store, error) {
+	s, err := take(o, sys)
+	if err != nil {
+		return nil, err
+	}
+	s.measure()
+	if s.room.used.Load() > s.room.ceiling.Load() {
+		s.makeRoom(0)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.wg.Go(func() { s.verifyAll(ctx) })
+	return s, nil
+}
+
+// take locks the directory and loads what is there.
+func take(o Options, sys system) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -86,13 +122,6 @@ func open(o Options, sys system) (*Store, error) {
 	if err := s.load(); err != nil {
 		return nil, errors.Join(unusable(o.Dir, err), lock.Close(), root.Close())
 	}
-	s.measure()
-	if s.room.used.Load() > s.room.ceiling.Load() {
-		s.makeRoom(0)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.wg.Go(func() { s.verifyAll(ctx) })
 	return s, nil
 }
 
@@ -142,7 +171,9 @@ func (s *Store) all() []*contents {
 
 // Stats is a snapshot for status and metrics.
 type Stats struct {
-	Bytes      int64 // on disk, as they count against the limit
+	Bytes      int64 // on disk, as they count against the limit, with what is left alone
+	Useless    int   // images that Open has removed, for their files were damaged or of another block size
+	Left       int   // images that Open has left alone
 	Limit      int64 // bytes
 	Images     int   // images that are open or have blocks on disk
 	Blocks     int64 // on disk
@@ -166,7 +197,7 @@ func (s *Store) Stats() Stats {
 	s.mu.Unlock()
 	n := &s.counts
 	return Stats{
-		Bytes: s.room.used.Load(), Limit: s.limit, Images: images, Queued: queued,
+		Bytes: s.room.used.Load(), Useless: s.useless, Left: len(s.left), Limit: s.limit, Images: images, Queued: queued,
 		Blocks: n.blocks.Load(), Pinned: n.pinned.Load(), Read: n.read.Load(), Written: n.written.Load(),
 		Evicted: n.evicted.Load(), Damaged: n.damaged.Load(), Verified: n.verified.Load(), Mismatched: n.mismatched.Load(),
 	}

@@ -108,11 +108,16 @@ func infoOfMount(cmd *cobra.Command, t target, entry, id string) (described, err
 	return d, t.noDaemon(err)
 }
 
-// writeInfo prints one fact a line; what is not known is left out.
+// writeInfo prints what is known of an image.
 func writeInfo(w io.Writer, d described) error {
+	return writeFacts(w, facts(d))
+}
+
+// writeFacts prints one fact a line; what is not known is left out.
+func writeFacts(w io.Writer, facts [][2]string) error {
 	const gap = 2 // columns between the names and the values
 	t := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)
-	for _, fact := range facts(d) {
+	for _, fact := range facts {
 		if fact[1] == "" {
 			continue
 		}

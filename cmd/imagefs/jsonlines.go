@@ -26,6 +26,20 @@ func (p *jsonLines) print(l listed) error {
 func (p *jsonLines) pause() error { return p.out.Flush() }
 func (p *jsonLines) end() error   { return p.out.Flush() }
 
+// writeJSONLines prints one object a line.
+func writeJSONLines[T any](w io.Writer, all []T) error {
+	for _, one := range all {
+		text, err := json.Marshal(one)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(inert(text), '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeJSON prints one object over several lines.
 func writeJSON(w io.Writer, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")

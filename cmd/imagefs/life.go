@@ -82,7 +82,7 @@ func liveMount(ctx context.Context, l life) error {
 	}
 	about := about{mountpoint: l.mountpoint, logFile: l.logFile, config: l.config, started: time.Now(), rooms: r}
 	socket, err := listenStatus(interrupts.first, l.mountpoint, runtimeDirs(os.Geteuid(), os.Getenv), answers{
-		snapshot: about.snapshot, end: interrupts.both, entries: about.entries(l.log), warm: about.warmer(),
+		snapshot: about.snapshot, end: interrupts.both, entries: about.entries(l.log), warm: about.warmer(), cache: about.cacheKeeper(),
 	}, l.log)
 	if err != nil {
 		return errors.Join(err, r.close())

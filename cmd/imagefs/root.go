@@ -66,7 +66,7 @@ func newRoot(std streams) *cobra.Command {
 	root.SetErr(std.Err)
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(
-		mountCommand(std), daemonCommand(std), unmountCommand(std), lsCommand(std), infoCommand(std), warmCommand(std), statusCommand(std), stagedCommand(std), trashCommand(std), configCommand(std), doctorCommand(std),
+		mountCommand(std), daemonCommand(std), unmountCommand(std), lsCommand(std), infoCommand(std), warmCommand(std), cacheCommand(std), statusCommand(std), stagedCommand(std), trashCommand(std), configCommand(std), doctorCommand(std),
 		serveCommand(std), demoCommand(std), versionCommand(std), manualCommand(), exitCodesTopic(),
 	)
 	return root

@@ -52,6 +52,7 @@ type answers struct {
 	end      func() // returns at once
 	entries  *entries
 	warm     *warmer
+	cache    *cacheKeeper
 }
 
 // listenStatus takes the mountpoint's socket. It fails with exitMountBusy while
@@ -111,6 +112,9 @@ func (a answers) handler(log *slog.Logger) http.Handler {
 	})
 	mux.HandleFunc("GET "+entriesPath, func(w http.ResponseWriter, r *http.Request) { a.entries.all(w, r) })
 	mux.HandleFunc("GET "+entryPath, func(w http.ResponseWriter, r *http.Request) { a.entries.one(w, r) })
+	mux.HandleFunc("GET "+cachePath, a.cache.listed(log))
+	mux.HandleFunc("POST "+cacheVerifyPath, serveWork(log, func(q cacheQuestion) work { return a.cache.work(q, diskCache.verify) }))
+	mux.HandleFunc("POST "+cacheDropPath, serveWork(log, func(q cacheQuestion) work { return a.cache.work(q, diskCache.drop) }))
 	mux.HandleFunc("POST "+warmPath, serveWork(log, func(q warmQuestion) work { return a.warm.warm(q) }))
 	return mux
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -132,5 +133,8 @@ func readWork(body io.Reader, to workSink) error {
 			to.moved(line.Done, line.Total)
 		}
 	}
-	return errors.Join(errors.New("the daemon ended meanwhile"), lines.Err())
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("it has ended: %w", err)
+	}
+	return errors.New("it has ended")
 }
