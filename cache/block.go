@@ -30,7 +30,12 @@ const ownBehind int64 = 16 << 20 / BlockSize
 const pieceBlocks = spanBlocks
 
 // Blocks returns the number of blocks of an image of size bytes.
-func Blocks(size int64) int64 { return (size + BlockSize - 1) / BlockSize }
+func Blocks(size int64) int64 {
+	if size <= 0 {
+		return 0
+	}
+	return (size-1)/BlockSize + 1 // the service may say any size
+}
 
 // BlockSpan returns the bytes of the block with the given index in an image of
 // size bytes: BlockSize of them, fewer in the last block, none behind the end.

@@ -34,11 +34,11 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64, ahead ...image.S
 	if off < 0 {
 		return 0, readError(f.of.id.key.ID, errors.New("negative offset"))
 	}
-	end := min(f.size, off+int64(len(p)))
+	end := image.Span{Off: off, Len: int64(len(p))}.Clip(f.size).End()
 	for off+int64(n) < end {
 		at := off + int64(n)
-		stop := min(end, (at/BlockSize+f.cache.piece)*BlockSize)
-		m, err := f.readPiece(ctx, p[n:stop-off], at, ahead)
+		piece := min(end-at, f.cache.piece*BlockSize-at%BlockSize)
+		m, err := f.readPiece(ctx, p[n:n+int(piece)], at, ahead)
 		ahead = nil
 		n += m
 		if err != nil {

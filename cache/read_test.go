@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -196,4 +197,22 @@ func TestImagesAreForgotten(t *testing.T) {
 	f := c.Open(img.Key("s"), img)
 	defer f.Close() // always nil
 	expect(t, f, 0, 2*unit)
+}
+
+// The service may say any size of an image.
+func TestReadOfTheLargestImage(t *testing.T) {
+	const size = math.MaxInt64
+	c := newCache(t, &service{blank: true}, 64*unit, 2)
+	f := open(t, c, "a", size)
+	if n, err := f.ReadAt(t.Context(), make([]byte, 9), size-5); n != 5 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	v, err := f.View(t.Context(), size-5, 9)
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	v.Release()
+	if n := Blocks(size); n != 1<<46 {
+		t.Errorf("%d blocks", n)
+	}
 }

@@ -41,11 +41,14 @@ func (f *File) View(ctx context.Context, off, n int64, ahead ...image.Span) (v *
 		if err := v.acquire(span.Len, ahead); err != nil {
 			return nil, err
 		}
-		for at := span.Off; at < span.End(); at += BlockSize - at%BlockSize {
-			if err := v.hold(ctx, at, min(span.End()-at, BlockSize-at%BlockSize)); err != nil {
+		for left := span.Len; left > 0; {
+			at := span.End() - left
+			part := min(left, BlockSize-at%BlockSize)
+			if err := v.hold(ctx, at, part); err != nil {
 				v.Release()
 				return nil, err
 			}
+			left -= part
 		}
 	}
 	if span.Len < n {
