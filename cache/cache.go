@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/image"
@@ -86,6 +87,7 @@ type contents struct {
 	disk     *disk.Image // nil: no cache on disk
 	img      image.Image // the record as last opened
 	files    int         // open Files
+	opened   time.Time   // last
 	resident int         // blocks in the memory tier
 	pending  map[int64]*pending
 	long     *fetch // the last one whose request was long
@@ -142,6 +144,7 @@ func (c *Cache) Open(key image.Key, img image.Image) *File {
 	}
 	e.img = img
 	e.files++
+	e.opened = time.Now()
 	return &File{cache: c, of: e, size: id.size, wants: map[int64]*pending{}}
 }
 
