@@ -70,7 +70,21 @@ type Cache struct {
 // counts are the totals since New.
 type counts struct {
 	hits, diskHits, misses, fetched, requests int64
+
+	read  [sources]int64 // bytes that readers got
+	ahead int64          // bytes that came before a read wanted them
+	idle  int64          // bytes that came when nobody wanted them any more
 }
+
+// source is where readers get bytes from.
+type source uint8
+
+const (
+	fromMemory source = iota
+	fromDisk
+	fromService // a read has waited for them
+	sources
+)
 
 // identity tells images apart: a record whose size differs has other bytes, even
 // where the service repeats a key.
@@ -201,6 +215,12 @@ type Stats struct {
 	DiskHits       int64 // blocks that a read found on the disk
 	Misses         int64 // blocks that a read had to fetch or wait for
 	Fetched        int64 // bytes that arrived from the service
+	FromMemory     int64 // bytes that readers got, from blocks that were resident
+	FromDisk       int64 // the same from the disk
+	FromService    int64 // the same from blocks that they had to wait for
+	Ahead          int64 // bytes that arrived before a read wanted them
+	Wasted         int64 // bytes of them that left memory unread, and bytes that arrived when nobody wanted them any more
+	Evicted        int64 // blocks that left memory for others
 	Requests       int64 // spans asked for
 	Running        int   // fetches that hold a place
 	QueuedDemand   int   // fetches that readers wait for and that have no place yet
@@ -214,6 +234,8 @@ func (c *Cache) Stats() Stats {
 	return Stats{
 		Memory: c.memory.used, Budget: c.memory.budget, Blocks: c.memory.order.Len(), Images: len(c.images),
 		Hits: c.counts.hits, DiskHits: c.counts.diskHits, Misses: c.counts.misses, Fetched: c.counts.fetched, Requests: c.counts.requests,
+		FromMemory: c.counts.read[fromMemory], FromDisk: c.counts.read[fromDisk], FromService: c.counts.read[fromService],
+		Ahead: c.counts.ahead, Wasted: c.counts.idle + c.memory.unread, Evicted: c.memory.evictions,
 		Running: c.running, QueuedDemand: c.demand.len, QueuedPrefetch: c.prefetch.len,
 	}
 }

@@ -236,9 +236,14 @@ func (c *Cache) publish(f *fetch, index int64, data []byte) *block {
 	c.counts.fetched += int64(len(data))
 	b := &block{data: data, refs: 1}
 	if f.over { // nobody waited for the rest
+		c.counts.idle += int64(len(data))
 		return b
 	}
 	p := f.blocks[0]
+	if p.waiters == 0 {
+		b.ahead = true
+		c.counts.ahead += int64(len(data))
+	}
 	f.blocks = f.blocks[1:]
 	f.interest -= p.interest()
 	c.memory.put(blockID{f.of, index}, b)

@@ -106,18 +106,20 @@ func (f *File) Cached(p []byte, off int64) (n int) {
 	for at := max(0, off); at < end; at = off + int64(n) {
 		index := at / BlockSize
 		c.mu.Lock()
-		b := c.memory.get(blockID{f.of, index})
+		b, from := c.memory.get(blockID{f.of, index}), fromMemory
 		if b != nil {
 			c.counts.hits++
 		}
 		c.unlock()
 		if b == nil {
-			if b = f.blockFromDisk(index, true); b == nil {
+			if b, from = f.blockFromDisk(index, true), fromDisk; b == nil {
 				break
 			}
 		}
-		n += copy(p[n:end-off], b.data[at%BlockSize:])
+		copied := copy(p[n:end-off], b.data[at%BlockSize:])
+		n += copied
 		c.mu.Lock()
+		c.counts.read[from] += int64(copied)
 		c.memory.unpin(b)
 		c.unlock()
 	}
@@ -163,6 +165,14 @@ func (f *File) Add(index int64, data []byte) bool {
 	c.unlock()
 	f.of.toDisk(index, data)
 	return true
+}
+
+// Streamed notes n bytes that a reader had to wait for and got another way than from
+// here: from the whole stream of a store without ranges.
+func (f *File) Streamed(n int) {
+	f.cache.mu.Lock()
+	defer f.cache.unlock()
+	f.cache.counts.read[fromService] += int64(n)
 }
 
 // Prefetch fetches the blocks of the spans that are missing, behind all demand, one

@@ -14,9 +14,10 @@ const blockOverhead = 512
 // block is the bytes of one block. They never change between publication and the
 // last unpin; then the buffer is used again.
 type block struct {
-	data []byte
-	refs int  // 1 for the memory tier that holds it, 1 for each reader about to copy
-	read bool // up to its end
+	data  []byte
+	refs  int  // 1 for the memory tier that holds it, 1 for each reader about to copy
+	read  bool // up to its end
+	ahead bool // it came before a read wanted it, and none has since
 }
 
 // cost is what the block takes of the memory budget.
@@ -31,9 +32,13 @@ type blockID struct {
 // memory is the memory tier: resident blocks in the order of their last use,
 // within a budget. It has no lock: Cache.mu guards it.
 type memory struct {
-	budget  int64 // most cost of the resident blocks
-	used    int64 // cost of the resident blocks
-	order   *simplelru.LRU[blockID, *block]
+	budget int64 // most cost of the resident blocks
+	used   int64 // cost of the resident blocks
+	order  *simplelru.LRU[blockID, *block]
+
+	evictions int64 // blocks that made room for others so far
+	unread    int64 // bytes of blocks that came ahead and left unread so far
+
 	buffers *arena
 }
 
@@ -48,13 +53,14 @@ func newMemory(budget int64) *memory {
 	return m
 }
 
-// get returns the resident block and pins it; nil when it is not resident.
+// get returns the resident block, which is about to be read, and pins it; nil when it is not resident.
 func (m *memory) get(id blockID) *block {
 	b, ok := m.order.Get(id)
 	if !ok {
 		return nil
 	}
 	b.refs++
+	b.ahead = false
 	return b
 }
 
@@ -73,6 +79,7 @@ func (m *memory) put(id blockID, b *block) {
 	}
 	for m.used+b.cost() > m.budget {
 		m.order.RemoveOldest()
+		m.evictions++
 	}
 	b.refs++
 	m.used += b.cost()
@@ -101,6 +108,9 @@ func (m *memory) evicted(id blockID, b *block) {
 	m.used -= b.cost()
 	id.of.resident--
 	id.of.prune()
+	if b.ahead {
+		m.unread += int64(len(b.data))
+	}
 	m.unpin(b)
 }
 

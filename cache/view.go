@@ -25,7 +25,8 @@ type View struct {
 	off   int64
 	slots []slot
 	parts [][]byte
-	len   int64 // bytes that were read
+	len   int64          // bytes that were read
+	from  [sources]int64 // of them
 }
 
 // View returns the bytes [off, off+n) of the image, fewer at its end and then with
@@ -79,6 +80,9 @@ func (v *View) Release() {
 		}
 		c.release(&v.slots[i])
 	}
+	for s, n := range v.from {
+		c.counts.read[s] += n
+	}
 	c.unlock()
 	v.slots, v.parts = nil, nil
 }
@@ -105,11 +109,12 @@ func (v *View) slot(off int64) *slot { return &v.slots[off/BlockSize-v.off/Block
 
 // hold adds n bytes at off, of one block, to the view.
 func (v *View) hold(ctx context.Context, off, n int64) error {
-	s := v.slot(off)
+	s, from := v.slot(off), fromMemory
 	if s.block == nil && s.await == nil {
 		// Of a block that is read in part, the next part is likely to be read soon.
 		// The whole ones would only push others out of memory.
 		s.block = v.file.blockFromDisk(off/BlockSize, n < BlockSpan(off/BlockSize, v.file.size).Len)
+		from = fromDisk
 	}
 	b, err := v.file.ready(ctx, s, off/BlockSize)
 	if err != nil {
@@ -117,22 +122,23 @@ func (v *View) hold(ctx context.Context, off, n int64) error {
 	}
 	at := off % BlockSize
 	v.parts = append(v.parts, b.data[at:at+n])
-	v.len += n
+	v.count(s, from, n)
 	return nil
 }
 
 // fill copies what the block at off has into p, as much as fits. A block that p takes
 // whole comes from the disk without a detour.
 func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, err error) {
-	s, index := v.slot(off), off/BlockSize
+	s, index, from := v.slot(off), off/BlockSize, fromMemory
 	if s.block == nil && s.await == nil {
 		if whole := BlockSpan(index, v.file.size); off == whole.Off && int64(len(p)) >= whole.Len {
 			if v.file.readDisk(index, p[:whole.Len]) {
-				v.len += whole.Len
+				v.count(s, fromDisk, whole.Len)
 				return int(whole.Len), nil
 			}
 		} else {
 			s.block = v.file.blockFromDisk(index, true)
+			from = fromDisk
 		}
 	}
 	b, err := v.file.ready(ctx, s, index)
@@ -140,8 +146,17 @@ func (v *View) fill(ctx context.Context, p []byte, off int64) (n int, err error)
 		return 0, err
 	}
 	n = copy(p, b.data[off%BlockSize:])
-	v.len += int64(n)
+	v.count(s, from, int64(n))
 	return n, nil
+}
+
+// count notes n bytes that were read from a slot: from there, unless they were waited for.
+func (v *View) count(s *slot, from source, n int64) {
+	if s.await != nil {
+		from = fromService
+	}
+	v.len += n
+	v.from[from] += n
 }
 
 // ready returns the slot's block when it is there. One that the disk turned out not

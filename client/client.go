@@ -47,6 +47,7 @@ type Options struct {
 	// to gophercloud's for Keystone.
 	UserAgent string
 	Logger    *slog.Logger // nil logs nothing
+	Observer  Observer     // hears of all requests; nil: nobody does
 }
 
 // Client talks to one Image service with one set of credentials. Its methods may
@@ -86,6 +87,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "imagefs"
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -93,6 +93,7 @@ func (c *Client) fetch(ctx context.Context, r *request, p policy) (answer, error
 // retrying logs that a request will be tried again.
 func (c *Client) retrying(ctx context.Context, r *request) func(error, time.Duration) {
 	return func(err error, wait time.Duration) {
+		c.options.Observer.Retried(string(r.op))
 		c.log.Log(ctx, image.FailureLevel(ctx, slog.LevelWarn), "request failed, trying again", "error", err, "wait", wait)
 	}
 }
@@ -154,7 +155,9 @@ func (c *Client) try(ctx context.Context, r *request, token string) (*http.Respo
 	for k, v := range r.header {
 		req.Header.Set(k, v)
 	}
+	began := time.Now()
 	resp, err := c.plain.Do(req)
+	ended(ctx, c.options.Observer, r.op, began, resp, err)
 	if err != nil {
 		cause, away := c.plainCause(err)
 		return nil, r.fail(kindOfTransport(ctx, err), &transportError{sent: sent.Load(), away: away, err: cause})

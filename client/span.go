@@ -201,6 +201,7 @@ func (r *spanReader) resume(cause error) error {
 	for range r.breaks - 1 {
 		wait = delay.NextBackOff()
 	}
+	r.c.options.Observer.Retried(string(r.op))
 	r.c.log.Warn("data broke off, going on", "image", r.img.ID, "offset", r.off, "error", cause, "wait", wait)
 	if err := image.Pause(r.ctx, wait); err != nil {
 		return spanError(r.op, r.img, image.KindOf(err), err)

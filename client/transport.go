@@ -92,7 +92,7 @@ func newTransports(o Options, config *tls.Config) *transports {
 	}
 	pooled, single := wire(o.Streams+spareConnections), wire(0)
 	identity := watched(pooled, o.Stall)
-	identity.Transport = &bounded{next: identity.Transport, limit: maxIdentityAnswer}
+	identity.Transport = &observed{next: &bounded{next: identity.Transport, limit: maxIdentityAnswer}, op: opAuthenticate, to: o.Observer}
 	return &transports{
 		plain: watched(pooled, o.Stall), upload: watched(single, answerStalls*o.Stall), identity: identity,
 		wires: []*http.Transport{pooled, single},

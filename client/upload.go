@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -112,7 +113,9 @@ func (c *Client) put(ctx context.Context, o op, id string, size int64, body func
 	if size >= expectFrom {
 		req.Header.Set("Expect", "100-continue")
 	}
+	began := time.Now()
 	resp, err := c.upload.Do(req)
+	ended(ctx, c.options.Observer, o, began, resp, err)
 	taken, sourceErr := source.stop()
 	if err != nil {
 		if sourceErr != nil {

@@ -30,6 +30,7 @@ type body struct {
 	cancel context.CancelFunc
 	from   content
 	sent   *atomic.Int64 // bytes handed out; shared with the progress
+	all    *atomic.Int64 // the same of all bodies
 	ended  atomic.Bool   // stop was called
 
 	mu   sync.Mutex // guards the fields below; held while a chunk is read, which cancel ends
@@ -43,10 +44,10 @@ type body struct {
 var errStopped = errors.New("the upload has ended")
 
 // newBody begins a pass that expects the service to name algo as os_hash_algo.
-func newBody(ctx context.Context, from content, algo string, sent *atomic.Int64) *body {
+func newBody(ctx context.Context, from content, algo string, sent, all *atomic.Int64) *body {
 	sent.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
-	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, sums: newSums(algoMD5, algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
+	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, all: all, sums: newSums(algoMD5, algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
 }
 
 // Read implements io.Reader.
@@ -67,6 +68,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	b.sent.Add(int64(n))
+	b.all.Add(int64(n))
 	return n, nil
 }
 

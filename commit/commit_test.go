@@ -37,6 +37,9 @@ func TestNewFileBecomesImage(t *testing.T) {
 	img, err := h.Commit(ctxb, d)
 	check(t, err)
 
+	if s := h.Stats(); s != (Stats{Published: 1, Sent: int64(len(content))}) {
+		t.Errorf("%+v", s)
+	}
 	got := h.only()
 	if diff := cmp.Diff(img, got); diff != "" {
 		t.Errorf("Commit returned another record than the service has:\n%s", diff)

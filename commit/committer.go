@@ -57,6 +57,20 @@ type Committer struct {
 	log      *slog.Logger
 	board    board
 	algo     atomic.Pointer[string] // os_hash_algo of the last image; nil: not known
+
+	published, failed, sent atomic.Int64 // see Stats
+}
+
+// Stats are totals since New.
+type Stats struct {
+	Published int64 // commits that made an image
+	Failed    int64 // commits that failed and kept their draft; each try of one behind an answered close is one
+	Sent      int64 // bytes handed to the transport, those of failed tries included
+}
+
+// Stats returns the current figures.
+func (c *Committer) Stats() Stats {
+	return Stats{Published: c.published.Load(), Failed: c.failed.Load(), Sent: c.sent.Load()}
 }
 
 // New makes a Committer. The maps and slices of o must not be changed any more.
@@ -191,8 +205,12 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, j job) (image.
 	case err != nil && (errors.Is(err, errUnlinked) || d.Unlinked()):
 		return image.Image{}, r.dropped(ctx)
 	case err != nil:
+		if !removal(ctx) && !shutdown(ctx) {
+			c.failed.Add(1)
+		}
 		return image.Image{}, r.failed(ctx, err)
 	}
+	c.published.Add(1)
 	committed = true
 	return img, nil
 }

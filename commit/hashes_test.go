@@ -96,7 +96,7 @@ func BenchmarkBody(b *testing.B) {
 		b.Run(fmt.Sprintf("algo=%s", algo), func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
-				body := newBody(ctxb, memory{bytes.NewReader(data)}, algo, new(atomic.Int64))
+				body := newBody(ctxb, memory{bytes.NewReader(data)}, algo, new(atomic.Int64), new(atomic.Int64))
 				if _, err := io.Copy(io.Discard, body); err != nil {
 					b.Fatal(err)
 				}

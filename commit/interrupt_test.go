@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -368,7 +369,7 @@ func (s slowContent) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 // an error, and its reading is not taken for the cause.
 func TestStoppedBody(t *testing.T) {
 	c := slowContent{make(chan struct{})}
-	b := newBody(ctxb, c, algoSHA512, &new(progress).sent)
+	b := newBody(ctxb, c, algoSHA512, &new(progress).sent, new(atomic.Int64))
 	got := make(chan error)
 	go func() {
 		_, err := io.ReadAll(b)

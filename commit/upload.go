@@ -32,7 +32,7 @@ func (r *run) upload(ctx context.Context, id string) (image.Image, error) {
 		if last != nil {
 			_, _ = last.stop() // what it read of the content, or failed to, is read again
 		}
-		last = newBody(ctx, r.content(), r.c.expected(), &r.prog.sent)
+		last = newBody(ctx, r.content(), r.c.expected(), &r.prog.sent, &r.c.sent)
 		return last
 	}
 	r.prog.phase(Uploading)

@@ -31,6 +31,8 @@ type Options struct {
 	// that fails.
 	Owed []Owed
 	Log  *slog.Logger
+	// Observe hears of what the kernel is answered; nil: nobody does.
+	Observe Observer
 
 	waits waits // zero: the default
 }

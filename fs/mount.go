@@ -87,7 +87,11 @@ func serve(mountpoint string, f *FS) (*fuse.Server, error) {
 
 // attach is go-fuse's fs.Mount with our bridge in between.
 func attach(mountpoint string, f *FS, opts *gofs.Options) (*fuse.Server, error) {
-	served, err := fuse.NewServer(bridge{RawFileSystem: gofs.NewNodeFS(f.root, opts), fs: f}, mountpoint, &opts.MountOptions)
+	var answers fuse.RawFileSystem = bridge{RawFileSystem: gofs.NewNodeFS(f.root, opts), fs: f}
+	if f.opts.Observe != nil {
+		answers = watched{RawFileSystem: answers, observe: f.opts.Observe}
+	}
+	served, err := fuse.NewServer(answers, mountpoint, &opts.MountOptions)
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,10 @@ type Definition struct {
 	Help   string
 	Labels []string
 
-	// of takes its values from a snapshot; nil where they are counted as they happen.
+	// of takes its values from a snapshot; nil for a histogram, which is counted as it happens.
 	of func(s Snapshot, emit emit)
+	// buckets are the upper bounds of a histogram's.
+	buckets []float64
 }
 
 // Type is how a metric behaves.
@@ -59,6 +61,23 @@ func Definitions() []Definition {
 				emit(float64(s.Passthrough.Handles), "kernel")
 			}},
 
+		operationDuration(),
+
+		{Name: "imagefs_requests_total", Type: Counter, Unit: unitNone, Labels: []string{"kind", "code"},
+			Help: "Requests to the Image service and Keystone, by what they ask for and the status of the answer; without one, by why there was none. One for several tries counts several times.",
+			of: func(s Snapshot, emit emit) {
+				for _, r := range s.Requests.Ended {
+					emit(float64(r.Count), r.Kind, r.Code)
+				}
+			}},
+		requestDuration(),
+		{Name: "imagefs_request_retries_total", Type: Counter, Unit: unitNone, Labels: []string{"kind"},
+			Help: "Requests that had failed and were made again, and downloads that went on after they had broken off.",
+			of: func(s Snapshot, emit emit) {
+				for _, r := range s.Requests.Retried {
+					emit(float64(r.Count), r.Kind)
+				}
+			}},
 		{Name: "imagefs_service_failing", Type: Gauge, Unit: unitTruth, Labels: []string{"service"},
 			Help: "Whether the service (image, or identity) has failed several times in a row and not answered since. What nobody asks is not known.",
 			of: func(s Snapshot, emit emit) {
@@ -127,9 +146,43 @@ func Definitions() []Definition {
 				s.Cache.ofDisk(func(d Disk) { emit(float64(d.Hits), "disk") })
 				emit(float64(s.Cache.Misses), "service")
 			}},
+		{Name: "imagefs_read_bytes_total", Type: Counter, Unit: unitBytes, Labels: []string{"source"},
+			Help: "Bytes of images that readers got, by where these were: in memory (also what was fetched ahead of them), on disk, or at the service, so that they waited. What the kernel reads by itself does not come here.",
+			of: func(s Snapshot, emit emit) {
+				emit(float64(s.Cache.Read.Memory), "memory")
+				emit(float64(s.Cache.Read.Disk), "disk")
+				emit(float64(s.Cache.Read.Service), "service")
+			}},
 		{Name: "imagefs_fetched_bytes_total", Type: Counter, Unit: unitBytes,
 			Help: "Bytes of images that came from the service.",
 			of:   func(s Snapshot, emit emit) { emit(float64(s.Cache.Fetched)) }},
+		{Name: "imagefs_prefetched_bytes_total", Type: Counter, Unit: unitBytes,
+			Help: "Of those, what came before a read wanted it.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Cache.Ahead)) }},
+		{Name: "imagefs_prefetch_wasted_bytes_total", Type: Counter, Unit: unitBytes,
+			Help: "Of those fetched, what left memory before anybody had read it (the disk may still have it), and what came when nobody wanted it any more.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Cache.Wasted)) }},
+		{Name: "imagefs_readers", Type: Gauge, Unit: unitNone,
+			Help: "Open files that are read through the daemon.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Readers.Open)) }},
+		{Name: "imagefs_windows", Type: Gauge, Unit: unitNone,
+			Help: "Sequential runs of reads that are fetched ahead of; one reader may have several.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Readers.Windows)) }},
+		{Name: "imagefs_windows_bytes", Type: Gauge, Unit: unitBytes,
+			Help: "How far is fetched ahead of them, all together.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Readers.Ahead)) }},
+		{Name: "imagefs_window_widest_bytes", Type: Gauge, Unit: unitBytes,
+			Help: "How far is fetched ahead of the one that has the widest window.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Readers.Widest)) }},
+		{Name: "imagefs_spools", Type: Gauge, Unit: unitNone,
+			Help: "Images that are read as whole streams, for their store serves no ranges.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Readers.Spools)) }},
+		{Name: "imagefs_cache_evicted_blocks_total", Type: Counter, Unit: unitNone, Labels: []string{"tier"},
+			Help: "Blocks that made room for others, in memory and on disk.",
+			of: func(s Snapshot, emit emit) {
+				emit(float64(s.Cache.Evicted), "memory")
+				s.Cache.ofDisk(func(d Disk) { emit(float64(d.Evicted), "disk") })
+			}},
 		{Name: "imagefs_cache_written_bytes_total", Type: Counter, Unit: unitBytes,
 			Help: "Bytes that were written to the cache on disk.",
 			of: func(s Snapshot, emit emit) {
@@ -149,6 +202,15 @@ func Definitions() []Definition {
 				})
 			}},
 
+		{Name: "imagefs_commits_total", Type: Counter, Unit: unitNone, Labels: []string{"result"},
+			Help: "Commits that have ended: published, or failed. One that is tried again behind an answered close fails several times.",
+			of: func(s Snapshot, emit emit) {
+				emit(float64(s.Commits.Published), "published")
+				emit(float64(s.Commits.Failed), "failed")
+			}},
+		{Name: "imagefs_uploaded_bytes_total", Type: Counter, Unit: unitBytes,
+			Help: "Bytes that uploads have sent, those that were sent again included.",
+			of:   func(s Snapshot, emit emit) { emit(float64(s.Commits.Sent)) }},
 		{Name: "imagefs_uploads", Type: Gauge, Unit: unitNone, Labels: []string{"phase"},
 			Help: "Commits under way, by what they are doing.",
 			of: func(s Snapshot, emit emit) {
@@ -196,6 +258,20 @@ func Definitions() []Definition {
 				}
 			}},
 	}
+}
+
+// operationDuration has buckets from what memory takes to what a close waits for.
+func operationDuration() Definition {
+	return Definition{Name: "imagefs_operation_duration_seconds", Type: Histogram, Unit: unitSeconds, Labels: []string{"operation", "errno"},
+		Help:    "How long the kernel's requests to the daemon took, by what they ask for and what they are answered (errno 0: success). A close is flush, and waits for its upload. What the kernel reads by itself, from its page cache or by passthrough, does not come here.",
+		buckets: []float64{0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600}}
+}
+
+// requestDuration has buckets from what a cache beside us takes to what an upload does.
+func requestDuration() Definition {
+	return Definition{Name: "imagefs_request_duration_seconds", Type: Histogram, Unit: unitSeconds, Labels: []string{"kind"},
+		Help:    "How long the answers to those requests took to begin; of an upload and a stage, with the sending.",
+		buckets: []float64{0.002, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800}}
 }
 
 func truth(is bool) float64 {

@@ -11,10 +11,15 @@ import (
 
 // NewRegistry returns a registry of every metric of a mount, and of those of its Go
 // runtime and process. snapshot is called by each gathering, perhaps by several at once.
-func NewRegistry(snapshot func() Snapshot) *prometheus.Registry {
+func NewRegistry(snapshot func() Snapshot, operations *Operations, requests *Requests) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newOfSnapshot(snapshot))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newOfSnapshot(snapshot), operations, requests)
 	return r
+}
+
+func (d Definition) histogram() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.buckets}, d.Labels)
 }
 
 // Handler answers with the metrics of a registry, in the format that is asked for.

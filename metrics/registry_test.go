@@ -6,7 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
@@ -16,7 +18,13 @@ import (
 func scrape(t *testing.T, s Snapshot) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(NewRegistry(func() Snapshot { return s }), slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	operations, requests := NewOperations([]string{"read", "lookup"}), NewRequests()
+	operations.Answered(0, 0, 30*time.Microsecond)
+	operations.Answered(0, 0, 3*time.Second)
+	operations.Answered(1, syscall.ENOENT, 2*time.Millisecond)
+	operations.Answered(1, syscall.EOPNOTSUPP, time.Hour)
+	requests.Ended("open span", "206", 70*time.Millisecond)
+	Handler(NewRegistry(func() Snapshot { return s }, operations, requests), slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("%d: %s", w.Code, w.Body)
 	}

@@ -14,17 +14,20 @@ type Snapshot struct {
 	LogFile    string    `json:"log_file,omitempty"`
 	Metrics    string    `json:"metrics_url,omitempty"` // where they are served; "" where they are not
 
-	Service     Service     `json:"service"`
-	Options     Options     `json:"options"`
-	Memory      Memory      `json:"memory"`
-	Goroutines  int         `json:"goroutines"` // of the daemon: they grow with what is under way, and with nothing else
-	Listing     Listing     `json:"listing"`
-	Cache       Cache       `json:"cache"`
-	Passthrough Passthrough `json:"passthrough"`
-	Handles     int         `json:"open_handles"`
-	Uploads     []Upload    `json:"uploads"`
-	Waiting     []Waiting   `json:"waiting"`
-	Drafts      []Draft     `json:"kept_drafts"`
+	Service     Service       `json:"service"`
+	Requests    RequestCounts `json:"requests"`
+	Options     Options       `json:"options"`
+	Memory      Memory        `json:"memory"`
+	Goroutines  int           `json:"goroutines"` // of the daemon: they grow with what is under way, and with nothing else
+	Listing     Listing       `json:"listing"`
+	Cache       Cache         `json:"cache"`
+	Readers     Readers       `json:"readers"`
+	Passthrough Passthrough   `json:"passthrough"`
+	Handles     int           `json:"open_handles"`
+	Commits     Commits       `json:"commits"`
+	Uploads     []Upload      `json:"uploads"`
+	Waiting     []Waiting     `json:"waiting"`
+	Drafts      []Draft       `json:"kept_drafts"`
 }
 
 // The states of a mount.
@@ -45,6 +48,25 @@ type Service struct {
 	Insecure bool `json:"insecure,omitempty"`
 	// Trouble is what holds requests up; none as a rule.
 	Trouble []Trouble `json:"trouble"`
+}
+
+// RequestCounts are the requests to the services since the mount.
+type RequestCounts struct {
+	Ended   []RequestCount `json:"ended"`
+	Retried []RetryCount   `json:"retried"`
+}
+
+// RequestCount are the requests of one kind with one outcome.
+type RequestCount struct {
+	Kind  string `json:"kind"`
+	Code  string `json:"code"` // the status of the answer, or why there was none
+	Count int64  `json:"count"`
+}
+
+// RetryCount is how often requests of a kind were made again.
+type RetryCount struct {
+	Kind  string `json:"kind"`
+	Count int64  `json:"count"`
 }
 
 // Trouble is a service that fails, or has asked for a pause.
@@ -105,9 +127,36 @@ type Cache struct {
 	Blocks  int64  `json:"blocks"`
 	Hits    int64  `json:"hits"`
 	Misses  int64  `json:"misses"`
-	Fetched int64  `json:"fetched_bytes"`     // taken from the service
+	Fetched int64  `json:"fetched_bytes"` // taken from the service
+	Read    Read   `json:"read"`
+	Ahead   int64  `json:"ahead_bytes"`       // of those fetched, what came before a read wanted it
+	Wasted  int64  `json:"wasted_bytes"`      // of those fetched, what left memory unread or came when nobody wanted it
+	Evicted int64  `json:"evicted_blocks"`    // left memory for others
 	Disk    *Disk  `json:"disk"`              // null where there is no cache on disk
 	Warning string `json:"warning,omitempty"` // why there is none, where it was asked for
+}
+
+// Read are the bytes that readers got, by where these were, since the mount.
+type Read struct {
+	Memory  int64 `json:"memory_bytes"`
+	Disk    int64 `json:"disk_bytes"`
+	Service int64 `json:"service_bytes"` // they were waited for
+}
+
+// Readers are those that read images through the daemon.
+type Readers struct {
+	Open    int   `json:"open"`
+	Windows int   `json:"windows"`      // sequential runs that are fetched ahead of
+	Ahead   int64 `json:"window_bytes"` // how far, all of them together
+	Widest  int64 `json:"widest_bytes"` // how far ahead of one
+	Spools  int   `json:"spools"`       // images read as whole streams, for their store serves no ranges
+}
+
+// Commits are the ends of commits since the mount.
+type Commits struct {
+	Published int64 `json:"published"`
+	Failed    int64 `json:"failed"`     // each try of one that is tried again
+	Sent      int64 `json:"sent_bytes"` // by all of them, and those under way
 }
 
 // Disk is the cache on disk. The counts are since the mount.

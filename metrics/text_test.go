@@ -29,10 +29,16 @@ func busy() Snapshot {
 			Filter: []string{"--tag=ready", "--name=a\x1b*"}},
 		Memory: Memory{Resident: 412 << 20, HeapLive: 96 << 20}, Goroutines: 240,
 		Listing: Listing{Images: 1234, Age: ptr(12.0), Whole: &Whole{Age: 130, Took: 45}, Warning: "list: unavailable:\n503"},
-		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Disk: &Disk{
+		Cache: Cache{Bytes: 100 << 20, Limit: 256 << 20, Blocks: 400, Hits: 900, Misses: 100, Fetched: 3 << 30, Read: Read{Memory: 5 << 30, Disk: 2 << 30, Service: 1 << 30}, Ahead: 2 << 30, Wasted: 3 << 20, Evicted: 77, Disk: &Disk{
 			Dir: "/var/cache/imagefs/glance-0a1b2c3d", Bytes: 5 << 30, Limit: 20 << 30, Images: 7, Hits: 1234, Written: 6 << 30,
 			Evicted: 80, Damaged: 1, Verified: 3, Mismatched: 1, Verifying: 2,
 		}},
+		Readers: Readers{Open: 4, Windows: 2, Ahead: 24 << 20, Widest: 16 << 20, Spools: 1},
+		Commits: Commits{Published: 9, Failed: 1, Sent: 11 << 30},
+		Requests: RequestCounts{
+			Ended:   []RequestCount{{Kind: "authenticate", Code: "201", Count: 1}, {Kind: "open span", Code: "206", Count: 1200}, {Kind: "open span", Code: "503", Count: 3}, {Kind: "open span", Code: "unreachable", Count: 2}},
+			Retried: []RetryCount{{Kind: "open span", Count: 4}},
+		},
 		Passthrough: Passthrough{On: true, Handles: 2}, Handles: 3,
 		Uploads: []Upload{
 			{Name: "disk.qcow2", Draft: "d1", Path: "/var/lib/imagefs/staging/ab/d1.data", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},

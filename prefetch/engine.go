@@ -221,23 +221,43 @@ type Stats struct {
 	Paused    int // of them, with a stream that waits for its readers
 	Running   int // streams that hold a place
 	Waiting   int // spools that wait for a place
+
+	Windows int   // runs that are fetched ahead of now; a reader may have several
+	Ahead   int64 // how far, in bytes, all of them together
+	Widest  int64 // the furthest of one, in bytes
 }
 
 // Stats returns the current figures.
 func (e *Engine) Stats() Stats {
+	st, streaming := e.stats()
+	for _, r := range streaming {
+		r.mu.Lock()
+		for _, length := range r.window.lengths() {
+			st.Windows++
+			st.Ahead += length
+			st.Widest = max(st.Widest, length)
+		}
+		r.mu.Unlock()
+	}
+	return st
+}
+
+// stats are the figures without the windows, and the readers that have some.
+func (e *Engine) stats() (st Stats, streaming []*Reader) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	st := Stats{Readers: len(e.readers), Spools: len(e.spools), Running: e.places.taken(), Waiting: e.places.waiting()}
+	st = Stats{Readers: len(e.readers), Spools: len(e.spools), Running: e.places.taken(), Waiting: e.places.waiting()}
 	for r := range e.readers {
 		if r.streams(now) {
-			st.Streaming++
+			streaming = append(streaming, r)
 		}
 	}
+	st.Streaming = len(streaming)
 	for _, s := range e.spools {
 		if s.isPaused() {
 			st.Paused++
 		}
 	}
-	return st
+	return st, streaming
 }

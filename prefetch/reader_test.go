@@ -32,7 +32,7 @@ func TestSequentialReader(t *testing.T) {
 		if took > 800*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
-		if st := e.Stats(); st.Readers != 1 || st.Streaming != 1 || st.Spools != 0 {
+		if st := e.Stats(); st.Readers != 1 || st.Streaming != 1 || st.Spools != 0 || st.Windows != 1 || st.Ahead < 512<<10 || st.Ahead > 64*mib || st.Widest != st.Ahead {
 			t.Errorf("stats %+v", st)
 		}
 	})

@@ -42,7 +42,13 @@ func TestSpoolServesWhatHasPassed(t *testing.T) {
 		if took := time.Since(begin); took < 900*time.Millisecond || took > 1100*time.Millisecond {
 			t.Errorf("10 MiB at 10 MiB/s took %v", took)
 		}
+		if s := e.o.Cache.Stats(); s.FromService != mib || s.FromMemory != 0 {
+			t.Errorf("waited for: %+v", s)
+		}
 		expect(t, r, 0, 10*mib) // all of it is in memory
+		if s := e.o.Cache.Stats(); s.FromService != mib || s.FromMemory != 10*mib {
+			t.Errorf("from memory: %+v", s)
+		}
 		if took := time.Since(begin); took > 1100*time.Millisecond || v.streams() != 1 {
 			t.Errorf("after %v, %d streams", took, v.streams())
 		}

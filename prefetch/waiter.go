@@ -72,6 +72,7 @@ func (s *spool) read(ctx context.Context, p []byte, off int64) (n int, err error
 		}
 		piece := min(stop, at/mostAwaited*mostAwaited+mostAwaited)
 		m, err := s.await(ctx, p[n:piece-off], at)
+		s.file.Streamed(m)
 		n += m
 		if err != nil {
 			return n, err

@@ -142,6 +142,16 @@ func (w *window) streaming() bool {
 	return false
 }
 
+// lengths are those of the windows of all runs that go on, in bytes.
+func (w *window) lengths() (all []int64) {
+	for i := range w.tracks {
+		if t := &w.tracks[i]; t.length > 0 && w.live(t) {
+			all = append(all, t.length)
+		}
+	}
+	return all
+}
+
 func (w *window) live(t *track) bool { return w.clock-t.used <= liveFor }
 
 // share divides the handle's limit among its runs that go on.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/imagefs/imagefs/cache"
@@ -19,6 +20,7 @@ import (
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/metrics"
 	"github.com/imagefs/imagefs/prefetch"
 	"github.com/imagefs/imagefs/staging"
 )
@@ -38,6 +40,8 @@ type rooms struct {
 	committer *commit.Committer
 	fresh     newFiles
 	log       *slog.Logger
+	requests  *metrics.Requests
+	answered  *metrics.Operations       // nil where nobody asks for metrics
 	server    atomic.Pointer[fs.Server] // nil before the mount
 
 	expiring    sync.WaitGroup     // deletes what has lain in the trash for its time
@@ -54,9 +58,11 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	release, _ := buildVersion()
 	dial, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
+	requests := metrics.NewRequests()
 	service, err := client.Dial(dial, client.Options{
 		Cloud: c.Cloud, Endpoint: c.Endpoint, Token: c.Token.Reveal(), Insecure: c.Insecure,
 		Streams: c.Streams, Stall: c.StallTimeout, Store: c.Store, UserAgent: "imagefs/" + release, Logger: log,
+		Observer: requests,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -75,7 +81,10 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 		service.Close()
 		return nil, stagingFailure(err)
 	}
-	r := &rooms{client: service, staging: drafts, fresh: newFilesOf(c, service.Project()), log: log, left: make(chan struct{}, 1)}
+	r := &rooms{client: service, staging: drafts, fresh: newFilesOf(c, service.Project()), log: log, requests: requests, left: make(chan struct{}, 1)}
+	if c.Metrics != "" {
+		r.answered = metrics.NewOperations(fs.Operations())
+	}
 	if err := r.openDisk(c); err != nil {
 		service.Close()
 		return nil, errors.Join(err, drafts.Close())
@@ -136,7 +145,7 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 	}, fs.Options{
 		Owed: owed, Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
-		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log,
+		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log, Observe: r.observer(),
 		Fresh: image.New{Visibility: c.NewVisibility, Tags: c.NewTags, Properties: c.NewProperties},
 	})
 	if err != nil {
@@ -149,6 +158,16 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 		r.expiring.Go(func() { r.trash.Expire(ctx) })
 	}
 	return server, nil
+}
+
+// observer counts what the kernel is answered, where somebody asks for metrics.
+func (r *rooms) observer() fs.Observer {
+	if r.answered == nil {
+		return nil
+	}
+	return func(o fs.Operation, errno syscall.Errno, took time.Duration) {
+		r.answered.Answered(int(o), errno, took)
+	}
 }
 
 // sourceName is the first column of /proc/mounts: as fstab has it, for by that mount -a

@@ -32,7 +32,8 @@ func (a *about) snapshot() metrics.Snapshot {
 	s := metrics.Snapshot{
 		Mountpoint: a.mountpoint, PID: os.Getpid(), Version: release, LogFile: a.logFile,
 		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounting,
-		Service: metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure(), Trouble: trouble(a.rooms.client.Trouble())},
+		Service:  metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure(), Trouble: trouble(a.rooms.client.Trouble())},
+		Requests: a.rooms.requests.Counts(),
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,
@@ -41,6 +42,8 @@ func (a *about) snapshot() metrics.Snapshot {
 		Memory: memoryUse(), Goroutines: runtime.NumGoroutine(),
 		Listing: a.listing(),
 		Cache:   a.cache(),
+		Readers: a.readers(),
+		Commits: a.commits(),
 		Uploads: a.uploads(),
 		Waiting: []metrics.Waiting{},
 		Drafts:  []metrics.Draft{},
@@ -106,6 +109,8 @@ func (a *about) cache() metrics.Cache {
 	c := metrics.Cache{
 		Bytes: stats.Memory, Limit: stats.Budget, Blocks: int64(stats.Blocks),
 		Hits: stats.Hits, Misses: stats.Misses, Fetched: stats.Fetched, Warning: a.rooms.diskNote,
+		Read:  metrics.Read{Memory: stats.FromMemory, Disk: stats.FromDisk, Service: stats.FromService},
+		Ahead: stats.Ahead, Wasted: stats.Wasted, Evicted: stats.Evicted,
 	}
 	if store := a.rooms.disk; store != nil {
 		d := store.Stats()
@@ -116,6 +121,16 @@ func (a *about) cache() metrics.Cache {
 		}
 	}
 	return c
+}
+
+func (a *about) readers() metrics.Readers {
+	stats := a.rooms.engine.Stats()
+	return metrics.Readers{Open: stats.Readers, Windows: stats.Windows, Ahead: stats.Ahead, Widest: stats.Widest, Spools: stats.Spools}
+}
+
+func (a *about) commits() metrics.Commits {
+	stats := a.rooms.committer.Stats()
+	return metrics.Commits{Published: stats.Published, Failed: stats.Failed, Sent: stats.Sent}
 }
 
 func (a *about) uploads() []metrics.Upload { return uploadsOf(a.rooms.committer.Active()) }

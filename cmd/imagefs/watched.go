@@ -20,7 +20,7 @@ func (l life) listenWeb(ctx context.Context, a *about) error {
 	}
 	server, err := web.Listen(ctx, web.Options{
 		Address: l.config.Metrics, Pprof: l.config.Pprof, Snapshot: a.snapshot,
-		Metrics: metrics.Handler(metrics.NewRegistry(a.snapshot), l.log), Log: l.log,
+		Metrics: metrics.Handler(metrics.NewRegistry(a.snapshot, a.rooms.answered, a.rooms.requests), l.log), Log: l.log,
 	})
 	if err != nil {
 		return fail(exitListen, "%w: choose another address with --metrics", err)
