@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -145,5 +146,22 @@ func TestUnitLeavesOthers(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
 			t.Errorf("%s: %q, %v", result, out, err)
 		}
+	}
+}
+
+// TestUnitReload: a reload is a SIGHUP for the daemon, and nothing else.
+func TestUnitReload(t *testing.T) {
+	daemon := exec.Command("sleep", "60")
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", unitLine(t, "ExecReload", "", ""))
+	cmd.Env = append(os.Environ(), "MAINPID="+strconv.Itoa(daemon.Process.Pid))
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%q, %v", out, err)
+		_ = daemon.Process.Kill() // it would go on
+	}
+	if err := daemon.Wait(); err == nil || err.Error() != "signal: hangup" {
+		t.Errorf("it ended so: %v", err)
 	}
 }
