@@ -159,6 +159,49 @@ func TestBytesKnownToBeWrongUnderAnEdit(t *testing.T) {
 	}
 }
 
+// What is exported of an edit is compared in the same way: wrong bytes are read anew, and
+// those that stay wrong do not come whole.
+func TestExportOfWrongBytes(t *testing.T) {
+	const size = 3*chunk + 1000
+	for name, to := range map[string]int64{"edited": size, "cut": chunk + 77, "longer": size + chunk} {
+		for _, at := range []int64{7, chunk + 90, size - 1} {
+			for _, flips := range []int64{0, 1, 1000} {
+				b := newWrongBases(t, at, 0)
+				old := b.service.put(image.Image{Name: "x", DiskFormat: "raw", ContainerFormat: "bare"}, pattern(size))
+				d := b.edit(old)
+				b.write(d, []byte("edited"), 5)
+				check(t, d.Truncate(ctxb, to))
+				want := bytesOf(t, d)
+				b.flips.Store(flips)
+				var got []byte
+				err := b.Export(ctxb, d, func(from Bytes) error {
+					got = make([]byte, 0, from.Size())
+					p := make([]byte, chunk) // the same for all, as a copy has it
+					for off := int64(0); off < from.Size(); off += chunk {
+						n, err := from.ReadAt(ctxb, p[:min(chunk, from.Size()-off)], off)
+						if err != nil {
+							return err
+						}
+						got = append(got, p[:n]...)
+					}
+					return nil
+				})
+				switch {
+				case flips > 1:
+					if !image.Is(err, image.Corrupt) || int64(len(got)) == to || len(b.wrong) == 0 {
+						t.Errorf("%s, byte %d: %v, %d bytes, wrong: %v", name, at, err, len(got), b.wrong)
+					}
+				case err != nil || !bytes.Equal(got, want) || len(b.wrong) != int(flips):
+					t.Errorf("%s, byte %d, %d flips: %v, it differs: %v, wrong: %v", name, at, flips, err, !bytes.Equal(got, want), b.wrong)
+				}
+				if len(b.service.all()) != 1 || !d.Dirty() {
+					t.Errorf("%s: %+v, dirty %v", name, b.service.all(), d.Dirty())
+				}
+			}
+		}
+	}
+}
+
 // gatedBase reads an image up to somewhere, and waits there.
 type gatedBase struct {
 	staging.Base

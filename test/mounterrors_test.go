@@ -25,6 +25,7 @@ const (
 	exitNotEmpty     = 11
 	exitMountBusy    = 12
 	exitDraftBusy    = 25
+	exitDraft        = 26
 	exitFileExists   = 27
 	exitNoFUSE       = 14
 	exitNotMounted   = 18

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -67,8 +68,23 @@ func TestEditOverWrongBytes(t *testing.T) {
 					if now := s.one(t, name); now.ID != old.ID {
 						t.Errorf("it became %+v", now)
 					}
+					export := append([]string{"staged", "export", "--staging-dir", m.staging}, s.args...)
+					out := filepath.Join(t.TempDir(), "exported")
+					if err != nil {
+						export = append(export, m.stagedDrafts()[name].ID, out)
+						if failed := fails(t, binary, export...); failed.code != exitDraft || !strings.Contains(failed.stderr, "does not have its hash") {
+							t.Errorf("exporting over bytes that stay wrong: %d, %s", failed.code, failed.stderr)
+						}
+						if _, err := os.Lstat(out); !errors.Is(err, os.ErrNotExist) {
+							t.Errorf("wrong bytes were exported: %v", err)
+						}
+					}
 					w.mend(old.ID)
 					if err != nil {
+						run(t, binary, export...)
+						if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
+							t.Errorf("the export has other bytes: %v", err)
+						}
 						retries(t, m, name, want)
 						continue
 					}

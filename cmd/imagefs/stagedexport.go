@@ -13,13 +13,15 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/staging"
 )
 
 const stagedExportHelp = `Export writes a draft's bytes to a local file, whole: where an image was being edited,
 what was not written over comes from that image, so that its service must answer then.
-Holes stay holes. The draft stays as it is.
+All of that image is read, and compared with its hash: where that is wrong, also after it
+was read anew, no FILE is written. Holes stay holes. The draft stays as it is.
 
 FILE must not exist, unless --force is given; it appears when it is complete.`
 
@@ -57,19 +59,24 @@ func exportStaged(ctx context.Context, c config.Config, id, path string, force b
 	}
 	services := newStagedRooms(c, std.Err, slog.LevelWarn)
 	defer func() { err = errors.Join(err, services.close()) }()
-	d, free, err := services.reopen(ctx, k)
+	d, err := services.reopen(ctx, k)
 	if err != nil {
 		return draftFailure(k, err)
 	}
 	line := newStatusLine(std.Err)
 	err = aside{path: path, force: force, syncDir: syncDir}.write(func(f *os.File) error {
-		return copySparse(ctx, f, d, func(done int64) {
-			line.show(fmt.Sprintf("exporting %s: %s of %s", nameOf(k), humanize.IBytes(uint64(done)), humanize.IBytes(uint64(d.Size()))))
+		return d.bytes(ctx, d.Draft, func(from commit.Bytes) error {
+			if err := f.Truncate(0); err != nil { // of an earlier try
+				return err
+			}
+			return copySparse(ctx, f, from, func(done int64) {
+				line.show(fmt.Sprintf("exporting %s: %s of %s", nameOf(k), humanize.IBytes(uint64(done)), humanize.IBytes(uint64(d.Size()))))
+			})
 		})
 	})
 	line.clear()
 	uncertain := d.Record().Uncertain
-	err = errors.Join(err, d.Close(), free())
+	err = errors.Join(err, d.Close(), d.free())
 	switch {
 	case ctx.Err() != nil:
 		return fail(exitInterruptedBy, "interrupted: %s was not written", path)
@@ -81,27 +88,33 @@ func exportStaged(ctx context.Context, c config.Config, id, path string, force b
 	return err
 }
 
+// exported is a draft that was taken up for all of its bytes.
+type exported struct {
+	*staging.Draft
+	bytes func(ctx context.Context, d *staging.Draft, read func(from commit.Bytes) error) error // as commit.Committer.Export
+	free  func() error                                                                          // after the draft has ended
+}
+
 // reopen takes up a draft, asking its service only where that has a part of its bytes.
-// free is called after the draft has ended.
-func (s *stagedRooms) reopen(ctx context.Context, k staging.Record) (d *staging.Draft, free func() error, err error) {
-	free = func() error { return nil }
+func (s *stagedRooms) reopen(ctx context.Context, k staging.Record) (exported, error) {
 	if k.Base != "" {
 		r, err := s.of(ctx, k)
 		if err != nil {
-			return nil, nil, err
+			return exported{}, err
 		}
 		d, err := r.reopen(ctx, k)
-		return d, free, err
+		return exported{d, r.committer.Export, func() error { return nil }}, err
 	}
 	store, err := staging.Open(staging.Options{Dir: s.config.StagingDir, Service: k.Service})
 	if err != nil {
-		return nil, nil, stagingFailure(err)
+		return exported{}, stagingFailure(err)
 	}
-	d, err = store.Reopen(k.Draft, staging.ReopenSpec{})
+	d, err := store.Reopen(k.Draft, staging.ReopenSpec{})
 	if err != nil {
-		return nil, nil, errors.Join(err, store.Close())
+		return exported{}, errors.Join(err, store.Close())
 	}
-	return d, store.Close, nil
+	whole := func(_ context.Context, d *staging.Draft, read func(from commit.Bytes) error) error { return read(d) }
+	return exported{d, whole, store.Close}, nil
 }
 
 func fileExists(path string) error {
@@ -178,15 +191,8 @@ const (
 	holeUnit = 64 << 10
 )
 
-// draftBytes is what copySparse reads. *staging.Draft is one.
-type draftBytes interface {
-	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
-	SeekData(off int64) (int64, bool, error)
-	Size() int64
-}
-
 // copySparse copies a draft, leaving out its holes and long runs of zeros.
-func copySparse(ctx context.Context, to *os.File, from draftBytes, progress func(done int64)) error {
+func copySparse(ctx context.Context, to *os.File, from commit.Bytes, progress func(done int64)) error {
 	size := from.Size()
 	buf, zeros := make([]byte, copyChunk), make([]byte, holeUnit)
 	for off := int64(0); off < size; {
