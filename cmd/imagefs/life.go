@@ -101,7 +101,7 @@ func liveMount(ctx context.Context, l life) error {
 }
 
 // errLeft: the stop timeout is over, and a service that does not go on holds a
-// request; what it was for goes on at the next mount.
+// request, or a disk a look at it; what it was for goes on at the next mount.
 var errLeft = errors.New("left to the next mount")
 
 // errNotWaited: a second signal ended the waiting; nothing is waited for any more.
@@ -151,12 +151,13 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	if note := r.fresh.note(); note != "" && !l.config.ReadOnly {
 		notes = append(notes, note)
 	}
+	stopWatchdog := func() bool { return true }
 	err = l.ready(notes)
 	if err != nil {
 		l.log.Error("nobody waits for the mount any more; it is unmounted", "error", err)
 	} else {
 		l.notify(systemd.SdNotifyReady + "\nMAINPID=" + strconv.Itoa(os.Getpid()))
-		defer l.startWatchdog(func() { a.snapshot() })() // also while uploads are waited for
+		stopWatchdog = l.startWatchdog(func() { a.snapshot() })
 		select {
 		case <-ended:
 		case <-server.Unmounted():
@@ -168,6 +169,9 @@ func (l life) serve(interrupts interrupts, r *rooms, a *about) error {
 	keeper.stop()
 	endErr := l.end(interrupts, t, r, server, ended)
 	if endErr == nil && !keeper.wait(cleanUpLimit) {
+		endErr = errLeft
+	}
+	if !stopWatchdog() && endErr == nil { // after the uploads that were waited for
 		endErr = errLeft
 	}
 	return errors.Join(err, endErr)

@@ -2,27 +2,27 @@ package main
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
 // startWatchdog tells systemd twice in each of its intervals (WatchdogSec=) that the daemon
-// is well, until stop, which waits for the goroutine that does. look takes the daemon's
-// locks: while one is held for ever systemd is told nothing, ends the daemon, and starts
-// another.
-func (l life) startWatchdog(look func()) (stop func()) {
+// is well, until stop. look takes the daemon's locks, and looks at its disks: while one is
+// held for ever, or does not answer, systemd is told nothing, ends the daemon, and starts
+// another. So stop waits for leaveLimit at most, and reports whether nothing looks any more.
+func (l life) startWatchdog(look func()) (stop func() bool) {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
 		l.log.Warn("the watchdog of systemd cannot be served: it will end this mount", "error", err)
 	}
 	if interval <= 0 {
-		return func() {}
+		return func() bool { return true }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
 		ticks := time.NewTicker(interval / 2)
 		defer ticks.Stop()
 		for {
@@ -34,9 +34,15 @@ func (l life) startWatchdog(look func()) (stop func()) {
 			case <-ticks.C:
 			}
 		}
-	})
-	return func() {
+	}()
+	return func() bool {
 		cancel()
-		done.Wait()
+		select {
+		case <-done:
+			return true
+		case <-time.After(leaveLimit):
+			l.log.Warn("the daemon ends while a look at itself hangs: a local disk does not answer")
+			return false
+		}
 	}
 }
