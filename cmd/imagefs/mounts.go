@@ -61,8 +61,12 @@ func ours(path string, m *mountinfo.Info) target {
 	return target{path: path}
 }
 
-// isThere reports whether the target's mount is on top at its path, and no other: not one
-// that the kernel has given the number of its connection since.
+// isThere reports whether the target's mount is on top at its path, and no other, as far as
+// the numbers of the mount and of its connection tell, of which the kernel gives either to
+// the next one when it is free. So an imagefs mount that has come to the same path since can
+// be taken for this one: not while its daemon lives, but for one of another user, for that
+// has the path's socket; and who takes a dead one away has the lock of the sockets, and
+// looks whether it is dead (detachDead).
 func (t target) isThere() (bool, error) {
 	now, err := topMount(t.path)
 	return now != nil && now.FSType == fsType && now.Minor == t.mount.Minor && now.ID == t.mount.ID, err
