@@ -41,6 +41,38 @@ var unanswered = map[string]struct {
 	"the name is done":  {[]fault.Rule{always(fault.Update, fault.LostAnswer, 0)}, true},
 }
 
+// lent is a mount for the test alone, with images whose names have a prefix of their own,
+// each of which it has looked up.
+func lent(ctx context.Context, t *testing.T, images map[string]string) (w *world, prefix string) {
+	t.Helper()
+	w, err := spare.take(ctx, kindOfWorld{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		var err error
+		if t.Failed() {
+			t.Logf("the daemon's log ends so:\n%s", w.daemon.Tail())
+			err = w.kill()
+		} else {
+			err = spare.give(w)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	prefix = w.name("unanswered")
+	for name, data := range images {
+		if _, err := w.upload(ctx, image.New{Name: prefix + name}, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(w.path(prefix + name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w, prefix
+}
+
 // contents are what the service shows, by name, of those that begin with a prefix.
 func (w *world) contents(ctx context.Context, prefix string) (map[string]string, error) {
 	all, err := w.all(ctx)
@@ -102,31 +134,8 @@ func TestUnansweredRename(t *testing.T) {
 				t.Parallel()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*daemon.Patience)
 				defer cancel()
-				w, err := spare.take(ctx, kindOfWorld{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer func() {
-					if t.Failed() {
-						t.Logf("the daemon's log ends so:\n%s", w.daemon.Tail())
-						err = w.kill()
-					} else {
-						err = spare.give(w)
-					}
-					if err != nil {
-						t.Error(err)
-					}
-				}()
-				prefix := w.name("unanswered")
+				w, prefix := lent(ctx, t, map[string]string{"-from": moved, "-to": was, "-third": third})
 				from, to := prefix+"-from", prefix+"-to"
-				for name, data := range map[string]string{from: moved, to: was, prefix + "-third": third} {
-					if _, err := w.upload(ctx, image.New{Name: name}, []byte(data)); err != nil {
-						t.Fatal(err)
-					}
-					if _, err := os.Lstat(w.path(name)); err != nil {
-						t.Fatal(err)
-					}
-				}
 				if err := w.proxy.Set(u.rules...); err != nil {
 					t.Fatal(err)
 				}

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/test/daemon"
 	"github.com/imagefs/imagefs/test/fault"
 )
@@ -22,31 +21,8 @@ func TestUnansweredRenameOfDraft(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*daemon.Patience)
 			defer cancel()
-			w, err := spare.take(ctx, kindOfWorld{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if t.Failed() {
-					t.Logf("the daemon's log ends so:\n%s", w.daemon.Tail())
-					err = w.kill()
-				} else {
-					err = spare.give(w)
-				}
-				if err != nil {
-					t.Error(err)
-				}
-			}()
-			prefix := w.name("unanswered")
+			w, prefix := lent(ctx, t, map[string]string{"-from": "before", "-to": "another"})
 			from, to := prefix+"-from", prefix+"-to"
-			for name, data := range map[string]string{from: "before", to: "another"} {
-				if _, err := w.upload(ctx, image.New{Name: name}, []byte(data)); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := os.Lstat(w.path(name)); err != nil {
-					t.Fatal(err)
-				}
-			}
 			file, err := os.OpenFile(w.path(from), os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
