@@ -5,6 +5,30 @@ import (
 	"testing"
 )
 
+// A terminal of 12 lines shows what moves, and what is in the way.
+func TestWatchBeginsWithWhatMoves(t *testing.T) {
+	var b strings.Builder
+	if err := busy().WriteWatch(&b, Snapshot{}); err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for line := range strings.Lines(b.String()) {
+		word, _, _ := strings.Cut(line, " ")
+		words = append(words, word)
+	}
+	want := "now trouble trouble trouble upload upload warm spool verify waiting waiting mount"
+	if got := strings.Join(words[:12], " "); got != want {
+		t.Errorf("it begins with %s, want %s", got, want)
+	}
+	var all strings.Builder
+	if err := busy().WriteText(&all); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(words) - 1; got != strings.Count(all.String(), "\n") {
+		t.Errorf("%d lines beside now, and WriteText has %d", got, strings.Count(all.String(), "\n"))
+	}
+}
+
 func TestWriteNow(t *testing.T) {
 	before := Snapshot{PID: 1, Uptime: 10, Cache: Cache{Fetched: 1 << 20, Hits: 5, Misses: 5}, Uploads: []Upload{{Draft: "a", Sent: 4 << 20}, {Draft: "b", Sent: 9 << 20}, {Draft: "gone", Sent: 1}}}
 	after := Snapshot{PID: 1, Uptime: 12, Cache: Cache{Fetched: 5 << 20, Hits: 9, Misses: 7}, Uploads: []Upload{{Draft: "a", Sent: 6 << 20}, {Draft: "b", Sent: 2 << 20}, {Draft: "new", Sent: 4 << 20}}}
@@ -20,8 +44,8 @@ func TestWriteNow(t *testing.T) {
 		{"another daemon", other, after, "now       0 B/s from the service, 0 B/s to it, 0 blocks read a second\n"},
 		{"no time", after, after, "now       0 B/s from the service, 0 B/s to it, 0 blocks read a second\n"},
 	} {
-		var b strings.Builder
-		if tc.after.WriteNow(&b, tc.before); b.String() != tc.want {
+		var b lines
+		if tc.after.writeNow(&b, tc.before); b.String() != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, b.String(), tc.want)
 		}
 	}

@@ -26,6 +26,7 @@ type Snapshot struct {
 	Handles     int           `json:"open_handles"`
 	Commits     Commits       `json:"commits"`
 	Uploads     []Upload      `json:"uploads"`
+	Transfers   []Transfer    `json:"transfers"`
 	Waiting     []Waiting     `json:"waiting"`
 	Drafts      []Draft       `json:"kept_drafts"`
 }

@@ -14,15 +14,37 @@ import (
 // first column. Text that came from the service, or from the daemon of another user,
 // cannot move the cursor or begin a line.
 func (s Snapshot) WriteText(w io.Writer) error {
-	var b strings.Builder
-	line := func(word, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s%s\n", word, plain(fmt.Sprintf(format, args...)))
-	}
-	line("mount", "%s (%s, %s)", s.Mountpoint, s.State, strings.Join(s.Options.words(), ", "))
-	line("service", "%s", s.Service.text())
+	var b lines
+	s.writeMount(&b)
+	s.writeTrouble(&b)
+	s.writeState(&b)
+	s.writeMoving(&b)
+	s.writeDrafts(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// lines are the text as it grows.
+type lines struct{ strings.Builder }
+
+func (l *lines) line(word, format string, args ...any) {
+	fmt.Fprintf(l, "%-10s%s\n", word, plain(fmt.Sprintf(format, args...)))
+}
+
+func (s Snapshot) writeMount(b *lines) {
+	b.line("mount", "%s (%s, %s)", s.Mountpoint, s.State, strings.Join(s.Options.words(), ", "))
+	b.line("service", "%s", s.Service.text())
+}
+
+func (s Snapshot) writeTrouble(b *lines) {
 	for _, t := range s.Service.Trouble {
-		line("trouble", "%s", t.text(s.now()))
+		b.line("trouble", "%s", t.text(s.now()))
 	}
+}
+
+// writeState writes what changes slowly.
+func (s Snapshot) writeState(b *lines) {
+	line := b.line
 	line("daemon", "pid %d, up %s, imagefs %s, %s", s.PID, seconds(s.Uptime), s.Version, count(s.Goroutines, "goroutine", "goroutines"))
 	line("memory", "%s resident, %s of it live on the heap", bytes(s.Memory.Resident), bytes(s.Memory.HeapLive))
 	if s.LogFile != "" {
@@ -41,23 +63,31 @@ func (s Snapshot) WriteText(w io.Writer) error {
 	}
 	line("direct", "%s", s.Passthrough.text())
 	line("open", "%s", count(s.Handles, "handle", "handles"))
+}
+
+// writeMoving writes whose bytes are on their way, or wait for that.
+func (s Snapshot) writeMoving(b *lines) {
 	if len(s.Uploads) == 0 {
-		line("uploads", "none under way")
+		b.line("uploads", "none under way")
 	}
 	for _, u := range s.Uploads {
-		line("upload", "%s", u.Text())
+		b.line("upload", "%s %s", bar(u.Sent, u.Size), u.Text())
+	}
+	for _, t := range s.Transfers {
+		b.line(t.Kind, "%s %s", bar(t.Done, t.Size), t.text())
 	}
 	for _, w := range s.Waiting {
-		line("waiting", "%s", w.Text(s.now()))
+		b.line("waiting", "%s", w.Text(s.now()))
 	}
+}
+
+func (s Snapshot) writeDrafts(b *lines) {
 	if len(s.Drafts) == 0 {
-		line("drafts", "none kept in %s", s.Options.StagingDir)
+		b.line("drafts", "none kept in %s", s.Options.StagingDir)
 	}
 	for _, d := range s.Drafts {
-		line("draft", "%s", d.Text())
+		b.line("draft", "%s", d.Text())
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // now is when the snapshot was taken.
@@ -168,13 +198,7 @@ const phaseUploading = "uploading"
 
 // Text is one upload in a few words, as status and unmount show it.
 func (u Upload) Text() string {
-	text := fmt.Sprintf("%s: %s of %s", u.Name, bytes(u.Sent), bytes(u.Size))
-	if u.Size > 0 {
-		text += fmt.Sprintf(" (%d%%)", u.Sent*100/u.Size)
-	}
-	if u.Seconds >= 1 && u.Sent > 0 {
-		text += fmt.Sprintf(", %s/s", bytes(int64(float64(u.Sent)/u.Seconds)))
-	}
+	text := fmt.Sprintf("%s: %s", u.Name, progress(u.Sent, u.Size, u.Seconds))
 	if u.Phase != "" && u.Phase != phaseUploading {
 		text += ", " + u.Phase
 		if u.Read > 0 { // of what lies here, or of the image under it

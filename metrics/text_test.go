@@ -44,6 +44,11 @@ func busy() Snapshot {
 			{Name: "disk.qcow2", Draft: "d1", Path: "/var/lib/imagefs/staging/ab/d1.data", Phase: "uploading", Sent: 300 << 20, Size: 1 << 30, Seconds: 3},
 			{Name: "evil\x1b[2J\u202e", Draft: "d2", Path: "/var/lib/imagefs/staging/ab/d2.data", Phase: "checking", Sent: 0, Read: 512 << 10, Size: 0, Behind: true},
 		},
+		Transfers: []Transfer{
+			{Kind: TransferWarm, Image: "5c", Name: "debian.qcow2", Done: 3 << 30, Size: 4 << 30, Seconds: 60},
+			{Kind: TransferSpool, Image: "5d", Name: "evil\x1b[2J", Done: 1 << 20, Size: 1 << 30, Seconds: 0.5, Paused: true},
+			{Kind: TransferVerify, Image: "5e", Name: "5e", Size: 0},
+		},
 		Waiting: []Waiting{
 			{Name: "nightly.raw", Draft: "d3", Path: "/var/lib/imagefs/staging/ab/d3.data", Size: 7 << 30, Since: time.Date(2026, 3, 5, 7, 5, 11, 0, time.UTC),
 				Tries: 4, Error: "create image: unreachable:\nconnection refused", Next: ptr(time.Date(2026, 3, 5, 7, 9, 41, 0, time.UTC))},

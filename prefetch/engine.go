@@ -69,6 +69,7 @@ type Engine struct {
 	closed    bool
 	readers   map[*Reader]struct{}
 	spools    map[image.Key]*spool
+	loads     map[*load]struct{}
 	streaming int       // readers with a window, as last counted
 	counted   time.Time // when
 }
@@ -86,6 +87,7 @@ func New(o Options) *Engine {
 		places:  newPlaces(max(1, o.Streams-1)),
 		readers: map[*Reader]struct{}{},
 		spools:  map[image.Key]*spool{},
+		loads:   map[*load]struct{}{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e

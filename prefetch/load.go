@@ -55,7 +55,13 @@ func (e *Engine) Load(ctx context.Context, img image.Image, part Part, told func
 	if r.Size() == 0 {
 		return nil
 	}
-	l := &loading{reader: r, buffer: make([]byte, cache.MaxView), told: told}
+	noted, ended := e.noteLoad(img.ID)
+	defer ended()
+	l := &loading{reader: r, buffer: make([]byte, cache.MaxView), told: func(done, total int64) {
+		noted.done.Store(done)
+		noted.total.Store(total)
+		told(done, total)
+	}}
 	var err error
 	if part.Metadata {
 		err = l.metadata(ctx)

@@ -60,6 +60,7 @@ type spool struct {
 	closed  bool
 	running bool // the goroutine lives
 	paused  bool
+	began   time.Time // of the stream; zero while it waits for a place
 	progress
 	waiters []*waiter
 }
@@ -117,7 +118,7 @@ func (s *spool) run() {
 func (s *spool) again(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paused = false
+	s.paused, s.began = false, time.Time{}
 	if s.closed || s.ctx.Err() != nil {
 		err = &image.Error{Op: "read", Image: s.key.ID, Err: errClosed}
 		s.fail(err, func(*waiter) bool { return true })
@@ -199,7 +200,7 @@ func (s *spool) failure(err error) error {
 func (s *spool) rewind() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.progress = progress{near: -1}
+	s.progress, s.began = progress{near: -1}, time.Now()
 	return len(s.waiters) > 0
 }
 

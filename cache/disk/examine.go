@@ -38,7 +38,9 @@ func (s *Store) Examine(ctx context.Context, key image.Key, size int64, told fun
 	removals := c.removals
 	c.io.RUnlock()
 	sum := c.hash.New()
-	total, done := s.Held(key, size), int64(0)
+	total := s.Held(key, size)
+	noted, ended := c.noteReading(total)
+	defer ended()
 	buf := make([]byte, s.blockSize)
 	pace := pace{store: s}
 	for index := range c.blocks {
@@ -58,8 +60,7 @@ func (s *Store) Examine(ctx context.Context, key image.Key, size int64, told fun
 				sum.Write(p)
 			}
 		}
-		done += int64(len(p))
-		told(min(done, total), total)
+		told(min(noted.done.Add(int64(len(p))), total), total)
 	}
 	switch {
 	case sum == nil || e.Intact < c.blocks:

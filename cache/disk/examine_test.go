@@ -63,8 +63,16 @@ func TestExamine(t *testing.T) {
 				tc.do(t, o, p)
 			}
 			var done, total int64
-			got, err := s.Examine(t.Context(), p.key(), p.img.Size, func(d, n int64) { done, total = d, n })
+			got, err := s.Examine(t.Context(), p.key(), p.img.Size, func(d, n int64) {
+				done, total = d, n
+				if v := s.Verifying(); len(v) != 1 || v[0].Key != p.key() || v[0].Done != d || v[0].Total != n {
+					t.Errorf("shown as %+v", v)
+				}
+			})
 			must(t, err)
+			if v := s.Verifying(); len(v) != 0 {
+				t.Errorf("still shown as %+v", v)
+			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}

@@ -53,6 +53,7 @@ type Store struct {
 	open      map[*contents]struct{} // have open files
 	queue     []*contents            // to be verified
 	verifying bool                   // one that has left queue
+	reading   map[*reading]struct{}  // under way
 
 	counts counts
 }
@@ -117,7 +118,7 @@ func take(o Options, sys system) (*Store, error) {
 		clock:  clock{now: sys.now, step: max(o.BlockSize, o.Limit/stampsPerLimit)},
 		wake:   make(chan struct{}, 1),
 		left:   map[string]bool{},
-		images: map[identity]*contents{}, open: map[*contents]struct{}{},
+		images: map[identity]*contents{}, open: map[*contents]struct{}{}, reading: map[*reading]struct{}{},
 	}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(unusable(o.Dir, err), lock.Close(), root.Close())

@@ -66,6 +66,8 @@ func (c *contents) verify(ctx context.Context, buf []byte) {
 		return
 	}
 	defer f.Close() // it was only read
+	noted, ended := c.noteReading(c.id.size)
+	defer ended()
 	sum := c.hash.New()
 	pace := pace{store: c.store}
 	var page *page
@@ -94,6 +96,7 @@ func (c *contents) verify(ctx context.Context, buf []byte) {
 			return
 		}
 		sum.Write(p)
+		noted.done.Add(int64(len(p)))
 	}
 	if !c.hash.Matches(sum) {
 		c.mismatch(removals)

@@ -44,7 +44,7 @@ func (a *about) snapshot() metrics.Snapshot {
 		Cache:   a.cache(),
 		Readers: a.readers(),
 		Commits: a.commits(),
-		Uploads: a.uploads(),
+		Uploads: a.uploads(), Transfers: a.transfers(),
 		Waiting: []metrics.Waiting{},
 		Drafts:  []metrics.Draft{},
 

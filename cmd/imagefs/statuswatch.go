@@ -36,10 +36,9 @@ func (t target) watch(ctx context.Context, d daemon, out io.Writer) error {
 			return t.noDaemon(err)
 		}
 		var text strings.Builder
-		if err := s.WriteText(&text); err != nil {
+		if err := s.WriteWatch(&text, before); err != nil {
 			return err
 		}
-		s.WriteNow(&text, before)
 		if err := redraw(out, text.String()); err != nil {
 			return err
 		}
