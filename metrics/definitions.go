@@ -64,7 +64,7 @@ func Definitions() []Definition {
 		operationDuration(),
 
 		{Name: "imagefs_requests_total", Type: Counter, Unit: unitNone, Labels: []string{"kind", "code"},
-			Help: "Requests to the Image service and Keystone, by what they ask for and the status of the answer; without one, by why there was none. One for several tries counts several times.",
+			Help: "Requests to the Image service and Keystone, by what they ask for and the status of the answer; without one, by why there was none. Each try is one.",
 			of: func(s Snapshot, emit emit) {
 				for _, r := range s.Requests.Ended {
 					emit(float64(r.Count), r.Kind, r.Code)
@@ -163,7 +163,7 @@ func Definitions() []Definition {
 			Help: "Of those fetched, what left memory before anybody had read it (the disk may still have it), and what came when nobody wanted it any more.",
 			of:   func(s Snapshot, emit emit) { emit(float64(s.Cache.Wasted)) }},
 		{Name: "imagefs_readers", Type: Gauge, Unit: unitNone,
-			Help: "Open files that are read through the daemon.",
+			Help: "Readers of images in the daemon: of open files, and of what lies under drafts.",
 			of:   func(s Snapshot, emit emit) { emit(float64(s.Readers.Open)) }},
 		{Name: "imagefs_windows", Type: Gauge, Unit: unitNone,
 			Help: "Sequential runs of reads that are fetched ahead of; one reader may have several.",
