@@ -386,3 +386,26 @@ func TestStoppedBody(t *testing.T) {
 		t.Errorf("a later read got %v", err)
 	}
 }
+
+// An entry is removed before its commit knows what an earlier one has left: the journal
+// goes on naming that, for whoever removes it.
+func TestRemovedBeforeItIsSettled(t *testing.T) {
+	h := newHouse(t, newFake())
+	img := h.service.put(image.Image{Name: "x", Hidden: true, Properties: mine()}, nil)
+	d := h.crashed(staging.Spec{Name: "x", Entry: "x"}, pattern(900), staging.StateCreated, img)
+	ctx, cancel := context.WithCancelCause(ctxb)
+	h.service.hook = func(c call) {
+		if c.op == "get" && !c.done {
+			check(t, d.Unlink())
+			cancel(image.ErrRemoval)
+		}
+	}
+	_, err := h.Behind(ctx, d, anybody)
+	h.service.hook = nil
+	if r := d.Record(); err != nil || !r.Unlinked || r.Image != img.ID || r.State != staging.StateCreated {
+		t.Fatalf("%v, draft %+v", err, r)
+	}
+	if _, err := h.Recover(ctxb, d); err != nil || len(h.service.all()) != 0 {
+		t.Errorf("%v: %+v", err, h.service.all())
+	}
+}

@@ -128,8 +128,12 @@ func (r *run) failed(ctx context.Context, err error) error {
 
 // dropped ends the commit of a draft whose entry was removed: nothing is left of
 // it, and closing it is no error. Where the service keeps something, the journal
-// does too.
+// does too, and names what an earlier commit has left where this one did not get to it.
 func (r *run) dropped(ctx context.Context) error {
+	if r.kept == "" && r.rec.Image != "" {
+		r.log.Info("the entry was removed; what an earlier commit has left is removed next", "image", r.rec.Image)
+		return nil
+	}
 	err := r.d.Update(func(rec *staging.Record) { rec.State, rec.Image = staging.StateFailed, r.kept })
 	if r.kept != "" || err != nil {
 		return r.failed(ctx, &image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err})
