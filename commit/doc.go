@@ -40,7 +40,8 @@
 // recover.go); Recover is the commit of a draft that an earlier process left.
 //
 //	Record.Image, in the state      becomes
-//	not there, or in the trash      nothing: the commit begins anew
+//	not there, or in the trash      nothing: the commit begins anew, with the same id where
+//	                                the record may yet come (committing)
 //	being stored (saving)           what it is when the service has settled it
 //	uploaded, visible, or whole     the image: published, then what it replaces retired
 //	    (Record.Whole): has data

@@ -46,9 +46,13 @@ func (r *run) atOnce() bool {
 }
 
 // create makes a record with the next id. Trying again with the same id is safe:
-// the service refuses the second, and Get tells whose the first is.
+// the service refuses the second, and Get tells whose the first is. So it is with a record
+// whose creation an earlier process may have under way: one of the two is refused. Where
+// that is this one, what has come is removed, lest it be what the draft was then.
 func (r *run) create(ctx context.Context) (image.Image, error) {
-	id := r.nextID()
+	missed := r.missed
+	r.missed = ""
+	id := cmp.Or(missed, r.nextID())
 	n := r.plan.create
 	n.ID, n.Hidden = id, !r.atOnce()
 	n.Properties = r.properties(id)
@@ -64,6 +68,10 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 		if taken || transient(err) {
 			found, getErr := r.c.service.Get(ctx, id)
 			switch {
+			case getErr == nil && r.ours(found) && id == missed:
+				if err = r.delete(ctx, id, transientOrBusy); err == nil {
+					err = errTaken
+				}
 			case getErr == nil && r.ours(found):
 				img, err = found, nil
 			case getErr == nil, taken && image.Is(getErr, image.NotFound):

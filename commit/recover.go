@@ -156,7 +156,9 @@ func (r *run) same(ctx context.Context, img image.Image) (bool, error) {
 	return false, nil
 }
 
-// vanished settles that the image which the journal names is not there (any more).
+// vanished settles that the image which the journal names is not there (any more). One that
+// was only announced may yet come, where the request of a killed daemon is slow: create
+// takes its place.
 // One that was visible somebody has removed since: where nothing has come in its
 // place, only the user can know whether its bytes are to come back.
 func (r *run) vanished(ctx context.Context) error {
@@ -170,6 +172,9 @@ func (r *run) vanished(ctx context.Context) error {
 			r.rec.Image = "" // failed journals that
 			return &image.Error{Op: "recover", Image: gone, Kind: image.Stale, Err: image.ErrDeletedSince}
 		}
+	}
+	if r.rec.State == staging.StateCommitting && r.rec.Image != r.rec.Into {
+		r.missed = r.rec.Image
 	}
 	return r.settle(func(rec *staging.Record) { rec.Image = "" })
 }

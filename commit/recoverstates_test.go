@@ -244,3 +244,38 @@ func TestFailedBeforeItBegan(t *testing.T) {
 		t.Errorf("%v, draft %+v", err, d.Record())
 	}
 }
+
+// The creation that a killed daemon had asked for comes after the next one has looked:
+// not two records of one draft are left.
+func TestRecoverBeforeLateCreation(t *testing.T) {
+	for name, when := range map[string]call{"before its successor": {op: "get", done: true}, "after it": {op: "create", done: true}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			d := h.crashed(staging.Spec{Name: "x", Entry: "x"}, pattern(900), staging.StateCommitting, image.Image{ID: "5a1f9d3e-0000-4000-8000-000000000000"})
+			late := image.New{ID: d.Record().Image, Name: "x", DiskFormat: "qcow2", Hidden: true, Properties: map[string]string{image.PropertyDraft: d.ID()}}
+			came := false
+			h.service.hook = func(c call) {
+				if c.op == when.op && c.done == when.done && !came {
+					came = true
+					_, _ = h.service.Create(ctxb, late) // it may be refused
+				}
+			}
+			img, err := h.Recover(ctxb, d)
+			if err != nil || h.only().ID != img.ID || img.DiskFormat != "raw" || img.Hidden {
+				t.Errorf("%v: %+v", err, h.service.all())
+			}
+		})
+	}
+}
+
+// A service that takes no id twice gets another one.
+func TestRecoverIDTaken(t *testing.T) {
+	h := newHouse(t, newFake())
+	gone := h.service.put(image.Image{Name: "x"}, pattern(9))
+	check(t, h.service.Delete(ctxb, gone.ID))
+	d := h.crashed(staging.Spec{Name: "x", Entry: "x"}, pattern(900), staging.StateCommitting, gone)
+	img, err := h.Recover(ctxb, d)
+	if err != nil || h.only().ID != img.ID || img.ID == gone.ID {
+		t.Errorf("%v: %+v", err, h.service.all())
+	}
+}

@@ -40,6 +40,8 @@ type run struct {
 
 	kept string // id of a record that could not be taken back; "" for none
 	late string // id of a record whose creation was not answered; "" for none
+
+	missed string // id of a record that an earlier process has announced, and that is not there yet; "" for none
 }
 
 // plan is what prepare found out. Nothing in the service has been changed yet
