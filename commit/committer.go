@@ -216,9 +216,9 @@ func (c *Committer) commit(ctx context.Context, d *staging.Draft, j job) (image.
 }
 
 // settled reports a clean draft whose image exists: it was committed, or stands
-// for a queued record into which nothing was written.
+// for a queued record into which nothing was written, and which no commit has left made ready.
 func settled(rec staging.Record) bool {
-	return rec.State == staging.StateCommitted || rec.Into != ""
+	return rec.State == staging.StateCommitted || rec.Into != "" && rec.Image == ""
 }
 
 // wrap makes any error the *image.Error that Commit returns. An image that

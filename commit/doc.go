@@ -118,7 +118,9 @@
 // Anybody else may fill it just as well, before it is made ready and after, up to the
 // upload: what is in there counts as the draft's only once an upload has begun and was
 // not refused because of it (Record.Filling). A record that got data from elsewhere is
-// left alone, and the new image is made beside it. Formats that content cannot tell (ami, ari, aki,
+// left alone, and the new image is made beside it. Where the draft ends empty again, the
+// record is shown with what was set since, whatever an earlier commit has left of it, and
+// stays the one that the next commit fills. Formats that content cannot tell (ami, ari, aki,
 // ploop) are kept.
 //
 // # What a caller has to know

@@ -109,6 +109,17 @@ func (r *run) openQueued(ctx context.Context) (image.Image, error) {
 	return img, err
 }
 
+// stayEmpty ends the commit of a draft without a byte for the queued record, which is that
+// already, unless an earlier commit has made it ready and could not put it back. What has
+// been set since is brought to it.
+func (r *run) stayEmpty(ctx context.Context) (image.Image, error) {
+	into := *r.plan.into
+	if r.marked(into) {
+		r.made, r.rec.Image = into.ID, ""
+	}
+	return r.goPublic(ctx, into)
+}
+
 // taken notes what the answer to an upload into the queued record says of the data that
 // is in there from now on. The journal has it too: the next commit of the draft, or
 // the next mount, may be the one that finds the record.

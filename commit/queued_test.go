@@ -328,3 +328,70 @@ func TestIntoOvertakenWhileWaiting(t *testing.T) {
 		})
 	}
 }
+
+// What an earlier commit has made ready, and could not put back, shows again where the
+// file ends empty: with the name, the attributes and the settings that it has by then, and
+// with the id, also for what is written next.
+func TestIntoLeftReadyStaysEmpty(t *testing.T) {
+	mode, hot := uint32(0o600), "yes"
+	ways := map[string]func(*house, *staging.Draft) (image.Image, error){
+		"closed": func(h *house, d *staging.Draft) (image.Image, error) {
+			h.write(d, []byte("x"), 0)
+			check(t, d.Truncate(ctxb, 0))
+			return h.Commit(ctxb, d)
+		},
+		"behind": func(h *house, d *staging.Draft) (image.Image, error) {
+			check(t, d.Accept(ctxb, d.Record().Attributes))
+			return h.Behind(ctxb, d, anybody)
+		},
+		"not written since": func(h *house, d *staging.Draft) (image.Image, error) { return h.CommitEmpty(ctxb, d) },
+		"told to":           func(h *house, d *staging.Draft) (image.Image, error) { return h.Recover(ctxb, d) },
+	}
+	for way, commit := range ways {
+		t.Run(way, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			q := h.service.put(image.Image{Name: "q", Hidden: true, Properties: mine()}, nil)
+			d := h.crashed(staging.Spec{Name: "q", Entry: "q", Into: q.ID}, nil, staging.StateFailed, q)
+			check(t, d.Update(func(r *staging.Record) {
+				r.Attributes.Mode = &mode
+				r.Settings = r.Settings.With(image.Change{Field: "hot", Property: true, Value: hot})
+			}))
+			img, err := commit(h, d)
+			check(t, err)
+			got := h.only()
+			if got.ID != q.ID || got.Hidden || got.Properties[image.PropertyDraft] != "" || got.Properties["hot"] != hot ||
+				got.Attributes().Mode == nil || *got.Attributes().Mode != mode {
+				t.Errorf("record %+v", got)
+			}
+			if diff := cmp.Diff(got, img); diff != "" {
+				t.Error(diff)
+			}
+			if r := d.Record(); r.State != staging.StateCommitted || r.Image != "" {
+				t.Errorf("draft %+v", r)
+			}
+			h.write(d, pattern(500), 0)
+			if img, err = h.Commit(ctxb, d); err != nil || img.ID != q.ID || h.only().Status != image.StatusActive {
+				t.Errorf("what is written next: %v %+v", err, h.service.all())
+			}
+		})
+	}
+}
+
+// Where that fails, the record is put back, or the journal goes on naming it.
+func TestIntoLeftReadyStaysEmptyFails(t *testing.T) {
+	for _, put := range []bool{true, false} {
+		f := newFake(nth("update", 1, image.Forbidden, before))
+		if !put {
+			f.faults = append(f.faults, nth("update", 2, image.Forbidden, before))
+		}
+		h := newHouse(t, f)
+		q := f.put(image.Image{Name: "q", Hidden: true, Properties: mine()}, nil)
+		d := h.crashed(staging.Spec{Name: "q", Entry: "q", Into: q.ID}, nil, staging.StateCommitting, q)
+		if _, err := h.Recover(ctxb, d); !image.Is(err, image.Forbidden) {
+			t.Fatal(err)
+		}
+		if got, r := h.only(), d.Record(); got.Hidden == put || (r.Image == "") != put || r.State != staging.StateFailed {
+			t.Errorf("put back %v: %+v, draft %+v", put, got, r)
+		}
+	}
+}

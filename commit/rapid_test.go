@@ -29,6 +29,7 @@ type plot struct {
 	faults  []fault
 	cancel  int // the request before which the caller gives up; 0: never
 	commits int
+	empty   []bool // before which commits the draft is emptied
 }
 
 func drawPlot(t *rapid.T) plot {
@@ -87,6 +88,11 @@ func (p plot) play(t *testing.T) (wrong []string) {
 			}
 		}
 		h.write(d, []byte{byte(i), 1}, int64(i*700))
+		status := image.StatusActive
+		if i < len(p.empty) && p.empty[i] {
+			check(t, d.Truncate(ctx, 0))
+			status = image.StatusQueued
+		}
 		content := bytesOf(t, d)
 		before := len(h.names.told)
 		img, err := h.Commit(ctx, d)
@@ -109,7 +115,7 @@ func (p plot) play(t *testing.T) (wrong []string) {
 			}
 		}
 		if err == nil {
-			if len(visible) != 1 || visible[0].ID != img.ID || !bytes.Equal(f.data[img.ID], content) || img.Status != image.StatusActive {
+			if len(visible) != 1 || visible[0].ID != img.ID || !bytes.Equal(f.data[img.ID], content) || img.Status != status {
 				say("after success %+v is visible, Commit said %+v", visible, img)
 			}
 			if d.Dirty() || r.State != staging.StateCommitted || len(h.names.told) != before+1 {
@@ -155,9 +161,20 @@ func (p plot) play(t *testing.T) (wrong []string) {
 	return wrong
 }
 
-func TestRandomFaults(t *testing.T) {
+func TestRandomFaults(t *testing.T) { playAll(t, drawPlot) }
+
+// The same of files that end empty, which have records without data.
+func TestRandomFaultsEmptied(t *testing.T) {
+	playAll(t, func(t *rapid.T) plot {
+		p := drawPlot(t)
+		p.empty = rapid.SliceOfN(rapid.Bool(), p.commits, p.commits).Draw(t, "empty")
+		return p
+	})
+}
+
+func playAll(t *testing.T, draw func(*rapid.T) plot) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := drawPlot(rt)
+		p := draw(rt)
 		var wrong []string
 		synctest.Test(t, func(t *testing.T) { wrong = p.play(t) })
 		for _, w := range wrong {

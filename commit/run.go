@@ -89,7 +89,7 @@ func (r *run) do(ctx context.Context) (image.Image, error) {
 		return image.Image{}, cause(ctx, err)
 	}
 	if r.plan.empty && r.plan.into != nil && r.plan.old == nil {
-		return *r.plan.into, r.journal(staging.StateCommitted, nil) // it is that already
+		return r.stayEmpty(ctx)
 	}
 	img, err := r.tryUploads(work)
 	if err != nil {
@@ -237,14 +237,9 @@ func (r *run) journal(s staging.State, change func(*staging.Record)) error {
 	})
 }
 
-// finish tells the draft and the directory that everything is done. From now on
-// a commit of this draft replaces img.
+// finish tells the draft and the directory that everything is done.
 func (r *run) finish(ctx context.Context, img image.Image) (image.Image, error) {
-	var base staging.Base
-	if r.plan.keep { // otherwise all the bytes are the draft's own
-		base = r.c.bases.OpenBase(img)
-	}
-	if err := r.d.Rebase(base, img); err != nil {
+	if err := r.goOnFrom(img); err != nil {
 		// The image stays: its close is answered truthfully, and what the journal
 		// names as made is taken for the image to replace by the next commit.
 		r.log.Error("the image is committed, but the journal could not say so; a restart will list the draft",
@@ -263,6 +258,22 @@ func (r *run) finish(ctx context.Context, img image.Image) (image.Image, error) 
 	}
 	r.log.Info("committed", "image", img.ID, "replaced", retired, "size", img.Size, "disk_format", img.DiskFormat, "status", string(img.Status))
 	return img, nil
+}
+
+// goOnFrom has the next commit of the draft replace the image or, where that is the queued
+// record that was there before, fill it.
+func (r *run) goOnFrom(img image.Image) error {
+	if r.plan.empty && r.plan.into != nil && r.plan.old == nil {
+		return r.journal(staging.StateCommitted, func(rec *staging.Record) {
+			rec.Image, rec.Filling = "", false
+			rec.Settings, rec.Given = image.Settings{}, image.Settings{} // the image has them, as in Rebase
+		})
+	}
+	var base staging.Base
+	if r.plan.keep { // otherwise all the bytes are the draft's own
+		base = r.c.bases.OpenBase(img)
+	}
+	return r.d.Rebase(base, img)
 }
 
 // tooLate removes the image whose entry was removed while it was published: who
