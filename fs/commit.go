@@ -306,7 +306,7 @@ func (d *draft) finish() {
 		err = errors.Join(d.journal(d.attributes()), d.bytes.Abandon(why, !unsure && !promised))
 	case errors.Is(failure, image.ErrUnshown) && d.bytes.Size() == 0:
 		log.Warn("an empty file is not made an image", "reason", failure)
-		err = d.bytes.Discard()
+		err = errors.Join(d.bytes.Unlink(), d.bytes.Discard()) // as where it is removed: a commit of what was written may have left something
 	case failure != nil:
 		log.Warn("not committed: the draft is kept in staging", "error", failure)
 		err = errors.Join(d.journal(d.attributes()), d.bytes.KeepFailed(failure))

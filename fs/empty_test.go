@@ -148,3 +148,40 @@ func TestEmptyingWhatIsThere(t *testing.T) {
 		}
 	}
 }
+
+// What a failed commit may have left of a file that is emptied then, and would not show,
+// goes as that of a removed one does.
+func TestFailedFileThatWouldNotShow(t *testing.T) {
+	h := unshowing()
+	check := h.hook
+	h.hook = func(ctx context.Context, op, what string) error {
+		if op == "commit" {
+			return &image.Error{Op: op, Image: what, Kind: image.Rejected}
+		}
+		return check(ctx, op, what)
+	}
+	m := mountHouse(t, h)
+	f := must(os.Create(m.path("f")))
+	must(f.WriteString("bytes"))
+	last := must(os.OpenFile(m.path("f"), os.O_WRONLY, 0))
+	if err := f.Close(); err == nil {
+		t.Fatal("the commit was to fail")
+	}
+	if err := last.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.Close(); !errors.Is(err, syscall.EPERM) {
+		t.Errorf("the close: %v", err)
+	}
+	m.settled()
+	if ends := m.ends(); ends["discarded"] != 1 || len(ends) != 1 {
+		t.Errorf("drafts %v", ends)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, d := range h.drafts {
+		if !d.unlinked {
+			t.Error("its draft went, and nobody looks at what its commit has left")
+		}
+	}
+}
