@@ -131,7 +131,7 @@ func (r *rooms) finishRemoval(ctx context.Context, k staging.Record) (removed bo
 }
 
 // under returns the image that a draft of an earlier run replaces or fills; nil where
-// it is gone, or others have given it another name.
+// it is gone, or others have given it another name, or have hidden it.
 func (r *rooms) under(ctx context.Context, k staging.Record) (*image.Image, error) {
 	id := k.Into
 	if id == "" {
@@ -142,7 +142,7 @@ func (r *rooms) under(ctx context.Context, k staging.Record) (*image.Image, erro
 	}
 	img, err := r.catalog.ByID(ctx, id)
 	switch {
-	case image.Is(err, image.NotFound), err == nil && (img.Name != k.Name || img.Hidden):
+	case image.Is(err, image.NotFound), err == nil && (img.Name != k.Name || img.Hidden && img.Properties[image.PropertyDraft] != k.Draft):
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -61,6 +61,43 @@ func TestTakeOwedEnds(t *testing.T) {
 	}
 }
 
+// The record that a draft fills lies under it also where an earlier commit has hidden it:
+// who removes the file removes that. One that others have hidden does not show.
+func TestTakeOwedUnderHidden(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		r, _ := newOwedRooms(t, false)
+		kept, err := r.staging.Kept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := r.take(kept[0], staging.ReopenSpec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		into := kept[0].Replaces
+		err = d.Update(func(rec *staging.Record) { rec.Into, rec.Replaces, rec.Image = into, "", into })
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		hide := []image.Change{{Field: "os_hidden", Value: true}}
+		if own {
+			hide = append(hide, image.Change{Field: image.PropertyDraft, Property: true, Value: kept[0].Draft})
+		}
+		if _, err := r.client.Update(t.Context(), into, hide); err != nil {
+			t.Fatal(err)
+		}
+		owed := r.takeOwed(t.Context())
+		if len(owed) != 1 || (owed[0].Under != nil) != own {
+			t.Errorf("hidden by its own commit %v: %+v", own, owed)
+		}
+		for _, o := range owed {
+			if err := o.Draft.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // newOwedRooms are rooms over a service behind a proxy, and an accepted draft over an image.
 func newOwedRooms(t *testing.T, removing bool) (*rooms, *fault.Proxy) {
 	t.Helper()
