@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -174,6 +175,21 @@ func (d *Daemon) Tail() string {
 		from = min(from, at)
 	}
 	return string(text[from:])
+}
+
+// About are the lines of the log that have one of the words, but not more than the last most.
+func (d *Daemon) About(words []string, most int) []string {
+	text, err := os.ReadFile(d.Log)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var found []string
+	for line := range strings.Lines(string(text)) {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) }) {
+			found = append(found, line)
+		}
+	}
+	return found[max(0, len(found)-most):]
 }
 
 // Complaints are the lines of the log that say that something went wrong.

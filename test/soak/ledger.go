@@ -21,6 +21,9 @@ func (s state) is(size int64, hash string) bool {
 	return s.there && (s.any || int64(len(s.data)) == size && (size == 0 || s.hash == hash))
 }
 
+// mayBeEmpty: there, and perhaps without a byte.
+func (s state) mayBeEmpty() bool { return s.there && (s.any || len(s.data) == 0) }
+
 // A file is a name of one worker.
 type file struct {
 	name string

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,19 +53,43 @@ func (t *tally) failures() []string {
 	return slices.Clone(t.wrong)
 }
 
-// mostWrong failures say what is to be said.
-const mostWrong = 30
+const (
+	// mostWrong failures say what is to be said.
+	mostWrong = 30
+	// mostAbout lines of the log tell what became of one file: each change of it is one.
+	mostAbout = 60
+)
 
-// fail notes why the soak has failed, and ends it.
+// fail notes why the soak has failed, and ends it. What the daemon has logged of it is shown:
+// it may not come again.
 func (s *soak) fail(format string, args ...any) {
 	what := fmt.Sprintf("%s %s", time.Now().Format("15:04:05.000"), fmt.Sprintf(format, args...))
 	fmt.Fprintln(os.Stderr, "soak: FAILED:", what)
+	if s.daemon != nil {
+		fmt.Fprint(os.Stderr, strings.Join(s.daemon.About(s.named(what), mostAbout), ""))
+	}
 	s.tally.mu.Lock()
 	if len(s.tally.wrong) < mostWrong {
 		s.tally.wrong = append(s.tally.wrong, what)
 	}
 	s.tally.mu.Unlock()
 	s.over()
+}
+
+// anID is of an image or a draft.
+var anID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// named are the files, images and drafts that a failure names.
+func (s *soak) named(what string) []string {
+	words := anID.FindAllString(what, -1)
+	for _, w := range s.workers {
+		for _, f := range w.files {
+			if strings.Contains(what, f.name) {
+				words = append(words, f.name)
+			}
+		}
+	}
+	return words
 }
 
 // failed notes an operation that failed: a failure of the soak, unless something was

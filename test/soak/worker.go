@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -143,13 +144,17 @@ func (w *worker) look(name string, args ...string) outcome {
 }
 
 // wrote is what a program that writes has to say: what it wrote is there, or may be. What
-// ends empty is committed after its close, which the daemon may not live to see.
+// ends empty is committed after its close, which the daemon may not live to see. The record
+// of an empty file that an upload has spoilt is removed, and comes again with the next one.
 func (w *worker) wrote(f *file, s state, ok bool) {
 	w.forget(f)
 	lasts := !s.there || len(s.data) > 0 || !w.soak.trouble.is(killDaemon)
-	if ok && lasts {
+	switch {
+	case ok && lasts:
 		f.set(s)
-	} else {
+	case slices.ContainsFunc(f.may, state.mayBeEmpty):
+		f.maybe(s, absent)
+	default:
 		f.maybe(s)
 	}
 }
