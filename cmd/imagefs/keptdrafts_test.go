@@ -54,7 +54,11 @@ func TestClearAway(t *testing.T) {
 	defer api.Close()
 	s := openStagingOf(t, filepath.Join(t.TempDir(), "staging"), api.Service(), "")
 	r := &rooms{client: api, staging: s, log: quiet, committer: commit.New(commit.Options{Service: api})}
-	for _, half := range []bool{true, false} {
+	for _, c := range []struct {
+		half  bool
+		state staging.State
+	}{{true, staging.StateFailed}, {false, staging.StateFailed}, {true, staging.StateOpen}} { // open: written again, when the daemon was killed
+		half := c.half
 		d, err := s.Create(staging.Spec{Name: "x"})
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +74,11 @@ func TestClearAway(t *testing.T) {
 		if err == nil {
 			err = d.Update(func(rec *staging.Record) { rec.Image = img.ID })
 		}
-		if err := errors.Join(err, d.Keep("no luck")); err != nil {
+		end := d.Close
+		if c.state == staging.StateFailed {
+			end = func() error { return d.Keep("no luck") }
+		}
+		if err := errors.Join(err, end()); err != nil {
 			t.Fatal(err)
 		}
 		find := func() staging.Record {
@@ -83,14 +91,17 @@ func TestClearAway(t *testing.T) {
 			t.Fatalf("the draft is gone: %v", err)
 			return staging.Record{}
 		}
+		if !(&recovery{}).due(find()) {
+			t.Errorf("%+v: the recovery leaves it alone", c)
+		}
 		if err := r.resume(t.Context(), find()); err != nil {
 			t.Error(err)
 		}
 		if _, err := api.Get(t.Context(), img.ID); image.Is(err, image.NotFound) != half {
 			t.Errorf("half made %v: %v", half, err)
 		}
-		if k := find(); k.State != staging.StateFailed || k.Reason != "no luck" || k.Size != 5 || (k.Image == "") != half || k.Uncertain {
-			t.Errorf("half made %v: draft %+v", half, k)
+		if k := find(); k.State != c.state || (k.Reason == "no luck") != (c.state == staging.StateFailed) || k.Size != 5 || (k.Image == "") != half || k.Uncertain {
+			t.Errorf("%+v: draft %+v", c, k)
 		}
 	}
 }

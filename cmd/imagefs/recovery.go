@@ -250,12 +250,12 @@ func (r *recovery) due(k staging.Record) bool {
 	return what == goesOn || what == waits && hasLeft(k)
 }
 
-// hasLeft reports whether the failed commit of a draft that waits for a person may have
-// left an image half made: that is removed as soon as the service lets it be. Where
+// hasLeft reports whether the failed commit of a draft that waits for a person, perhaps
+// written since, may have left an image half made: that is removed as soon as the service
+// lets it be. Where
 // bytes of the draft may be missing, it may be the only whole copy.
 func hasLeft(k staging.Record) bool {
-	failed := k.State == staging.StateFailed || k.State == staging.StateAbandoned
-	return failed && !k.Owed() && !k.Unlinked && k.Image != "" && k.Image != k.Replaces && !k.Uncertain
+	return k.State != staging.StateCommitted && !k.Owed() && !k.Unlinked && k.Image != "" && k.Image != k.Replaces && !k.Uncertain
 }
 
 // next is what a mount does with a draft that an earlier run left.

@@ -213,7 +213,8 @@ func TestHasLeft(t *testing.T) {
 		"nothing left":          {func(k *staging.Record) { k.Image = "" }, false},
 		"what it is to replace": {func(k *staging.Record) { k.Replaces = "i" }, false},
 		"may lack bytes":        {func(k *staging.Record) { k.Uncertain = true }, false},
-		"still open":            {func(k *staging.Record) { k.State = staging.StateOpen }, false},
+		"open, written since":   {func(k *staging.Record) { k.State = staging.StateOpen }, true},
+		"committed":             {func(k *staging.Record) { k.State = staging.StateCommitted }, false},
 		"another project's":     {func(k *staging.Record) { k.Project = "theirs" }, false},
 		"damaged":               {func(k *staging.Record) { k.Damage = "x" }, false},
 	} {
