@@ -21,7 +21,8 @@ Every flag can be a line of the YAML file of --config ("memory: 1GiB"), or a
 variable (IMAGEFS_MEMORY=1GiB). A flag wins over a variable, and that over the file.
 
 The daemon logs to /var/log/imagefs (root) or $XDG_STATE_HOME/imagefs/log, at most
-32 MiB for each mountpoint. Exit codes: imagefs help exit-codes.`
+32 MiB for each mountpoint. At SIGHUP it reads log-level from the file again, and
+nothing else. Exit codes: imagefs help exit-codes.`
 
 func mountCommand(std streams) *cobra.Command {
 	var options optionFlags
