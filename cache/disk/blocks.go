@@ -21,14 +21,9 @@ type Kept struct {
 // most. It does no I/O and waits for none.
 func (s *Store) Latest(most int) []Kept {
 	var list []Kept
-	now := s.sys.now().Unix()
 	for _, c := range s.all() {
-		latest := int64(0)
-		for _, p := range c.copyPages() {
-			p.each(func(_ int64, slot *atomic.Uint64) { latest = max(latest, int64(stampOf(slot.Load()))) })
-		}
-		if latest > 0 {
-			list = append(list, Kept{Key: c.id.key, Size: c.id.size, Used: time.Unix(min(latest, now), 0)}) // stamps may run ahead
+		if c.present.Load() > 0 {
+			list = append(list, Kept{Key: c.id.key, Size: c.id.size, Used: c.lastUse()})
 		}
 	}
 	slices.SortFunc(list, func(a, b Kept) int {
@@ -50,6 +45,15 @@ func (s *Store) EachBlock(key image.Key, size int64, fn func(index int64)) {
 	for n, p := range c.copyPages() {
 		p.each(func(i int64, _ *atomic.Uint64) { fn(n*pageBlocks + i) })
 	}
+}
+
+// lastUse is when a block was last used, in whole seconds.
+func (c *contents) lastUse() time.Time {
+	latest := int64(0)
+	for _, p := range c.copyPages() {
+		p.each(func(_ int64, slot *atomic.Uint64) { latest = max(latest, int64(stampOf(slot.Load()))) })
+	}
+	return time.Unix(min(latest, c.store.sys.now().Unix()), 0) // stamps may run ahead
 }
 
 // copyPages returns the pages as they are now, so that nobody waits for who looks at all of

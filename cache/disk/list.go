@@ -3,7 +3,6 @@ package disk
 import (
 	"cmp"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -35,13 +34,7 @@ func (s *Store) List() []Listed {
 		l.Verified = c.verified != nil && c.complete()
 		l.Pinned = c.pins.count > 0
 		c.io.RUnlock()
-		latest := int64(0)
-		c.mu.RLock()
-		for _, p := range c.pages {
-			p.each(func(_ int64, slot *atomic.Uint64) { latest = max(latest, int64(stampOf(slot.Load()))) })
-		}
-		c.mu.RUnlock()
-		l.Used = time.Unix(min(latest, s.sys.now().Unix()), 0) // stamps may run ahead
+		l.Used = c.lastUse()
 		list = append(list, l)
 	}
 	slices.SortFunc(list, func(a, b Listed) int {
