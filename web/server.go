@@ -36,9 +36,11 @@ type Options struct {
 	Address string // HOST:PORT; port 0 takes a free one
 	// Snapshot is called by each answer, perhaps by several at once.
 	Snapshot func() metrics.Snapshot
-	Metrics  http.Handler // answers /metrics
-	Pprof    bool         // serve /debug/pprof
-	Log      *slog.Logger
+	// Blocks is called by one answer at a time.
+	Blocks  func() metrics.Blocks
+	Metrics http.Handler // answers /metrics
+	Pprof   bool         // serve /debug/pprof
+	Log     *slog.Logger
 }
 
 // Server answers until Close.
@@ -77,6 +79,9 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 // routes are what is served. All is read by GET (and HEAD).
 func routes(o Options) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", newPage())
+	mux.Handle("GET /api/status", newAPI(func() any { return o.Snapshot() }))
+	mux.Handle("GET /api/blocks", newAPI(func() any { return o.Blocks() }))
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, o.Snapshot()) })
 	if o.Pprof {

@@ -19,7 +19,7 @@ func (l life) listenWeb(ctx context.Context, a *about) error {
 		return nil
 	}
 	server, err := web.Listen(ctx, web.Options{
-		Address: l.config.Metrics, Pprof: l.config.Pprof, Snapshot: a.snapshot,
+		Address: l.config.Metrics, Pprof: l.config.Pprof, Snapshot: a.snapshot, Blocks: a.blocks,
 		Metrics: metrics.Handler(metrics.NewRegistry(a.snapshot, a.rooms.answered, a.rooms.requests), l.log), Log: l.log,
 	})
 	if err != nil {

@@ -57,6 +57,11 @@ func TestMetricsOfAMount(t *testing.T) {
 	if code, text := get(t, site+"/healthz"); code != 200 || text != "ok\n" {
 		t.Errorf("health: %d %q", code, text)
 	}
+	for path, want := range map[string]string{"/": "<!doctype html>", "/api/status": `"mountpoint":"` + m + `"`, "/api/blocks": `"name":"a.txt","size_bytes":6,`} {
+		if code, text := get(t, site+path); code != 200 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %q", path, code, text)
+		}
+	}
 	if code, _ := get(t, site+"/debug/pprof/"); code != 404 {
 		t.Errorf("profiles that nobody asked for: %d", code)
 	}
