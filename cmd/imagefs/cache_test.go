@@ -157,6 +157,10 @@ func TestCache(t *testing.T) {
 		t.Errorf("%d images are left", n)
 	}
 	w.mustRun("cache", "list", "--cache-dir", "no-such")
+	w.mustSh("ln -s cache link")
+	if got := w.mustRun("cache", "stats", "--cache-dir", "link"); !strings.Contains(got, w.dir+"/cache/") {
+		t.Errorf("by a link: %q", got)
+	}
 }
 
 // What the kernel reads directly is freed when it is closed, and keeps its bytes until then.

@@ -13,6 +13,7 @@ import (
 	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 // idleCache is the cache on disk of a service that no mount has.
@@ -24,7 +25,11 @@ type idleCache struct {
 // inCaches calls do with the caches below the cache directory, and fails at last where one
 // could not be looked at: a mount has it, or it belongs to somebody else.
 func inCaches(c config.Config, std streams, do func(open []idleCache) error) error {
-	dirs, err := os.ReadDir(c.CacheDir)
+	root, err := localdir.Resolve(c.CacheDir) // as a mount does
+	if err != nil {
+		return fail(localCode(err), "%w", err)
+	}
+	dirs, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fail(exitLocalDir, "%w", err)
 	}
@@ -34,7 +39,7 @@ func inCaches(c config.Config, std streams, do func(open []idleCache) error) err
 		if !d.IsDir() {
 			continue
 		}
-		i := idleCache{dir: filepath.Join(c.CacheDir, d.Name())}
+		i := idleCache{dir: filepath.Join(root, d.Name())}
 		i.store, err = disk.OpenIdle(disk.Options{Dir: i.dir, BlockSize: cache.BlockSize, Logger: newLogger(std.Err, c.LogFormat, max(c.LogLevel, slog.LevelWarn))})
 		switch {
 		case image.Is(err, image.NotFound): // it is none of ours

@@ -32,6 +32,10 @@ func (b *workBar) moved(done, total int64) {
 	if !b.terminal || total <= 0 {
 		return
 	}
+	done = max(0, min(done, total)) // it may be another user's daemon that says so
+	if b.bar != nil && total < b.bar.GetMax64() {
+		b.clear()
+	}
 	if b.bar == nil {
 		label := []rune(b.name)
 		if len(label) > mostLabel {
