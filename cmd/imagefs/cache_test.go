@@ -100,7 +100,7 @@ func TestCache(t *testing.T) {
 	if code != exitInternal || !strings.Contains(out, "a: 2 blocks intact, 1 DAMAGED and dropped\n") || !strings.Contains(oneLineOf(t, stderr), "1 of 2 images") {
 		t.Errorf("code %d, %q, %q", code, out, stderr)
 	}
-	if got := w.mustRun("cache", "verify", m+"/a", m+"/b"); got != "a: 2 blocks intact\nb: 1 blocks intact\n" {
+	if got := w.mustRun("cache", "verify", m+"/a", m+"/b"); got != "a: 2 blocks intact\nb: 1 block intact\n" {
 		t.Errorf("%q", got)
 	}
 	w.mustRun("warm", m+"/a")

@@ -120,6 +120,9 @@ func (c diskCache) verify(all []chosen) work {
 
 func foundIn(e disk.Examined) string {
 	words := []string{humanize.Comma(e.Intact) + " blocks intact"}
+	if e.Intact == 1 {
+		words[0] = "1 block intact"
+	}
 	if e.Damaged > 0 {
 		words = append(words, humanize.Comma(e.Damaged)+" DAMAGED and dropped")
 	}
