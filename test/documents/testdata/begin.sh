@@ -1,9 +1,13 @@
 # What every section begins with, in a mount namespace of its own: nothing of the machine
 # is seen or changed where readers keep things. PLAIN_… are the services without Keystone.
 set -euo pipefail
+mounts() { awk '$3 == "fuse.imagefs" { print $2 }' /proc/self/mounts; }
+# The machine's own mounts leave this namespace: --force would end them everywhere, and a
+# copy that stays would keep their daemons from ending.
+mounts | while read -r mount; do umount --lazy "$(printf '%b' "$mount")"; done
 finish() {
   cd /
-  awk '$3 == "fuse.imagefs" { print $2 }' /proc/self/mounts | while read -r mount; do
+  mounts | while read -r mount; do
     imagefs unmount --force "$mount" || true # the test has its result
   done
 }
