@@ -78,6 +78,12 @@ func Definitions() []Definition {
 					emit(float64(r.Count), r.Kind)
 				}
 			}},
+		{Name: "imagefs_log_lines_total", Type: Counter, Unit: unitNone, Labels: []string{"level"},
+			Help: "Warnings and errors that were logged, those included of which the log has only the number.",
+			of: func(s Snapshot, emit emit) {
+				emit(float64(s.Logged.Warnings), "warn")
+				emit(float64(s.Logged.Errors), "error")
+			}},
 		{Name: "imagefs_service_failing", Type: Gauge, Unit: unitTruth, Labels: []string{"service"},
 			Help: "Whether the service (image, or identity) has failed several times in a row and not answered since. What nobody asks is not known.",
 			of: func(s Snapshot, emit emit) {

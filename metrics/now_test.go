@@ -30,8 +30,8 @@ func TestWatchBeginsWithWhatMoves(t *testing.T) {
 }
 
 func TestWriteNow(t *testing.T) {
-	before := Snapshot{PID: 1, Uptime: 10, Cache: Cache{Fetched: 1 << 20, Hits: 5, Misses: 5}, Uploads: []Upload{{Draft: "a", Sent: 4 << 20}, {Draft: "b", Sent: 9 << 20}, {Draft: "gone", Sent: 1}}}
-	after := Snapshot{PID: 1, Uptime: 12, Cache: Cache{Fetched: 5 << 20, Hits: 9, Misses: 7}, Uploads: []Upload{{Draft: "a", Sent: 6 << 20}, {Draft: "b", Sent: 2 << 20}, {Draft: "new", Sent: 4 << 20}}}
+	before := Snapshot{PID: 1, Uptime: 10, Cache: Cache{Fetched: 1 << 20, Hits: 5, Misses: 5}, Commits: Commits{Sent: 5 << 20}}
+	after := Snapshot{PID: 1, Uptime: 12, Cache: Cache{Fetched: 5 << 20, Hits: 9, Misses: 7}, Commits: Commits{Sent: 13 << 20}}
 	other := after
 	other.PID = 2
 	for _, tc := range []struct {

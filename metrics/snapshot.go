@@ -16,6 +16,7 @@ type Snapshot struct {
 
 	Service     Service       `json:"service"`
 	Requests    RequestCounts `json:"requests"`
+	Logged      Logged        `json:"log"`
 	Options     Options       `json:"options"`
 	Memory      Memory        `json:"memory"`
 	Goroutines  int           `json:"goroutines"` // of the daemon: they grow with what is under way, and with nothing else
@@ -68,6 +69,21 @@ type RequestCount struct {
 type RetryCount struct {
 	Kind  string `json:"kind"`
 	Count int64  `json:"count"`
+}
+
+// Logged is what the log has of warnings and errors since the mount.
+type Logged struct {
+	Warnings int64     `json:"warnings"`
+	Errors   int64     `json:"errors"`
+	Last     []LogLine `json:"last"` // a few, the oldest first
+}
+
+// LogLine is a line of the log, and the error in it.
+type LogLine struct {
+	Time    time.Time `json:"time"`
+	Level   string    `json:"level"` // warn or error
+	Message string    `json:"message"`
+	Error   string    `json:"error,omitempty"`
 }
 
 // Trouble is a service that fails, or has asked for a pause.

@@ -63,6 +63,37 @@ func (s Snapshot) writeState(b *lines) {
 	}
 	line("direct", "%s", s.Passthrough.text())
 	line("open", "%s", count(s.Handles, "handle", "handles"))
+	line("requests", "%s", s.Requests.text())
+	line("bytes", "%s", s.bytesText())
+	for _, l := range s.Logged.Last {
+		text := fmt.Sprintf("%s ago: %s", seconds(s.now().Sub(l.Time).Seconds()), l.Message)
+		if l.Error != "" {
+			text += ": " + l.Error
+		}
+		line(l.Level, "%s", text)
+	}
+}
+
+// text is what became of all requests.
+func (r RequestCounts) text() string {
+	var all, refused, again int64
+	for _, e := range r.Ended {
+		all += e.Count
+		if !strings.HasPrefix(e.Code, "2") {
+			refused += e.Count
+		}
+	}
+	for _, k := range r.Retried {
+		again += k.Count
+	}
+	return fmt.Sprintf("%s in all, %s without success, %s made again", humanize.Comma(all), humanize.Comma(refused), humanize.Comma(again))
+}
+
+// bytesText is what has moved since the mount.
+func (s Snapshot) bytesText() string {
+	r := s.Cache.Read
+	return fmt.Sprintf("%s read (%s in memory, %s on disk, %s waited for), %s fetched (%s in vain), %s sent",
+		bytes(r.Memory+r.Disk+r.Service), bytes(r.Memory), bytes(r.Disk), bytes(r.Service), bytes(s.Cache.Fetched), bytes(s.Cache.Wasted), bytes(s.Commits.Sent))
 }
 
 // writeMoving writes whose bytes are on their way, or wait for that.

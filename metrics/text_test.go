@@ -35,6 +35,10 @@ func busy() Snapshot {
 		}},
 		Readers: Readers{Open: 4, Windows: 2, Ahead: 24 << 20, Widest: 16 << 20, Spools: 1},
 		Commits: Commits{Published: 9, Failed: 1, Sent: 11 << 30},
+		Logged: Logged{Warnings: 12, Errors: 1, Last: []LogLine{
+			{Time: time.Date(2026, 3, 5, 7, 7, 11, 0, time.UTC), Level: "warn", Message: "read failed", Error: "read image x: corrupt"},
+			{Time: time.Date(2026, 3, 5, 7, 9, 1, 0, time.UTC), Level: "error", Message: "x\x1b[2J"},
+		}},
 		Requests: RequestCounts{
 			Ended:   []RequestCount{{Kind: "authenticate", Code: "201", Count: 1}, {Kind: "open span", Code: "206", Count: 1200}, {Kind: "open span", Code: "503", Count: 3}, {Kind: "open span", Code: "unreachable", Count: 2}},
 			Retried: []RetryCount{{Kind: "open span", Count: 4}},

@@ -60,6 +60,8 @@ type served interface {
 // and the last commit has ended.
 func liveMount(ctx context.Context, l life) error {
 	defer endLog(l.log)
+	var recent *recentLines
+	l.log, recent = newRecentLog(l.log)
 	if granted := limitMemory(l.config.Memory); granted != l.config.Memory {
 		l.log.Warn("GOMEMLIMIT leaves less for the cache in memory", "asked", l.config.Memory, "granted", granted)
 		l.config.Memory = granted
@@ -80,7 +82,7 @@ func liveMount(ctx context.Context, l life) error {
 			return errors.Join(fail(exitInternal, "%w", err), r.close())
 		}
 	}
-	about := about{mountpoint: l.mountpoint, logFile: l.logFile, config: l.config, started: time.Now(), rooms: r}
+	about := about{mountpoint: l.mountpoint, logFile: l.logFile, config: l.config, started: time.Now(), rooms: r, recent: recent}
 	socket, err := listenStatus(interrupts.first, l.mountpoint, runtimeDirs(os.Geteuid(), os.Getenv), answers{
 		snapshot: about.snapshot, end: interrupts.both, entries: about.entries(l.log), warm: about.warmer(), cache: about.cacheKeeper(),
 	}, l.log)

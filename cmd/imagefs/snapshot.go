@@ -21,6 +21,7 @@ type about struct {
 	config     config.Config
 	started    time.Time
 	rooms      *rooms
+	recent     *recentLines
 	serving    atomic.Pointer[served] // nil before the mount
 	ending     atomic.Bool
 	web        atomic.Pointer[web.Server] // nil where nothing is served
@@ -33,7 +34,7 @@ func (a *about) snapshot() metrics.Snapshot {
 		Mountpoint: a.mountpoint, PID: os.Getpid(), Version: release, LogFile: a.logFile,
 		Started: a.started.UTC(), Uptime: time.Since(a.started).Seconds(), State: metrics.StateMounting,
 		Service:  metrics.Service{URL: a.rooms.client.Service(), Project: a.rooms.client.Project(), User: a.rooms.client.User(), Insecure: a.rooms.client.Insecure(), Trouble: trouble(a.rooms.client.Trouble())},
-		Requests: a.rooms.requests.Counts(),
+		Requests: a.rooms.requests.Counts(), Logged: a.recent.logged(),
 		Options: metrics.Options{
 			ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 			UID: c.UID, GID: c.GID, Memory: c.Memory, CacheSize: c.CacheSize, Streams: c.Streams,

@@ -49,7 +49,9 @@ func TestMetricsOfAMount(t *testing.T) {
 		t.Fatalf("status: %q", url)
 	}
 	code200, text := get(t, site+metricsPath)
-	for _, want := range []string{"imagefs_mounted 1\n", "imagefs_listing_images 1\n", "process_open_fds "} {
+	for _, want := range []string{"imagefs_mounted 1\n", "imagefs_listing_images 1\n", "process_open_fds ",
+		`imagefs_operation_duration_seconds_count{errno="0",operation="create"} 1`, `imagefs_requests_total{code="201",kind="create"} 1`,
+		`imagefs_commits_total{result="published"} 1`, "imagefs_uploaded_bytes_total 6\n"} {
 		if code200 != 200 || !strings.Contains(text, want) {
 			t.Errorf("code %d, no %q in %s", code200, want, text)
 		}

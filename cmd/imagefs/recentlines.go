@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/imagefs/imagefs/metrics"
+)
+
+const (
+	// mostRecent is how many lines are remembered: what fits a terminal beside the rest.
+	mostRecent = 5
+	// recentLength, in bytes, bounds the error of one: a service's sentence has 300
+	// characters at most, and names some hundred.
+	recentLength = 1 << 10
+)
+
+// recentLog hands on what is logged, counts warnings and errors, and remembers the last of
+// them.
+type recentLog struct {
+	next slog.Handler
+	kept *recentLines
+}
+
+// recentLines are what a log has of late.
+type recentLines struct {
+	mu   sync.Mutex // guards the field below
+	most metrics.Logged
+}
+
+// newRecentLog returns a log that hands on to another, and what it remembers.
+func newRecentLog(next *slog.Logger) (*slog.Logger, *recentLines) {
+	kept := &recentLines{}
+	return slog.New(&recentLog{next: next.Handler(), kept: kept}), kept
+}
+
+// Enabled implements slog.Handler.
+func (l *recentLog) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.next.Enabled(ctx, level)
+}
+
+// WithAttrs implements slog.Handler.
+func (l *recentLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &recentLog{next: l.next.WithAttrs(attrs), kept: l.kept}
+}
+
+// WithGroup implements slog.Handler.
+func (l *recentLog) WithGroup(name string) slog.Handler {
+	return &recentLog{next: l.next.WithGroup(name), kept: l.kept}
+}
+
+// Handle implements slog.Handler.
+func (l *recentLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		l.kept.remember(r)
+	}
+	return l.next.Handle(ctx, r)
+}
+
+func (k *recentLines) remember(r slog.Record) {
+	line := metrics.LogLine{Time: r.Time.UTC(), Level: strings.ToLower(r.Level.String()), Message: r.Message}
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key != "error" {
+			return true
+		}
+		text := a.Value.String()
+		line.Error = strings.ToValidUTF8(text[:min(len(text), recentLength)], "")
+		return false
+	})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r.Level >= slog.LevelError {
+		k.most.Errors++
+	} else {
+		k.most.Warnings++
+	}
+	if len(k.most.Last) == mostRecent {
+		k.most.Last = slices.Delete(k.most.Last, 0, 1)
+	}
+	k.most.Last = append(k.most.Last, line)
+}
+
+// logged is what the log has so far.
+func (k *recentLines) logged() metrics.Logged {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := k.most
+	all.Last = append([]metrics.LogLine{}, all.Last...)
+	return all
+}
