@@ -18,6 +18,8 @@ import (
 // there gets ESTALE, for which the kernel looks the entry up again, and from then
 // on the entry has another node: the files that are open keep the old one and the
 // old bytes, as on a local disk when a new file is renamed over theirs.
+// So does whoever wants to read when the copy has been removed or found damaged meanwhile:
+// the kernel would read him that one, too.
 // (FOPEN_DIRECT_IO would let a writer in, but a mapping that it makes would be of the
 // local copy, and writable.)
 
@@ -29,7 +31,7 @@ const (
 )
 
 // errLookAgain makes the kernel look the entry up again.
-var errLookAgain = &image.Error{Op: "open for writing", Kind: image.Stale, Detail: "its readers keep the old file, the entry gets a new one"}
+var errLookAgain = &image.Error{Op: "open", Kind: image.Stale, Detail: "its readers keep the old file, the entry gets a new one"}
 
 // enter counts an open handle that goes through us. Where the node is passed
 // through, it gives the entry another node and returns errLookAgain.
@@ -42,6 +44,7 @@ func (n *node) enter() error {
 	n.mu.Unlock()
 	if passed {
 		n.fs.part(n)
+		n.fs.expect(n)
 		return errLookAgain
 	}
 	n.fs.arrived(n)
@@ -115,10 +118,16 @@ func (f *FS) part(n *node) {
 	defer f.mu.Unlock()
 	n.parted = true
 	f.nodes.hide(n)
+}
+
+// expect notes that who has come to write is sent on to the node that the entry gets.
+func (f *FS) expect(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.expected[n.key] = time.Now()
 }
 
-// arrived is the end of the way that began with part.
+// arrived is the end of the way that began with expect.
 func (f *FS) arrived(n *node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,12 +149,20 @@ func (f *FS) expects(n *node) bool {
 }
 
 // admit counts a handle that is opened for reading and returns the flags of the
-// answer: passed through where that has begun, or can begin now.
-func (n *node) admit(c *call, h *handle) uint32 {
+// answer: passed through where that has begun, or can begin now. Where the copy that is
+// read does not stand any more, it gives the entry another node and returns errLookAgain.
+func (n *node) admit(c *call, h *handle) (uint32, error) {
+	n.mu.Lock()
+	img, passed, unused := n.img.Unpack(), n.backing, n.unusedLocked()
+	n.mu.Unlock()
 	var b *backing
-	if img, unused := n.unused(); unused {
+	switch {
+	case unused:
 		b = n.fs.passthrough.back(img)
 		defer func() { n.fs.passthrough.end(b) }()
+	case passed != nil && !n.fs.passthrough.stands(passed, img):
+		n.fs.part(n)
+		return 0, errLookAgain
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -154,19 +171,12 @@ func (n *node) admit(c *call, h *handle) uint32 {
 	}
 	if n.backing == nil {
 		n.open++
-		return openCached
+		return openCached, nil
 	}
 	n.backing.handles++
 	h.passed = true
 	n.fs.passthrough.opened(c.interrupted, n.backing.id)
-	return openPassed
-}
-
-// unused returns the node's image, and whether it can be passed through.
-func (n *node) unused() (image.Image, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.img.Unpack(), n.unusedLocked()
+	return openPassed, nil
 }
 
 // unusedLocked reports whether nobody has the node open, or will in a moment.

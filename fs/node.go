@@ -172,8 +172,12 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 		if err := n.openRead(c); err != nil {
 			return nil, 0, errnoOf(n.fs.fail("open", err))
 		}
+		mode, err := n.admit(c, h)
+		if err != nil {
+			return nil, 0, errnoOf(err)
+		}
 		n.fs.countHandle(1)
-		return h, n.admit(c, h), 0
+		return h, mode, 0
 	}
 	if n.fixed {
 		return nil, 0, syscall.EPERM

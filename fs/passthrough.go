@@ -50,7 +50,8 @@ type registrar interface {
 type backing struct {
 	id      int32  // what the kernel calls it
 	image   string // id of the image
-	handles int    // guarded by the node's mu
+	file    os.FileInfo
+	handles int // guarded by the node's mu
 	release func()
 }
 
@@ -142,13 +143,29 @@ func (p *passthrough) back(img image.Image) *backing {
 	if f == nil {
 		return nil
 	}
-	id, err := p.registerFile(f)
+	file, err := f.Stat()
+	var id int32
+	if err == nil {
+		id, err = p.registerFile(f)
+	}
 	if err != nil {
 		p.log.Debug("the kernel does not take a copy", "image", img.ID, "error", err)
 		release()
 		return nil
 	}
-	return &backing{id: id, image: img.ID, release: release}
+	return &backing{id: id, image: img.ID, file: file, release: release}
+}
+
+// stands reports whether the copy that the kernel reads is still the one that is handed
+// out of the image: it has not been removed since, nor found to be damaged.
+func (p *passthrough) stands(b *backing, img image.Image) bool {
+	f, release := p.copies.Copy(img)
+	if f == nil {
+		return false
+	}
+	defer release()
+	file, err := f.Stat()
+	return err == nil && os.SameFile(file, b.file)
 }
 
 func (p *passthrough) registerFile(f *os.File) (id int32, err error) {

@@ -255,3 +255,32 @@ func TestCachedUntilClosed(t *testing.T) {
 	p.eventually("the node to be unused", func() bool { return p.server.OpenHandles() == 0 })
 	p.want("disk", p.read)
 }
+
+// Who opens the file after its copy was removed, or found damaged, gets other bytes than
+// those who have it open, and another copy where there is one.
+func TestCopyThatDoesNotStand(t *testing.T) {
+	p := mountPassable(t, newHouse())
+	for _, path := range []string{p.path("disk"), p.path(byIDName + "/" + p.img.ID)} {
+		old := must(os.Open(path))
+		if err := os.Remove(p.copies.path(p.img)); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(must(os.ReadFile(path))); got != remoteBytes {
+			t.Errorf("without a copy it reads as %.40q", got)
+		}
+		p.eventually("the new file to be closed", func() bool { return p.server.OpenHandles() == 1 })
+		p.copies.add(p.img, localBytes) // another file
+		fresh := must(os.Open(path))
+		p.passed(2)
+		if got := string(must(io.ReadAll(fresh))); got != p.read {
+			t.Errorf("with another copy it reads as %.40q", got)
+		}
+		if got := string(must(io.ReadAll(old))); got != p.read {
+			t.Errorf("the open file reads as %.40q", got)
+		}
+		if err := errors.Join(old.Close(), fresh.Close()); err != nil {
+			t.Fatal(err)
+		}
+		p.passed(0)
+	}
+}

@@ -127,7 +127,8 @@ type Copies interface {
 	// (once or more) the copy stays, and release closes the file.
 	//
 	// What was handed out is never changed in place again, neither after release nor
-	// by the next daemon: it may only be removed, whole, by unlink. For a program's
+	// by the next daemon, but for bytes that were damaged, which become again what they
+	// were: it may only be removed, whole, by unlink. For a program's
 	// mapping of it outlives the program's close, and nobody tells us of its end: a
 	// punched hole would be zeros in there.
 	Copy(img image.Image) (f *os.File, release func())
