@@ -120,8 +120,8 @@
 // not refused because of it (Record.Filling). A record that got data from elsewhere is
 // left alone, and the new image is made beside it. Where the draft ends empty again, the
 // record is shown with what was set since, whatever an earlier commit has left of it, and
-// stays the one that the next commit fills. Formats that content cannot tell (ami, ari, aki,
-// ploop) are kept.
+// stays the one that the next commit fills; but where another draft's commit has marked it,
+// nothing is changed. Formats that content cannot tell (ami, ari, aki, ploop) are kept.
 //
 // # What a caller has to know
 //

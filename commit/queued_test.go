@@ -395,3 +395,19 @@ func TestIntoLeftReadyStaysEmptyFails(t *testing.T) {
 		}
 	}
 }
+
+// A record that another draft's commit has hidden and marked is half made: a file that ends
+// empty over it changes nothing of that.
+func TestIntoOfAnotherCommitStaysEmpty(t *testing.T) {
+	h := newHouse(t, newFake())
+	q := h.service.put(image.Image{Name: "q", Hidden: true, Properties: map[string]string{image.PropertyDraft: "another"}}, nil)
+	d := h.draft(staging.Spec{Name: "q", Entry: "q", Into: q.ID}, []byte("x"))
+	check(t, d.Truncate(ctxb, 0))
+	_, err := h.Commit(ctxb, d)
+	if r := d.Record(); err != nil || r.State != staging.StateCommitted {
+		t.Errorf("%v, draft %+v", err, r)
+	}
+	if diff := cmp.Diff(q, h.only()); diff != "" || h.service.count("update") != 0 {
+		t.Error(diff)
+	}
+}
