@@ -31,6 +31,7 @@ type importer struct {
 	orders  []string
 
 	refuseStage int                         // its answer, 0: taken
+	refuseTasks int                         // the same
 	loseStage   bool                        // its answer
 	loseImport  int                         // its first answers
 	onImport    func(i *importer)           // instead of making the image active
@@ -88,6 +89,10 @@ func (i *importer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprintf(w, `{"id": %q, "status": %q, "size": %d%s}`, someID, i.status, i.size, i.more)
 	case "GET /tasks":
+		if i.refuseTasks != 0 {
+			w.WriteHeader(i.refuseTasks)
+			return
+		}
 		if i.tasks == "" {
 			w.WriteHeader(http.StatusNotFound)
 			return
@@ -228,7 +233,9 @@ func TestImportEnds(t *testing.T) {
 			want: image.Unavailable},
 		"the stage hangs": {importer: importer{loseStage: true, onLook: func(i *importer, _ int) { i.size = 0 }},
 			want: image.Unavailable, most: stagedTime + time.Second},
-		"it takes a while": {importer: importer{onImport: importing, onLook: after(20, active)}},
+		"it takes a while":      {importer: importer{onImport: importing, onLook: after(20, active)}},
+		"the tasks are refused": {importer: importer{refuseTasks: http.StatusBadRequest, onImport: importing, onLook: after(20, active)}},
+		"the tasks break":       {importer: importer{refuseTasks: http.StatusInternalServerError, onImport: importing, onLook: after(20, active)}, most: 2 * time.Minute},
 		"stores fail": {importer: importer{tasks: taskOf("failure", "no such pool"), onImport: func(i *importer) {
 			i.status, i.more = image.StatusQueued, `, "os_glance_failed_import": "fast"`
 		}}, want: image.Unavailable, detail: "failed stores: fast: no such pool", most: time.Second},

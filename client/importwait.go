@@ -59,16 +59,17 @@ func (c *Client) awaitImport(ctx context.Context, id string, size int64) error {
 	moved, quiet, wait := time.Now(), answerStalls*c.options.Stall, lookFirst
 	blind := time.Duration(size/importRate) * time.Second // on top, where nothing tells of progress
 	for {
-		var tasks importTasks
 		img, err := c.Get(ctx, id)
+		if err == nil && img.Status == image.StatusActive {
+			return nil
+		}
+		var tasks importTasks
 		if err == nil && wait >= tasksFrom {
-			if tasks, err = c.importTasks(ctx, id); err == nil && tasks.text != "" {
+			if tasks = c.importTasks(ctx, id); tasks.text != "" {
 				blind = 0
 			}
 		}
 		switch {
-		case err == nil && img.Status == image.StatusActive:
-			return nil
 		case err == nil && (tasks.failed || importFailed(img)):
 			return c.importError(ctx, id, img, tasks)
 		case err != nil && !lost(err) && !image.Is(err, image.IdentityAway):
@@ -97,7 +98,7 @@ func importFailed(img image.Image) bool {
 // sentence is all there is to tell a quota from what may pass.
 func (c *Client) importError(ctx context.Context, id string, img image.Image, tasks importTasks) error {
 	if !tasks.failed {
-		tasks, _ = c.importTasks(ctx, id) // without them it has failed as well
+		tasks = c.importTasks(ctx, id)
 	}
 	kind := image.Unavailable
 	if saysQuota(tasks.message) {
@@ -120,14 +121,12 @@ type importTasks struct {
 	failed  bool   // one has failed
 }
 
-// importTasks asks for the tasks. A service that does not tell has none.
-func (c *Client) importTasks(ctx context.Context, id string) (importTasks, error) {
+// importTasks asks for the tasks. A service that does not tell has none: they only say
+// more of an import than its record does, which alone decides where they cannot be had.
+func (c *Client) importTasks(ctx context.Context, id string) importTasks {
 	a, err := c.fetch(ctx, &request{op: opTasks, image: id, method: http.MethodGet, path: "/images/" + id + "/tasks", ok: []int{http.StatusOK}, limit: maxRecord}, idempotent)
-	if image.Is(err, image.Unsupported) || image.Is(err, image.Forbidden) {
-		return importTasks{}, nil
-	}
 	if err != nil {
-		return importTasks{}, err
+		return importTasks{}
 	}
 	var list struct {
 		Tasks []struct {
@@ -137,7 +136,7 @@ func (c *Client) importTasks(ctx context.Context, id string) (importTasks, error
 		} `json:"tasks"`
 	}
 	if err := json.Unmarshal(a.body, &list); err != nil {
-		return importTasks{}, nil // it tells nothing that is understood
+		return importTasks{} // it tells nothing that is understood
 	}
 	var all importTasks
 	for _, t := range list.Tasks {
@@ -145,5 +144,5 @@ func (c *Client) importTasks(ctx context.Context, id string) (importTasks, error
 		all.message = t.Message
 		all.failed = all.failed || t.Status == "failure"
 	}
-	return all, nil
+	return all
 }
