@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// freed is within which a signal frees who waits. The daemon looks at once, and each
-	// second; the rest is for a machine that is busy. What holds the callers here lasts a minute.
+	// freed is within which a signal frees who waits here, where what holds them lasts a minute:
+	// it tells that each wait can be ended at all, on a machine as busy as may be. That it takes
+	// a second is for fs to test, whose clock is not the machine's: TestInterruptIsSeenAtTheNextLook.
 	freed = 10 * time.Second
 	// lookedAgain is how long a signal that does not mean stop is given to do harm: more
 	// than the second after which the daemon looks again.
