@@ -354,7 +354,8 @@ func TestKindOf(t *testing.T) {
 		"GET /v2/images?updated_at=gte:x&sort=y": Delta, "GET /v2/images?name=eq:a": Lookup, "POST /v2/images": Create,
 		"GET " + id: Get, "PATCH " + id: Update, "DELETE " + id: Delete, "GET " + id + "/file": Whole,
 		"PUT " + id + "/file": Upload, "GET " + id + "/members": Members, "DELETE " + id + "/members/x": Members,
-		"GET /v2/info/usage": Usage, "POST /identity/v3/auth/tokens": Token, "GET /v2/info/stores": Other, "PUT " + id + "/stage": Other,
+		"GET /v2/info/usage": Usage, "POST /identity/v3/auth/tokens": Token, "GET /v2/info/stores": Stores, "GET /v2/info/import": Methods,
+		"PUT " + id + "/stage": Stage, "POST " + id + "/import": Import, "GET " + id + "/tasks": Tasks, "GET /v2/schemas/image": Other,
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		if got := KindOf(httptest.NewRequest(method, path, nil)); got != want {

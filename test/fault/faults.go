@@ -37,7 +37,7 @@ const (
 )
 
 // hasBody: the answer has one, or the request where the data goes that way.
-func hasBody(k Kind) bool    { return k != Delete }
+func hasBody(k Kind) bool    { return k != Delete && k != Import }
 func answersAny(k Kind) bool { return k.answersJSON() || k.answersData() }
 
 // The faults that are not statuses.
@@ -61,7 +61,7 @@ var (
 	// body is the request's.
 	ResetInHeader = Fault{Name: "reset inside the header", serve: changed(func(a *answer) { a.head, a.reset = inHeader, true })}
 	ResetInBody   = Fault{Name: "reset inside the body", concerns: hasBody, serve: func(e *exchange) {
-		if e.kind == Upload {
+		if e.kind.takesData() {
 			e.consumeHalf()
 			e.send(&answer{head: 0, reset: true})
 			return
@@ -69,7 +69,7 @@ var (
 		changed(func(a *answer) { a.cut, a.reset = len(a.body)/2, true })(e)
 	}}
 	StallInBody = Fault{Name: "stall inside the body", concerns: hasBody, serve: func(e *exchange) {
-		if e.kind == Upload {
+		if e.kind.takesData() {
 			e.consumeHalf()
 			e.send(&answer{head: 0, stall: true})
 			return
@@ -78,7 +78,7 @@ var (
 	}}
 	// SlowDrip brings the body in small pieces.
 	SlowDrip = Fault{Name: "slow drip", concerns: hasBody, serve: func(e *exchange) {
-		if e.kind == Upload {
+		if e.kind.takesData() {
 			e.r.Body = &slowBody{ReadCloser: e.r.Body, e: e, piece: max(1, e.r.ContentLength/drips)}
 			e.p.plain.ServeHTTP(e.w, e.r)
 			return
@@ -97,7 +97,7 @@ var (
 	WrongRange = Fault{Name: "wrong Content-Range", concerns: func(k Kind) bool { return k == Span }, serve: changed(wrongRange)}
 	// FlippedByte changes the data on its way, or makes nonsense of what has fields.
 	FlippedByte = Fault{Name: "flipped byte", concerns: hasBody, serve: func(e *exchange) {
-		if e.kind == Upload {
+		if e.kind.takesData() {
 			e.r.Body = &flippedBody{ReadCloser: e.r.Body}
 			e.p.plain.ServeHTTP(e.w, e.r)
 			return

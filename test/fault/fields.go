@@ -5,6 +5,7 @@ import "encoding/json"
 // needed are the fields without which an answer says nothing.
 var needed = map[string]bool{
 	"versions": true, "id": true, "status": true, "members": true, "member_id": true, "usage": true, "token": true,
+	"import-methods": true,
 }
 
 // fields takes the fields that matter away, or gives them a value of another type.

@@ -26,12 +26,17 @@ const (
 	Members       // of a shared image: list, add, remove
 	Usage         // of the quota
 	Token         // Keystone's
-	Other         // what the table of faults is not about: stores, imports, tasks
+	Stores        // that an upload may choose between
+	Methods       // by which data may be imported
+	Stage         // bytes of an image that is imported
+	Import        // of what was staged
+	Tasks         // that are at work on an image
+	Other         // nothing that imagefs asks for
 )
 
 var kindNames = [...]string{
 	"any", "versions", "probe", "list", "delta", "lookup", "get", "span", "whole", "create", "upload",
-	"update", "delete", "members", "usage", "token", "other",
+	"update", "delete", "members", "usage", "token", "stores", "methods", "stage", "import", "tasks", "other",
 }
 
 // String names the kind in one word.
@@ -49,6 +54,10 @@ func KindOf(r *http.Request) Kind {
 		return Token
 	case strings.HasSuffix(path, "/v2/info/usage"):
 		return Usage
+	case strings.HasSuffix(path, "/v2/info/stores"):
+		return Stores
+	case strings.HasSuffix(path, "/v2/info/import"):
+		return Methods
 	case !images:
 		return Other
 	case below == "":
@@ -57,6 +66,12 @@ func KindOf(r *http.Request) Kind {
 		return map[string]Kind{http.MethodGet: Get, http.MethodPatch: Update, http.MethodDelete: Delete}[r.Method]
 	case parts[1] == "members":
 		return Members
+	case parts[1] == "stage":
+		return Stage
+	case parts[1] == "import":
+		return Import
+	case parts[1] == "tasks":
+		return Tasks
 	case parts[1] == "file" && r.Method == http.MethodPut:
 		return Upload
 	case parts[1] == "file" && r.Header.Get("Range") != "":
@@ -85,11 +100,14 @@ func kindOfListing(r *http.Request) Kind {
 // answersJSON reports whether the answer to a request of the kind has fields.
 func (k Kind) answersJSON() bool {
 	switch k {
-	case Span, Whole, Upload, Delete, Other:
+	case Span, Whole, Upload, Stage, Import, Delete, Other:
 		return false
 	}
 	return true
 }
+
+// takesData reports whether the request has bytes of an image.
+func (k Kind) takesData() bool { return k == Upload || k == Stage }
 
 // answersData reports whether the answer has bytes of an image.
 func (k Kind) answersData() bool { return k == Span || k == Whole }

@@ -49,6 +49,11 @@ var requests = map[fault.Kind]string{
 	fault.Delete:   "a deletion, `DELETE /v2/images/ID`",
 	fault.Members:  "members, `/v2/images/ID/members`",
 	fault.Usage:    "the quota, `GET /v2/info/usage`",
+	fault.Stores:   "the stores, with `--store`, `GET /v2/info/stores`",
+	fault.Methods:  "the ways to import, where `PUT` of data was refused, `GET /v2/info/import`",
+	fault.Stage:    "data that is to be imported, `PUT /v2/images/ID/stage`",
+	fault.Import:   "the order of an import, `POST /v2/images/ID/import`",
+	fault.Tasks:    "the tasks at an image, where its import takes more than two seconds, `GET /v2/images/ID/tasks`",
 	fault.Token:    "a new token, where the old one has expired, `POST /v3/auth/tokens` at Keystone",
 }
 

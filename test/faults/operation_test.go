@@ -62,6 +62,11 @@ var operations = []operation{
 	{"rename over another", fault.Members, kindOfWorld{}, renamesOver},
 	{"close over another", fault.Members, kindOfWorld{}, closesOver},
 	{"df, statfs", fault.Usage, kindOfWorld{fresh: true, quota: 1 << 30}, statfs},
+	{"mount --store", fault.Stores, kindOfWorld{fresh: true, imports: true, store: store}, mounts},
+	{"close", fault.Methods, kindOfWorld{fresh: true, imports: true}, closes},
+	{"close", fault.Stage, kindOfWorld{imports: true}, closesImported},
+	{"close", fault.Import, kindOfWorld{imports: true}, closesImported},
+	{"close", fault.Tasks, kindOfWorld{imports: true, takes: slowImport}, closesImported},
 	{"stat", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(stats)},
 	{"close", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(closes)},
 }

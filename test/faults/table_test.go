@@ -122,6 +122,9 @@ func tryCell(t *testing.T, o operation, f fault.Fault, times int) (took time.Dur
 	if err := way.Set(); err != nil {
 		t.Fatal(err)
 	}
+	if o.locks() && took > lockBound+lockSlack {
+		t.Errorf("it has had the lock of the directory for %v", took)
+	}
 	if way.Hits() == hits {
 		t.Error("no request has met the fault")
 	}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,10 @@ type kindOfWorld struct {
 	keystone bool          // it has credentials instead of a token
 	images   int           // that are there beforehand
 	seeded   int           // that are there, too, without any bytes
+	imports  bool          // its service takes data by import alone
+	takes    time.Duration // an import, as far as its record tells
+	store    string        // --store; "": none is named
+	stall    time.Duration // --stall-timeout; 0: the flag's
 	skew     time.Duration // by which Keystone's clock is ahead
 }
 
@@ -147,6 +152,9 @@ func newWorld(ctx context.Context, dir string, kind kindOfWorld) (w *world, err 
 			return w, err
 		}
 	}
+	if kind.imports {
+		behind = w.serve(&importer{Handler: w.server, takes: kind.takes, ordered: map[string]time.Time{}})
+	}
 	if w.proxy, err = fault.New(behind); err != nil {
 		return w, err
 	}
@@ -179,7 +187,10 @@ func (w *world) mount() error {
 	if ttl == "" {
 		ttl = "1h"
 	}
-	args = append(args, "--stall-timeout", stall.String(), "--list-ttl", ttl, "--memory", "16MiB")
+	args = append(args, "--stall-timeout", cmp.Or(w.kind.stall, *stall).String(), "--list-ttl", ttl, "--memory", "16MiB")
+	if w.kind.store != "" {
+		args = append(args, "--store", w.kind.store)
+	}
 	d, err := daemon.New(binary, w.dir, args...)
 	w.daemon, w.mounted = d, time.Now()
 	return err
@@ -281,7 +292,7 @@ func (w *world) holds(ctx context.Context, name string, data []byte) error {
 // recovered waits until the mount knows that the service is well: what it has not asked
 // about is asked for and not there.
 func (w *world) recovered() error {
-	if w.kindOfFault == fault.Versions || w.kindOfFault == fault.Probe {
+	if w.kindOfFault == fault.Versions || w.kindOfFault == fault.Probe || w.kindOfFault == fault.Stores {
 		return nil // there may be no mount
 	}
 	return w.daemon.Until("the mount to ask the service again", func() (bool, error) {
