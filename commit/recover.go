@@ -11,6 +11,14 @@ import (
 	"github.com/imagefs/imagefs/staging"
 )
 
+// creationSettles is how long ago a journal has to have been written for the creation that
+// it announces to count as not happened, where the record is not there: as
+// catalog.RenameSettles, longer than a request waits on its way in a service that answers.
+const creationSettles = 10 * time.Second
+
+// ErrMayCome says that what an earlier process has asked for is not there yet.
+var ErrMayCome = errors.New("the request that makes its image may still be on its way")
+
 // Recover commits a draft that an earlier process left and staging.Reopen has taken
 // up, whatever its state: what that process has made at the service is adopted where
 // it is ours, whole and right, else removed, and from StateUploaded on the commit
@@ -34,6 +42,9 @@ func (c *Committer) Recover(ctx context.Context, d *staging.Draft) (image.Image,
 // is still marked with the draft, and of an unlinked draft also one that was
 // published. Anything else that the journal names stays, and its id is returned. The
 // journal is not changed: the draft is to be discarded, or the caller notes it.
+//
+// ErrMayCome: a killed daemon has asked for an image so lately that it may come after this
+// look. Nothing else would know it by then, so the draft is kept, and looked after later.
 func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays string, err error) {
 	rec := d.Record()
 	if rec.Image == "" || rec.Image == rec.Replaces {
@@ -44,6 +55,8 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 	switch {
 	case err != nil:
 		return "", wrap(rec.Name, cause(ctx, err))
+	case left == nil && rec.State == staging.StateCommitting && rec.Image != rec.Into && time.Since(rec.UpdatedAt).Abs() < creationSettles:
+		return "", wrap(rec.Name, unsettled(ErrMayCome))
 	case left == nil:
 		return "", nil
 	case r.marked(*left) && rec.Image == rec.Into:

@@ -3,6 +3,7 @@ package commit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,5 +278,37 @@ func TestRecoverIDTaken(t *testing.T) {
 	img, err := h.Recover(ctxb, d)
 	if err != nil || h.only().ID != img.ID || img.ID == gone.ID {
 		t.Errorf("%v: %+v", err, h.service.all())
+	}
+}
+
+// The creation that a killed daemon had asked for comes after the file was removed, and
+// looked after: the draft is kept until it cannot come any more, so that nothing stays
+// behind hidden.
+func TestWithdrawBeforeLateCreation(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			d := h.crashed(staging.Spec{Name: "x", Entry: "x"}, pattern(900), staging.StateCommitting, image.Image{ID: "5a1f9d3e-0000-4000-8000-000000000000"})
+			late := image.New{ID: d.Record().Image, Name: "x", Hidden: true, Properties: map[string]string{image.PropertyDraft: d.ID()}}
+			check(t, d.Unlink())
+			check(t, d.Close())
+			for range 2 { // that it was looked at does not make it younger
+				if err := h.recover(); !errors.Is(err, ErrMayCome) || !Passes(err) {
+					t.Fatalf("looked after at once: %v", err)
+				}
+				time.Sleep(creationSettles / 2)
+			}
+			if comes {
+				_, err := h.service.Create(ctxb, late)
+				check(t, err)
+			}
+			time.Sleep(time.Second)
+			if err := h.recover(); err != nil || len(h.service.all()) != 0 {
+				t.Errorf("comes %v: %v, %+v", comes, err, h.service.all())
+			}
+			if kept, err := h.store.Kept(); err != nil || len(kept) != 0 {
+				t.Errorf("kept %+v, %v", kept, err)
+			}
+		})
 	}
 }

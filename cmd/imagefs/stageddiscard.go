@@ -9,6 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -16,7 +17,8 @@ import (
 
 const stagedDiscardHelp = `Discard removes drafts with their bytes, for good. What a commit has left half made at
 the service, as the draft's journal says, is removed too where the service answers;
-what could not be removed is named.
+what could not be removed is named. A draft whose image may be made yet, as a daemon has
+asked for it within the last 10 seconds, is kept.
 
 --all leaves out what is in use, and what cannot be read: a damaged draft needs its ID,
 and one that a later version of imagefs wrote only that version removes.
@@ -93,7 +95,8 @@ func discardStaged(ctx context.Context, c config.Config, chosen []staging.Record
 }
 
 // discard removes one draft, and first what it has left at the service. Where that
-// cannot be done, the draft goes all the same, and the error says what is left.
+// cannot be done, the draft goes all the same, and the error says what is left; but what
+// may yet come there is waited for, as only the draft would know it.
 func (s *stagedRooms) discard(ctx context.Context, k staging.Record) error {
 	switch {
 	case k.Held, k.Newer:
@@ -119,6 +122,9 @@ func (s *stagedRooms) discard(ctx context.Context, k staging.Record) error {
 	stays, err := r.committer.Withdraw(image.Quietly(ctx), d)
 	if ctx.Err() != nil {
 		return keepAfter(d, fail(exitInterruptedBy, "interrupted: %s was not removed", nameOf(k)))
+	}
+	if errors.Is(err, commit.ErrMayCome) {
+		return keepAfter(d, fail(exitDraft, "%s was not removed: %w; try it again in a few seconds", nameOf(k), commit.ErrMayCome))
 	}
 	if discardErr := d.Discard(); discardErr != nil {
 		return discardErr
