@@ -60,6 +60,10 @@ func atWork(at int64) metrics.Snapshot {
 		},
 		Handles: 3,
 		Uploads: []metrics.Upload{{Name: hostile, Draft: "d1", Phase: "uploading", Sent: at * 20 << 20, Size: 4 << 30}},
+		Transfers: []metrics.Transfer{
+			{Kind: metrics.TransferWarm, Image: "0", Name: "debian.qcow2", Done: at << 20, Size: 1 << 30},
+			{Kind: metrics.TransferVerify, Image: "1", Name: hostile},
+		},
 		Waiting: []metrics.Waiting{{Name: "nightly.raw", Draft: "d2", Size: 1 << 30, Error: hostile}},
 		Drafts:  []metrics.Draft{{ID: "d3", Name: hostile, State: "failed", Reason: "over quota", Size: 5 << 20}},
 	}
@@ -116,6 +120,7 @@ func looksAtText(p tab) {
 	text := strings.ReplaceAll(ask[string](p, `document.body.innerText`), "\u00a0", " ")
 	for _, want := range []string{
 		"/srv/images", "mounted; https://glance.example/image", "86 %", "5 GiB", "of 20 GiB, 7 images", hostile + " uploading", "of 4 GiB",
+		"debian.qcow2 loading", "of 1 GiB", hostile + " comparing with its hash", "begins",
 		"nightly.raw waits for its upload", "kept in staging, failed", "over quota", "512 MiB, open", " in flight", "Each cell is 1 MiB.",
 	} {
 		if !strings.Contains(text, want) {

@@ -56,7 +56,7 @@ function showStatus(s) {
   tile('now-memory', bytes(s.cache.bytes), 'of ' + bytes(s.cache.limit_bytes));
   tile('now-disk', disk ? bytes(disk.bytes) : 'none', disk ? `of ${bytes(disk.limit_bytes)}, ${count(disk.images, 'image', 'images')}` : s.cache.warning);
   tile('now-files', String(s.open_handles), through ? `${through} read by the kernel alone, not counted here` : '');
-  tile('now-images', s.listing.images.toLocaleString('en'), s.listing.age_seconds === null ? 'not listed yet' : duration(s.listing.age_seconds) + ' ago');
+  tile('now-images', s.listing.images.toLocaleString('en'), s.listing.age_seconds === null ? 'known; not listed yet' : duration(s.listing.age_seconds) + ' ago');
 
   document.title = `${s.mountpoint} – imagefs`;
   say(byId('mountpoint'), s.mountpoint);

@@ -1,6 +1,6 @@
 'use strict';
 
-const span = 300; // seconds that a plot shows
+const least = 60, most = 300; // seconds that a plot shows: it grows with what there is
 
 // A Plot draws lines over the last five minutes into an SVG. Its samples are kept by the page
 // alone: they begin when it is opened.
@@ -13,7 +13,7 @@ class Plot {
   // add takes the values of the lines at a time, in seconds; null where there is none.
   add(time, values) {
     this.samples.push({ time, values });
-    this.samples = this.samples.filter((s) => s.time > time - span);
+    this.samples = this.samples.filter((s) => s.time >= time - most);
     this.draw();
   }
 
@@ -21,9 +21,9 @@ class Plot {
     const { width, height } = this.svg.getBoundingClientRect();
     if (!width) return;
     const box = { left: 66, right: width - 8, top: 8, bottom: height - 22 };
-    const most = Math.max(...this.samples.flatMap((s) => s.values.map((v) => v ?? 0)), 0);
-    const top = this.max ?? niceBytes(most);
+    const top = this.max ?? niceBytes(Math.max(...this.samples.flatMap((s) => s.values.map((v) => v ?? 0)), 0));
     const now = this.samples.at(-1)?.time ?? 0;
+    const span = Math.min(most, Math.max(least, now - (this.samples[0]?.time ?? 0)));
     const x = (time) => box.right - (now - time) / span * (box.right - box.left);
     const y = (value) => box.bottom - value / top * (box.bottom - box.top);
 
@@ -33,7 +33,7 @@ class Plot {
       parts.push(shape('line', { class: 'grid', x1: box.left, x2: box.right, y1: at, y2: at }));
       parts.push(label(box.left - 6, at + 4, 'end', this.scale(top * share)));
     }
-    parts.push(label(box.left, height - 5, 'start', '5 min ago'), label(box.right, height - 5, 'end', 'now'));
+    parts.push(label(box.left, height - 5, 'start', `${duration(span)} ago`), label(box.right, height - 5, 'end', 'now'));
     this.lines.forEach((name, i) => {
       let path = '', pen = 'M';
       for (const s of this.samples) {
@@ -57,7 +57,7 @@ class Plot {
 function niceBytes(n) {
   let unit = 1 << 20;
   while (n > unit * 1000) unit *= 1024;
-  for (const step of [1, 2, 4, 10, 20, 40, 100, 200, 400, 1000]) if (n <= step * unit) return step * unit;
+  for (const step of [1, 2, 4, 6, 8, 10, 20, 40, 60, 80, 100, 200, 400, 600, 800, 1000]) if (n <= step * unit) return step * unit;
   return n;
 }
 

@@ -1,5 +1,6 @@
 'use strict';
 
+// What a transfer beside the uploads is called.
 const words = { warm: 'loading', spool: 'reading as a whole', verify: 'comparing with its hash' };
 
 // pace remembers how fast each transfer went: a mean in which a second counts a quarter.
@@ -39,7 +40,7 @@ function showTransfers(s) {
     say(left.children[0], t.name);
     say(left.children[1], t.word);
     const rest = per > 0 && t.size > t.done ? `, ${rate(per)}, ${duration((t.size - t.done) / per)} left` : '';
-    say(right, `${bytes(t.done)} of ${bytes(t.size)}${rest}`);
+    say(right, t.size ? `${bytes(t.done)} of ${bytes(t.size)}${rest}` : 'begins');
     bar.max = Math.max(1, t.size);
     bar.value = Math.min(t.done, bar.max);
     bar.setAttribute('aria-label', `${t.name}: ${t.word}`);
