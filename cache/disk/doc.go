@@ -36,7 +36,8 @@
 // every reference to it that there is finds and stores nothing any more. The data
 // file of a verified image can be handed out (Image.Pin). From then on it has no
 // holes made in it, ever, since a mapping of it may outlive this process and would
-// show zeros; it goes whole, by unlink, and not while it is pinned.
+// show zeros; it goes whole, by unlink, and not while it is pinned. A damaged block keeps its
+// place there, and what is fetched of it is written over it.
 //
 // Whoever asks for it has an image looked at at once (Store.Examine): all blocks, and the
 // hash whatever was noted.

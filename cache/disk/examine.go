@@ -11,6 +11,9 @@ type Examined struct {
 	Intact  int64 // blocks that have their checksums
 	Damaged int64 // blocks that had not, and are dropped
 	Hash    Verdict
+	// Files that Pin has handed out and that have bytes which were found wrong: Open have
+	// the right ones as soon as the blocks are written again, Lost never.
+	Open, Lost int
 }
 
 // Verdict is what comparing an image with its hash has come to.
@@ -35,7 +38,7 @@ func (s *Store) Examine(ctx context.Context, key image.Key, size int64, told fun
 		return e, nil
 	}
 	c.io.RLock()
-	removals := c.removals
+	removals, pins := c.removals, c.pins
 	c.io.RUnlock()
 	sum := c.hash.New()
 	total := s.Held(key, size)
@@ -75,6 +78,15 @@ func (s *Store) Examine(ctx context.Context, key image.Key, size int64, told fun
 	default:
 		e.Hash = Wrong
 		c.mismatch(removals)
+	}
+	if e.Damaged > 0 || e.Hash == Wrong {
+		c.io.RLock()
+		defer c.io.RUnlock()
+		if c.pins == pins {
+			e.Open = pins.count
+		} else { // the files were removed
+			e.Lost = pins.count
+		}
 	}
 	return e, nil
 }

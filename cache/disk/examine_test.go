@@ -86,6 +86,36 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+// Of files that were handed out it is told how many have wrong bytes, and whether they can
+// be mended where they lie.
+func TestExamineWhatIsHandedOut(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(t *testing.T, o Options, p picture)
+		want Examined
+	}{
+		{"intact", func(*testing.T, Options, picture) {}, Examined{Intact: 10, Hash: Right}},
+		{"damaged", func(t *testing.T, o Options, p picture) { spoilFile(t, o, p, 3*unit) }, Examined{Intact: 9, Damaged: 1, Open: 2}},
+		{"cut", func(t *testing.T, o Options, p picture) { must(t, os.Truncate(path(o, p, dataSuffix), 5*unit)) },
+			Examined{Intact: 5, Damaged: 1, Lost: 2}},
+	} {
+		o := options(t.TempDir())
+		s := openStore(t, o, nil)
+		p, i := wholeImage(t, s, 1, 10)
+		_, releaseA, _ := i.Pin()
+		_, releaseB, _ := i.Pin()
+		tc.do(t, o, p)
+		got, err := s.Examine(t.Context(), p.key(), p.img.Size, func(int64, int64) {})
+		must(t, err)
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+		releaseA()
+		releaseB()
+		i.Close()
+	}
+}
+
 // A wrong hash drops the image and is told, by whoever finds it.
 func TestExamineFindsWrongHash(t *testing.T) {
 	o := options(t.TempDir())

@@ -194,3 +194,33 @@ func TestNoCache(t *testing.T) {
 	}
 	w.mustFail(exitLocalDir, "cache", "verify", m)
 }
+
+// What is found damaged while the kernel reads it directly is fetched again at once, for
+// those who have it open, and for those who open it then.
+func TestCacheMendsWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	url := service(t, nil)
+	upload(t, url, image.New{Name: "a"})
+	m := w.mounted(url)
+	id := *objects(t, w.mustRun("ls", "--json", m))[0].ID
+	w.mustRun("warm", m+"/a")
+	eventually(t, "it is verified", func() bool { return w.mustAsk(m).Cache.Disk.Verified == 1 })
+	f, err := os.Open(m + "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w.spoil(id, 200_000)
+	out, stderr, code := w.run("cache", "verify", m)
+	direct := w.mustAsk(m).Passthrough.On
+	if code != exitInternal || strings.Contains(out, "a: 2 blocks intact, 1 DAMAGED and dropped, fetched again for 1 open file that the kernel reads directly\n") != direct {
+		t.Errorf("code %d, %q, %q", code, out, stderr)
+	}
+	old, err := io.ReadAll(f) // before others read it, which mends it too
+	w.mustSh("tr -d x < m/a | wc -c > others")
+	others, err2 := os.ReadFile(filepath.Join(w.dir, "others"))
+	if err := errors.Join(err, err2); err != nil || strings.TrimSpace(string(others)) != "0" || strings.Trim(string(old), "x") != "" {
+		t.Errorf("%v: %q bytes are wrong of who opens it, %q are in the open file", err, others, strings.Trim(string(old), "x"))
+	}
+}

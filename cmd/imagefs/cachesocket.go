@@ -37,6 +37,9 @@ type diskCache struct {
 	store   *disk.Store
 	entryOf func(id string) string // "": not known
 	forget  func(gone func(image.Key) bool)
+	// mend fetches what is missing of an image, and returns when it is kept. A command
+	// without a mount needs none: no files are handed out.
+	mend func(ctx context.Context, key image.Key, told func(done, total int64)) error
 }
 
 // cacheKeeper answers what a mount has cached on disk.
@@ -50,9 +53,11 @@ type cacheKeeper struct {
 func (a *about) cacheKeeper() *cacheKeeper {
 	r := a.rooms
 	return &cacheKeeper{
-		diskCache: diskCache{store: r.disk, entryOf: func(id string) string { return r.catalog.Known(id).Name }, forget: r.cache.Forget},
-		none:      func() string { return orElse(r.diskNote, "it was not asked for (--cache-size 0)") },
-		catalog:   r.catalog, failure: a.failure,
+		diskCache: diskCache{
+			store: r.disk, entryOf: func(id string) string { return r.catalog.Known(id).Name }, forget: r.cache.Forget, mend: r.mend,
+		},
+		none:    func() string { return orElse(r.diskNote, "it was not asked for (--cache-size 0)") },
+		catalog: r.catalog, failure: a.failure,
 	}
 }
 

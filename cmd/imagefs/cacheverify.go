@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"github.com/imagefs/imagefs/cache/disk"
@@ -13,8 +15,8 @@ import (
 
 const cacheVerifyHelp = `Verify reads all that is cached on disk, or of the images that are named, and compares each
 block with its checksum, and what is there whole with the hash that the service has of it.
-What is wrong is dropped, and fetched again when it is read. It ends with exit code 1 if
-anything was.
+What is wrong is dropped, and fetched again when it is read, or at once where the kernel reads
+it directly for open files. It ends with exit code 1 if anything was.
 
 IMAGE is a file in a mount, or an entry or id of the only mount; without a mount an id, or
 its first digits (4 or more).`
@@ -101,7 +103,11 @@ func (c diskCache) verify(all []chosen) work {
 				if found.Damaged > 0 || found.Hash == disk.Wrong {
 					bad++
 				}
-				if err := to.said(image.name + ": " + foundIn(found)); err != nil {
+				line := image.name + ": " + foundIn(found)
+				if found.Open > 0 {
+					line += c.mended(ctx, l, found, to.moved)
+				}
+				if err := to.said(line); err != nil {
 					return err
 				}
 			}
@@ -118,6 +124,20 @@ func (c diskCache) verify(all []chosen) work {
 	}
 }
 
+// mended fetches at once what the kernel reads directly and would not ask for, and tells
+// what came of it.
+func (c diskCache) mended(ctx context.Context, l disk.Listed, found disk.Examined, told func(done, total int64)) string {
+	readers := openFiles(found.Open)
+	if err := c.mend(ctx, l.Key, told); err != nil {
+		return fmt.Sprintf(", NOT fetched again for %s: %s", readers, oneLine(err))
+	}
+	return ", fetched again for " + readers
+}
+
+func openFiles(n int) string {
+	return english.Plural(n, "open file", "") + " that the kernel reads directly"
+}
+
 func foundIn(e disk.Examined) string {
 	words := []string{humanize.Comma(e.Intact) + " blocks intact"}
 	if e.Intact == 1 {
@@ -131,6 +151,9 @@ func foundIn(e disk.Examined) string {
 		words = append(words, "whole, and has its hash")
 	case disk.Wrong:
 		words = append(words, "whole, and has NOT its hash: dropped")
+	}
+	if e.Lost > 0 {
+		words = append(words, openFiles(e.Lost)+" KEEP what they have: close them")
 	}
 	return strings.Join(words, ", ")
 }

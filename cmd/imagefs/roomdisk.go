@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/imagefs/imagefs/fs"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/localdir"
+	"github.com/imagefs/imagefs/prefetch"
 	"github.com/imagefs/imagefs/staging"
 )
 
@@ -76,6 +78,18 @@ func (r *rooms) wrongBytes(key image.Key) {
 	if server := r.server.Load(); server != nil {
 		server.BytesChanged(key.ID)
 	}
+}
+
+// mend fetches what the cache lacks of an image.
+func (r *rooms) mend(ctx context.Context, key image.Key, told func(done, total int64)) error {
+	img, err := r.catalog.ByID(ctx, key.ID)
+	switch {
+	case err != nil:
+		return err
+	case img.Key(r.client.Service()) != key:
+		return &image.Error{Op: "load", Image: key.ID, Kind: image.Stale, Detail: "its bytes are others by now"}
+	}
+	return r.engine.Load(ctx, img, prefetch.Part{}, told)
 }
 
 // adopt makes the data file of a committed draft the cache's copy of the image: what
