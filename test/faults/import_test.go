@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/imagefs/imagefs/test/fault"
 )
@@ -17,18 +17,18 @@ import (
 // store is one of two that an importer has.
 const store = "fast"
 
-// slowImport is how long an import takes where the tasks at it are asked for: more than the
-// two seconds in which only its record is looked at.
-const slowImport = 2500 * time.Millisecond
+// slowImport is how many looks at its record an import takes where the tasks at it are asked
+// for: they are with the fifth look and with each later one.
+const slowImport = 6
 
 // importer is a service that takes data by import alone, as some do by policy. It has
 // several stores, and tells of the tasks at an image.
 type importer struct {
 	http.Handler
-	takes time.Duration // an import, as far as its record tells
+	takes int // looks at its record that an import takes
 
-	mu      sync.Mutex           // guards the field below
-	ordered map[string]time.Time // when imports were, by the path of the image
+	mu    sync.Mutex     // guards the field below
+	looks map[string]int // that imports still take, by the path of their image
 }
 
 // ServeHTTP answers what the server behind it does not, or not so.
@@ -42,14 +42,15 @@ func (i *importer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, `{"tasks": [{"type": "api_image_import", "status": "processing", "message": "", "updated_at": "2026-01-01T00:00:00Z"}]}`)
 	case fault.Import:
 		i.mu.Lock()
-		i.ordered[r.URL.Path] = time.Now()
+		i.looks[strings.TrimSuffix(r.URL.Path, "/import")] = i.takes
 		i.mu.Unlock()
 		i.Handler.ServeHTTP(w, r)
 	case fault.Get:
 		i.mu.Lock()
-		ordered, ok := i.ordered[r.URL.Path+"/import"]
+		left := i.looks[r.URL.Path]
+		i.looks[r.URL.Path] = max(0, left-1)
 		i.mu.Unlock()
-		if !ok || time.Since(ordered) > i.takes {
+		if left == 0 {
 			i.Handler.ServeHTTP(w, r)
 			return
 		}

@@ -33,7 +33,7 @@ type kindOfWorld struct {
 	images   int           // that are there beforehand
 	seeded   int           // that are there, too, without any bytes
 	imports  bool          // its service takes data by import alone
-	takes    time.Duration // an import, as far as its record tells
+	takes    int           // looks at its record, an import there; 0: as long as it does
 	store    string        // --store; "": none is named
 	stall    time.Duration // --stall-timeout; 0: the flag's
 	skew     time.Duration // by which Keystone's clock is ahead
@@ -153,7 +153,7 @@ func newWorld(ctx context.Context, dir string, kind kindOfWorld) (w *world, err 
 		}
 	}
 	if kind.imports {
-		behind = w.serve(&importer{Handler: w.server, takes: kind.takes, ordered: map[string]time.Time{}})
+		behind = w.serve(&importer{Handler: w.server, takes: kind.takes, looks: map[string]int{}})
 	}
 	if w.proxy, err = fault.New(behind); err != nil {
 		return w, err
