@@ -5,5 +5,8 @@
 // address may read it.
 //
 // Goroutines: one that accepts, and net/http's for each connection, of which there are
-// 32 at most. Close ends all of them, and every answer under way.
+// 32 at most: where all are taken, that which has waited longest for a request gives way.
+// Close ends all of them and the contexts of the answers under way, and waits for these as
+// long as its caller wants: one that a local disk holds does not end. Answers does so for
+// the socket of a daemon, too.
 package web

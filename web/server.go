@@ -2,13 +2,10 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -17,9 +14,6 @@ import (
 )
 
 const (
-	// mostConnections bounds what whoever reaches the address can take: some collectors
-	// and some people who look.
-	mostConnections = 32
 	// maxHeader, in bytes, bounds the header of a request. A browser's has one kilobyte.
 	maxHeader = 16 << 10
 	// requestTime bounds the reading of a request, which has no body, and answerTime that
@@ -45,13 +39,8 @@ type Options struct {
 
 // Server answers until Close.
 type Server struct {
-	http    *http.Server
+	answers *Answers
 	address *net.TCPAddr
-	done    chan struct{} // closed when serving has ended
-
-	mu        sync.Mutex // guards the field below
-	closed    bool
-	answering sync.WaitGroup // added to under mu
 }
 
 // Listen takes the address and answers there.
@@ -60,19 +49,14 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{address: listener.Addr().(*net.TCPAddr), done: make(chan struct{})}
-	s.http = &http.Server{
-		Handler:           s.untilClose(sameHost(s.Open(), routes(o))),
+	s := &Server{address: listener.Addr().(*net.TCPAddr)}
+	places := connections{open: map[net.Conn]struct{}{}}
+	s.answers = Serve(netutil.LimitListener(listener, mostConnections), &http.Server{
+		Handler: sameHost(s.Open(), routes(o)), ConnState: places.changed,
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: requestTime, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		defer close(s.done)
-		if err := s.http.Serve(netutil.LimitListener(listener, mostConnections)); !errors.Is(err, http.ErrServerClosed) {
-			o.Log.Warn("metrics can no longer be asked for", "error", err)
-		}
-	}()
+	}, func(err error) { o.Log.Warn("metrics can no longer be asked for", "error", err) })
 	return s, nil
 }
 
@@ -85,11 +69,7 @@ func routes(o Options) http.Handler {
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, o.Snapshot()) })
 	if o.Pprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		addProfiles(mux)
 	}
 	return mux
 }
@@ -113,29 +93,5 @@ func (s *Server) URL() string { return "http://" + s.address.String() }
 // Open reports whether other hosts may reach it.
 func (s *Server) Open() bool { return !s.address.IP.IsLoopback() }
 
-func (s *Server) untilClose(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		s.answering.Add(1)
-		s.mu.Unlock()
-		defer s.answering.Done()
-		next.ServeHTTP(w, r)
-	})
-}
-
-// Close ends the server and every answer under way. After it nothing of Options is used
-// any more.
-func (s *Server) Close() error {
-	err := s.http.Close()
-	<-s.done
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.answering.Wait()
-	return err
-}
+// Close ends the server and every answer under way, as [Answers.Close] does.
+func (s *Server) Close(ctx context.Context) error { return s.answers.Close(ctx) }

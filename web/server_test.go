@@ -29,7 +29,7 @@ func listen(t *testing.T, o Options) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -162,7 +162,7 @@ func TestCloseEndsAnswers(t *testing.T) {
 		asked <- err
 	}()
 	<-began
-	if err := s.Close(); err != nil || !left {
+	if err := s.Close(t.Context()); err != nil || !left {
 		t.Errorf("%v; the answer has ended: %v", err, left)
 	}
 	if err := <-asked; err == nil {
@@ -170,45 +170,47 @@ func TestCloseEndsAnswers(t *testing.T) {
 	}
 }
 
-// More connections than the limit wait; they take nothing of the daemon's descriptors.
-func TestConnectionsAreBounded(t *testing.T) {
-	s := listen(t, Options{Snapshot: func() metrics.Snapshot { return metrics.Snapshot{State: metrics.StateMounted} }})
-	held := make([]net.Conn, mostConnections)
-	for i := range held {
-		conn, err := net.Dial("tcp", s.address.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		held[i] = conn
-		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Read(make([]byte, 1)); err != nil { // it has been accepted
-			t.Fatal(err)
+// Neither does more of a connection after the request hold an answer beyond the end, which
+// net/http would not tell of it.
+func TestCloseEndsAnswersWithMoreBehind(t *testing.T) {
+	began := make(chan struct{})
+	s := listen(t, Options{Metrics: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+	})})
+	conn := s.dial(t)
+	send(t, conn, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	<-began
+	send(t, conn, "G")
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Profiles, which anybody may have gathered, end by themselves within minutes.
+func TestProfilesAreBounded(t *testing.T) {
+	for _, path := range []string{"profile", "trace", "heap"} {
+		for _, seconds := range []string{"301", "1e9", "Inf", "NaN"} {
+			if w := fetch(t, Options{Pprof: true, Metrics: http.NotFoundHandler()}, "GET", "/debug/pprof/"+path+"?seconds="+seconds); w.Code != 400 {
+				t.Errorf("%s for %s s: %d", path, seconds, w.Code)
+			}
 		}
 	}
-	answered := make(chan int)
-	go func() {
-		resp, err := http.Get(s.URL() + "/healthz")
-		if err != nil {
-			answered <- 0
-			return
-		}
-		_ = resp.Body.Close() // the code is all
-		answered <- resp.StatusCode
-	}()
-	select {
-	case code := <-answered:
-		t.Errorf("one more was answered: %d", code)
-	case <-time.After(50 * time.Millisecond): // it can only be wrong in our favour
+}
+
+func (s *Server) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.address.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, conn := range held {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
+	t.Cleanup(func() { _ = conn.Close() }) // it may have been
+	return conn
+}
+
+func send(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
 	}
-	if code := <-answered; code != 200 {
-		t.Errorf("after that: %d", code)
-	}
-	http.DefaultClient.CloseIdleConnections()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 	"github.com/imagefs/imagefs/catalog"
 	"github.com/imagefs/imagefs/image"
-	"github.com/imagefs/imagefs/metrics"
+	"github.com/imagefs/imagefs/web"
 )
 
 // pages lists the pages that a test sends.
@@ -46,26 +47,41 @@ func numbered(n int, name string) image.Image {
 	}
 }
 
-// entriesOf serves a catalog of the pages on a socket of its own.
-func entriesOf(t *testing.T, hold int) (pages, daemon, *statusServer) {
+// newEntries are those of a catalog of the pages.
+func newEntries(t *testing.T, hold int) (pages, *entries) {
 	t.Helper()
 	p := pages{in: make(chan any)}
 	c := catalog.New(catalog.Options{Lister: p, Project: ourProject})
 	t.Cleanup(c.Close)
-	dir := filepath.Join(t.TempDir(), "run")
-	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{entries: &entries{
+	return p, &entries{
 		catalog: c, hold: hold, log: quiet, cached: func() cachedBytes { return uncached },
 		failure: func(err error) error { return serviceFailure(err, "", "http://h") },
-	}}, quiet)
+	}
+}
+
+// entriesOf serves a catalog of the pages on a socket of its own.
+func entriesOf(t *testing.T, hold int) (pages, daemon, *web.Answers) {
+	t.Helper()
+	p, e := newEntries(t, hold)
+	d, s := answering(t, answers{entries: e}.handler(quiet))
+	return p, d, s
+}
+
+// answering is a daemon that answers so.
+func answering(t *testing.T, handler http.Handler) (daemon, *web.Answers) {
+	t.Helper()
+	d := daemon{socket: filepath.Join(t.TempDir(), "socket")}
+	listener, err := net.Listen("unix", d.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := web.Serve(listener, &http.Server{Handler: handler, ReadHeaderTimeout: askTimeout}, func(err error) { t.Error(err) })
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return p, daemon{socket: filepath.Join(dir, socketName("/m"))}, s
+	return d, s
 }
 
 // asked asks a daemon for its entries.
@@ -197,7 +213,7 @@ func TestEntriesEnd(t *testing.T) {
 	if diff := cmp.Diff([]string{"b 2"}, stays.next()); diff != "" {
 		t.Error(diff)
 	}
-	if err := s.Close(); err != nil {
+	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
 	if err := <-stays.done; err == nil {
@@ -207,23 +223,13 @@ func TestEntriesEnd(t *testing.T) {
 
 // Of an answer that says not that it is complete nobody believes that.
 func TestEntriesCutShort(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "run")
-	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{snapshot: func() metrics.Snapshot { return metrics.Snapshot{} }}, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+entriesPath, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, `{"entry":{"entry":"a"}}`)
 	})
-	s.handler = mux
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	d, _ := answering(t, mux)
 	n := 0
-	_, err = daemon{socket: filepath.Join(dir, socketName("/m"))}.entries(t.Context(), listedSink{
+	_, err := d.entries(t.Context(), listedSink{
 		entry: func(listed) error { n++; return nil }, pause: func() error { return nil },
 	})
 	if n != 1 || !errors.Is(err, errCutShort) {
@@ -252,15 +258,15 @@ func TestOneEntry(t *testing.T) {
 
 // A lookup may take longer than anything else that a daemon answers.
 func TestOneEntryTakesLong(t *testing.T) {
-	p, d, s := entriesOf(t, 0)
+	p, e := newEntries(t, 0)
 	go func() { p.in <- []image.Image{numbered(1, "a")}; close(p.in) }()
-	answer := s.handler
-	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answer := answers{entries: e}.handler(quiet)
+	d, _ := answering(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now()); err != nil { // the time for an answer is over
 			t.Error(err)
 		}
 		answer.ServeHTTP(w, r)
-	})
+	}))
 	if got, err := d.entry(t.Context(), "a", ""); err != nil || valueOf(got.ID) != numbered(1, "").ID {
 		t.Errorf("%+v, %v", got, err)
 	}

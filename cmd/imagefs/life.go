@@ -70,7 +70,7 @@ func liveMount(ctx context.Context, l life) error {
 	interrupts := watchInterrupts(ctx, endSignals(l.reread == nil)...)
 	defer interrupts.stop()
 	if l.reread != nil {
-		defer watchHangups(l.reread)()
+		defer watchHangups(l.reread, l.log)()
 	}
 
 	r, err := openRooms(interrupts.first, l.config, l.log)
@@ -92,12 +92,14 @@ func liveMount(ctx context.Context, l life) error {
 	if err = l.listenWeb(interrupts.first, &about); err == nil {
 		err = l.serve(interrupts, r, &about)
 	}
-	told := errors.Join(about.closeWeb(), socket.Close()) // what asks the rooms ends before them
-	if errors.Is(err, errLeft) {                          // as below
+	ended, told := l.closeAnswers(context.Background(), &about, socket) // before the rooms
+	switch {
+	case errors.Is(err, errLeft): // the rooms are still in use; they end with the process
 		return told
-	}
-	if errors.Is(err, errNotWaited) { // the rooms are still in use; they end with the process
+	case errors.Is(err, errNotWaited): // here, too
 		return errors.Join(fail(exitInterruptedBy, "ended without waiting: unfinished files stay in %s", l.config.StagingDir), told)
+	case !ended: // and here
+		return errors.Join(err, told)
 	}
 	return errors.Join(err, told, r.close())
 }

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,13 +67,22 @@ func (s levelSource) reread(level *slog.LevelVar, log *slog.Logger) {
 	_ = log.Handler().Handle(context.Background(), line) // as of any line, nobody hears of an error
 }
 
-// watchHangups calls reread at each SIGHUP until stop, which waits for the goroutine.
-func watchHangups(reread func()) (stop func()) {
+// watchHangups calls reread at each SIGHUP until stop, which waits for the goroutine, and
+// for leaveLimit at most: the disk of the file may not answer.
+func watchHangups(reread func(), log *slog.Logger) (stop func()) {
 	came := make(chan os.Signal, 1)
 	signal.Notify(came, unix.SIGHUP)
-	ended := make(chan struct{})
-	var done sync.WaitGroup
-	done.Go(func() {
+	stopReading := rereadAt(came, reread, log)
+	return func() {
+		signal.Ignore(unix.SIGHUP) // not Stop, which would make the next one the end of the process
+		stopReading()
+	}
+}
+
+func rereadAt(came <-chan os.Signal, reread func(), log *slog.Logger) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
 		for {
 			select {
 			case <-came:
@@ -83,11 +91,14 @@ func watchHangups(reread func()) (stop func()) {
 				return
 			}
 		}
-	})
+	}()
 	return func() {
-		signal.Ignore(unix.SIGHUP) // not Stop, which would make the next one the end of the process
 		close(ended)
-		done.Wait()
+		select {
+		case <-done:
+		case <-time.After(leaveLimit):
+			log.Warn("the daemon ends while it reads the file of --config: the disk of that does not answer")
+		}
 	}
 }
 

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +69,30 @@ func TestHangupReadsLogLevel(t *testing.T) {
 		if _, stderr, code := p.end(); code != exitOK {
 			t.Errorf("code %d: %s", code, stderr)
 		}
+	}
+}
+
+// A configuration on a disk that does not answer does not hold the end of the daemon.
+func TestHangupStops(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var log strings.Builder
+			reads, disk := make(chan struct{}), make(chan struct{})
+			came := make(chan os.Signal)
+			stop := rereadAt(came, func() {
+				close(reads)
+				if hangs {
+					<-disk
+				}
+			}, slog.New(slog.NewTextHandler(&log, nil)))
+			came <- unix.SIGHUP
+			<-reads
+			stop()
+			if said := log.String(); strings.Contains(said, "does not answer") != hangs {
+				t.Errorf("hangs %v: it says %q", hangs, said)
+			}
+			close(disk)
+		})
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/localdir"
 	"github.com/imagefs/imagefs/metrics"
+	"github.com/imagefs/imagefs/web"
 )
 
 const (
@@ -35,17 +35,6 @@ const (
 	maxAnswer = 8 << 20
 )
 
-// statusServer answers status on the mountpoint's socket until Close.
-type statusServer struct {
-	server  *http.Server
-	done    chan struct{} // closed when serving has ended
-	handler http.Handler
-
-	mu        sync.Mutex // guards the field below
-	closed    bool
-	answering sync.WaitGroup // added to under mu
-}
-
 // answers are what a daemon answers with.
 type answers struct {
 	snapshot func() metrics.Snapshot
@@ -55,10 +44,11 @@ type answers struct {
 	cache    *cacheKeeper
 }
 
-// listenStatus takes the mountpoint's socket. It fails with exitMountBusy while
+// listenStatus takes the mountpoint's socket, and answers there until Close, which also
+// removes it. It fails with exitMountBusy while
 // another daemon has it: one that is mounted there, or that still finishes the
 // uploads of the mount before.
-func listenStatus(ctx context.Context, mountpoint string, dirs []string, a answers, log *slog.Logger) (*statusServer, error) {
+func listenStatus(ctx context.Context, mountpoint string, dirs []string, a answers, log *slog.Logger) (*web.Answers, error) {
 	dir, err := makeRuntimeDir(dirs)
 	if err != nil {
 		return nil, err
@@ -84,17 +74,9 @@ func listenStatus(ctx context.Context, mountpoint string, dirs []string, a answe
 	if err != nil {
 		return nil, fail(exitLocalDir, "%w: the status socket cannot be made", err)
 	}
-	s := &statusServer{done: make(chan struct{}), handler: a.handler(log)}
-	s.server = &http.Server{
-		Handler: s, ReadHeaderTimeout: askTimeout, WriteTimeout: askTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		defer close(s.done)
-		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Warn("status can no longer be asked for", "error", err)
-		}
-	}()
-	return s, nil
+	return web.Serve(listener, &http.Server{ // its end removes the file of the listener, before it: nobody else's
+		Handler: a.handler(log), ReadHeaderTimeout: askTimeout, WriteTimeout: askTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}, func(err error) { log.Warn("status can no longer be asked for", "error", err) }), nil
 }
 
 func (a answers) handler(log *slog.Logger) http.Handler {
@@ -117,32 +99,6 @@ func (a answers) handler(log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST "+cacheDropPath, serveWork(log, func(q cacheQuestion) work { return a.cache.work(q, diskCache.drop) }))
 	mux.HandleFunc("POST "+warmPath, serveWork(log, func(q warmQuestion) work { return a.warm.warm(q) }))
 	return mux
-}
-
-// ServeHTTP answers, until Close.
-func (s *statusServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	s.answering.Add(1)
-	s.mu.Unlock()
-	defer s.answering.Done()
-	s.handler.ServeHTTP(w, r)
-}
-
-// Close ends the server and every answer under way, and removes the socket. After it
-// nothing that the answers are made of is used any more.
-func (s *statusServer) Close() error {
-	err := s.server.Close() // the listener removes its file, before it ends: nobody else's
-	<-s.done
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.answering.Wait()
-	return err
 }
 
 // removeDead removes a socket that a killed daemon of this user left; taken says that a

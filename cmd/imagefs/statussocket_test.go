@@ -15,6 +15,7 @@ import (
 
 	"github.com/imagefs/imagefs/localdir"
 	"github.com/imagefs/imagefs/metrics"
+	"github.com/imagefs/imagefs/web"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -49,8 +50,8 @@ func TestStatusSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, server := range []*statusServer{other, s} {
-		if err := server.Close(); err != nil {
+	for _, server := range []*web.Answers{other, s} {
+		if err := server.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -59,6 +60,40 @@ func TestStatusSocket(t *testing.T) {
 	}
 	if _, err := (daemon{socket: path}).ask(context.Background()); err == nil {
 		t.Error("a closed socket answers")
+	}
+}
+
+// An answer that a disk holds does not hold the end of the daemon.
+func TestHungAnswerIsLeft(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	hangs, disk := make(chan struct{}), make(chan struct{})
+	s, err := listenStatus(t.Context(), "/m", []string{dir}, answers{snapshot: func() metrics.Snapshot {
+		close(hangs)
+		<-disk
+		return metrics.Snapshot{}
+	}}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error)
+	go func() {
+		_, err := daemon{socket: filepath.Join(dir, socketName("/m"))}.ask(t.Context())
+		asked <- err
+	}()
+	<-hangs
+	var log strings.Builder
+	l := life{log: slog.New(slog.NewTextHandler(&log, nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the time is over
+	if ended, err := l.closeAnswers(ctx, new(about), s); ended || err != nil || !strings.Contains(log.String(), "an answer about it hangs") {
+		t.Errorf("ended %v, %v: %s", ended, err, log.String())
+	}
+	if err := <-asked; err == nil {
+		t.Error("who asked had an answer")
+	}
+	close(disk)
+	if ended, err := l.closeAnswers(t.Context(), new(about), s); !ended || err != nil {
+		t.Errorf("after that: ended %v, %v", ended, err)
 	}
 }
 
@@ -80,7 +115,7 @@ func TestStaleSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
+	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
 }

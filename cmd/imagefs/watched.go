@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/imagefs/imagefs/metrics"
 	"github.com/imagefs/imagefs/web"
@@ -13,7 +14,7 @@ const metricsPath = "/metrics"
 // openNote says aloud what an address means that others reach.
 const openNote = "whoever reaches the address of --metrics can read what this mount does: nobody is asked for a password"
 
-// listenWeb serves the metrics, where they are wanted, until closeWeb.
+// listenWeb serves the metrics, where they are wanted, until closeAnswers.
 func (l life) listenWeb(ctx context.Context, a *about) error {
 	if l.config.Metrics == "" {
 		return nil
@@ -30,10 +31,18 @@ func (l life) listenWeb(ctx context.Context, a *about) error {
 	return nil
 }
 
-// closeWeb ends what listenWeb began.
-func (a *about) closeWeb() error {
+// closeAnswers ends what asks the rooms. An answer that a disk holds is left after
+// leaveLimit: the rooms are in use then, and end with the process.
+func (l life) closeAnswers(ctx context.Context, a *about, socket *web.Answers) (ended bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
+	defer cancel()
 	if server := a.web.Load(); server != nil {
-		return server.Close()
+		err = server.Close(ctx)
 	}
-	return nil
+	err = errors.Join(err, socket.Close(ctx))
+	if errors.Is(err, web.ErrUnderWay) {
+		l.log.Warn("the daemon ends while an answer about it hangs: a local disk does not answer")
+		return false, nil
+	}
+	return true, err
 }
