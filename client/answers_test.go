@@ -66,7 +66,7 @@ var asks = []func(context.Context, *Client) error{
 	func(ctx context.Context, c *Client) error { _, err := c.Members(ctx, someID); return err },
 	func(ctx context.Context, c *Client) error { _, err := c.Usage(ctx); return err },
 	func(ctx context.Context, c *Client) error { _, err := c.Stores(ctx); return err },
-	func(ctx context.Context, c *Client) error { c.offersImport(ctx); return nil },
+	func(ctx context.Context, c *Client) error { _, err := c.offersImport(ctx); return err },
 	func(ctx context.Context, c *Client) error { c.importTasks(ctx, someID); return nil },
 	func(ctx context.Context, c *Client) error { return c.discover(ctx, c.base) },
 	func(ctx context.Context, c *Client) error {

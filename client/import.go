@@ -22,7 +22,11 @@ const methodDirect = "glance-direct"
 // importInstead is Upload after PUT was refused: it imports the data if the service
 // offers that, else the refusal stands.
 func (c *Client) importInstead(ctx context.Context, id string, size int64, body func() io.Reader, refused error) error {
-	if !c.offersImport(ctx) {
+	offered, err := c.offersImport(ctx)
+	if err != nil {
+		return &image.Error{Op: string(opUpload), Image: id, Kind: image.KindOf(err), Detail: "the service refuses data by PUT, and does not say now whether it imports any", Err: err}
+	}
+	if !offered {
 		return refused
 	}
 	img, err := c.Get(ctx, id)
@@ -42,18 +46,21 @@ func (c *Client) importInstead(ctx context.Context, id string, size int64, body 
 }
 
 // offersImport asks for the ways to import. Where the service does not tell, there
-// is none.
-func (c *Client) offersImport(ctx context.Context) bool {
+// is none. It is an error where nobody knows: it may tell the next time.
+func (c *Client) offersImport(ctx context.Context) (bool, error) {
 	a, err := c.fetch(ctx, &request{op: opMethods, method: http.MethodGet, path: "/info/import", ok: []int{http.StatusOK}, limit: maxRecord}, idempotent)
+	if lost(err) || image.Is(err, image.Interrupted) || image.Is(err, image.IdentityAway) {
+		return false, err
+	}
 	if err != nil {
-		return false
+		return false, nil
 	}
 	var info struct {
 		Methods struct {
 			Value []string `json:"value"`
 		} `json:"import-methods"`
 	}
-	return json.Unmarshal(a.body, &info) == nil && slices.Contains(info.Methods.Value, methodDirect)
+	return json.Unmarshal(a.body, &info) == nil && slices.Contains(info.Methods.Value, methodDirect), nil
 }
 
 // importData stages the data, has it imported and waits until the image is active.

@@ -30,6 +30,7 @@ type importer struct {
 	seen    []string
 	orders  []string
 
+	refuseWays  int                         // the answer of /info/import, 0: it tells
 	refuseStage int                         // its answer, 0: taken
 	refuseTasks int                         // the same
 	loseStage   bool                        // its answer
@@ -47,6 +48,10 @@ func (i *importer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprint(w, "disallowed by policy")
 	case "GET /info/import":
+		if i.refuseWays != 0 {
+			w.WriteHeader(i.refuseWays)
+			return
+		}
 		if i.methods == "" {
 			w.WriteHeader(http.StatusNotFound)
 			return
@@ -185,6 +190,18 @@ func TestNoImport(t *testing.T) {
 				t.Errorf("requests %q", i.seen)
 			}
 		}
+	}
+}
+
+// TestImportUnknown: where the service does not say now whether there is another way, the
+// refusal of PUT is not the end of it.
+func TestImportUnknown(t *testing.T) {
+	i := &importer{t: t, methods: `"glance-direct"`, status: image.StatusQueued, refuseWays: http.StatusInternalServerError}
+	c := i.client(Options{})
+	wantKind(t, i.upload(t.Context(), c), image.Unavailable)
+	i.refuseWays = 0
+	if err := i.upload(t.Context(), c); err != nil {
+		t.Error(err)
 	}
 }
 
