@@ -156,7 +156,7 @@ func (l *loading) settle(ctx context.Context, spans ...image.Span) error {
 			least, since = missing, time.Now()
 		case time.Since(since) >= settleLimit:
 			return &image.Error{Op: "load", Image: l.reader.key.ID, Kind: image.LocalFull,
-				Detail: fmt.Sprintf("the cache does not keep what it gets, %s of it at least", humanize.IBytes(uint64(missing)))}
+				Detail: fmt.Sprintf("the cache does not keep what it gets: %s went at once, as the disk is full, others need the room, or somebody has dropped it", humanize.IBytes(uint64(missing)))}
 		}
 		if err := image.Pause(ctx, settlePoll); err != nil {
 			return &image.Error{Op: "load", Image: l.reader.key.ID, Kind: image.KindOf(err), Err: err}

@@ -93,6 +93,33 @@ func writePID(f *os.File) error {
 	return nil
 }
 
+// errForeign says that a directory is not one that a Store has made.
+var errForeign = errors.New("it is not a cache of imagefs")
+
+// recognise returns nil where a Store has had the directory: it is private, and its lock
+// holds the number of a process, or nothing where the disk was full.
+func recognise(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	lock, err := os.Lstat(filepath.Join(dir, lockName))
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir() || info.Mode().Perm() != dirMode || !lock.Mode().IsRegular() || lock.Size() > pidDigits:
+		return errForeign
+	}
+	text, err := os.ReadFile(filepath.Join(dir, lockName))
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil && len(text) > 0 {
+		return errForeign
+	}
+	return nil
+}
+
 // pidDigits is more than any process number has.
 const pidDigits = 20
 

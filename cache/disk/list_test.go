@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,5 +88,36 @@ func TestOpenIdle(t *testing.T) {
 			t.Errorf("%+v, %+v", list, s.Stats())
 		}
 		must(t, s.Close())
+	}
+}
+
+// A directory that is none of a Store is left as it is, though something in it has the
+// name of a lock.
+func TestOpenIdleForeign(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode os.FileMode
+		text string
+	}{
+		"open to others": {0o755, "17\n"}, "another lock": {0o700, "hello\n"}, "a long file": {0o700, strings.Repeat("1", pidDigits+1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t.TempDir())
+			lock := filepath.Join(o.Dir, lockName)
+			must(t, os.WriteFile(lock, []byte(c.text), 0o600))
+			must(t, os.Chmod(o.Dir, c.mode))
+			if s, err := OpenIdle(o); !image.Is(err, image.NotFound) {
+				t.Errorf("%v", err)
+				if err == nil {
+					must(t, s.Close())
+				}
+			}
+			info, err := os.Stat(o.Dir)
+			must(t, err)
+			text, err := os.ReadFile(lock)
+			must(t, err)
+			if info.Mode().Perm() != c.mode || string(text) != c.text {
+				t.Errorf("mode %v, lock %q", info.Mode(), text)
+			}
+		})
 	}
 }

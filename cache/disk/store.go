@@ -3,11 +3,9 @@ package disk
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -71,9 +69,10 @@ func Open(o Options) (*Store, error) { return open(o, realSystem()) }
 
 // OpenIdle is Open for who looks at what a mount has left, or drops it: nothing is evicted,
 // whatever the limit, and only Examine verifies. Until Close a mount finds the directory in
-// use. The error is of kind NotFound where no Store ever had the directory.
+// use. The error is of kind NotFound where no Store ever had the directory: it is not
+// made private, as Open would, and nothing in it is changed.
 func OpenIdle(o Options) (*Store, error) {
-	if _, err := os.Lstat(filepath.Join(o.Dir, lockName)); errors.Is(err, fs.ErrNotExist) {
+	if err := recognise(o.Dir); err != nil {
 		return nil, &image.Error{Op: "open disk cache " + o.Dir, Kind: image.NotFound, Err: err}
 	}
 	s, err := take(o, realSystem())

@@ -157,6 +157,7 @@ func TestCache(t *testing.T) {
 		t.Errorf("%d images are left", n)
 	}
 	w.mustRun("cache", "list", "--cache-dir", "no-such")
+	w.mustFail(exitUsage, "cache", "drop", "--all", "m", "--cache-dir", "cache")
 	w.mustSh("ln -s cache link")
 	if got := w.mustRun("cache", "stats", "--cache-dir", "link"); !strings.Contains(got, w.dir+"/cache/") {
 		t.Errorf("by a link: %q", got)
@@ -222,5 +223,18 @@ func TestCacheMendsWhatIsOpen(t *testing.T) {
 	others, err2 := os.ReadFile(filepath.Join(w.dir, "others"))
 	if err := errors.Join(err, err2); err != nil || strings.TrimSpace(string(others)) != "0" || strings.Trim(string(old), "x") != "" {
 		t.Errorf("%v: %q bytes are wrong of who opens it, %q are in the open file", err, others, strings.Trim(string(old), "x"))
+	}
+}
+
+func TestServiceDirs(t *testing.T) {
+	for _, service := range []string{"http://127.0.0.1:9292/v2", "https://[::1]/image/v2", "x", "https://glance.example"} {
+		if name := filepath.Base(serviceDir("/c", service)); !isServiceDir(name) {
+			t.Errorf("%q is not known", name)
+		}
+	}
+	for _, name := range []string{"", "dpkg", "deadbeef", "-deadbeef", "host-deadbeeg", "hostdeadbeef", "host-deadbee"} {
+		if isServiceDir(name) {
+			t.Errorf("%q is taken for a cache", name)
+		}
 	}
 }

@@ -30,6 +30,8 @@ func cacheCommand(std streams) *cobra.Command {
 // cacheFlag is the option that names directories to look at instead of a mount.
 const cacheFlag = "cache-dir"
 
+var errTwoCaches = errors.New("a mountpoint and a directory are both given: give one of them")
+
 // ofCache calls one of two: mounted with the mount that is named or the only one, or dirs
 // with the configuration, where there is none or the user names a directory.
 func ofCache(cmd *cobra.Command, options *optionFlags, args []string, mounted func(ctx context.Context, t target) error, dirs func(ctx context.Context, c config.Config) error) error {
@@ -37,7 +39,7 @@ func ofCache(cmd *cobra.Command, options *optionFlags, args []string, mounted fu
 		t, ok, err := target{}, false, error(nil)
 		switch direct := cmd.Flags().Changed(cacheFlag); {
 		case direct && len(args) > 0:
-			return usageError(cmd, errors.New("a mountpoint and a directory are both given: give one of them"))
+			return usageError(cmd, errTwoCaches)
 		case len(args) > 0:
 			ok = true
 			t, err = findTarget(args[0])

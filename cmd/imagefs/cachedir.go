@@ -36,7 +36,7 @@ func inCaches(c config.Config, std streams, do func(open []idleCache) error) err
 	var open []idleCache
 	var failures []error
 	for _, d := range dirs {
-		if !d.IsDir() {
+		if !d.IsDir() || !isServiceDir(d.Name()) {
 			continue
 		}
 		i := idleCache{dir: filepath.Join(root, d.Name())}

@@ -32,6 +32,8 @@ func cacheDropCommand(std streams) *cobra.Command {
 				return usageError(cmd, errors.New("no image is named: give IMAGE, or --all"))
 			case all && len(args) > 1:
 				return usageError(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+			case all && len(args) == 1 && cmd.Flags().Changed(cacheFlag):
+				return usageError(cmd, errTwoCaches)
 			case all && len(args) == 1:
 				t, err := findTarget(args[0])
 				if err != nil {

@@ -53,13 +53,22 @@ func (r *rooms) openDisk(c config.Config) error {
 // serviceDir is the directory of one service's blocks below the cache directory. Its
 // name begins with the host, for people, and tells services apart by a hash.
 func serviceDir(dir, service string) string {
-	const digits = 8 // of the hash: 32 bits, for the few services of one host
 	sum := sha256.Sum256([]byte(service))
 	host := "service"
 	if u, err := url.Parse(service); err == nil && u.Hostname() != "" {
 		host = strings.Map(plainRune, u.Hostname())
 	}
-	return filepath.Join(dir, host+"-"+hex.EncodeToString(sum[:])[:digits])
+	return filepath.Join(dir, host+"-"+hex.EncodeToString(sum[:])[:hashDigits])
+}
+
+// hashDigits are of the hash of a service: 32 bits, for the few services of one host.
+const hashDigits = 8
+
+// isServiceDir reports whether serviceDir makes such names. Others lie below a directory
+// that was named by mistake, and are nothing to open.
+func isServiceDir(name string) bool {
+	_, err := hex.DecodeString(name[max(0, len(name)-hashDigits):])
+	return err == nil && len(name) > hashDigits+1 && name[len(name)-hashDigits-1] == '-'
 }
 
 // plainRune keeps a host's name one plain part of a path: an IPv6 address has colons.
