@@ -2,7 +2,7 @@
 # demo    shows what it does, on an embedded Image service; installs what that needs
 # test    every test, beside a Keystone and a Glance of their own; installs what they need
 # bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 25 minutes); installs what it needs
-# soak    MINUTES of the tools at work while everything fails, on the embedded server and a third of it on Glance (as root)
+# soak    MINUTES of the tools at work while everything fails, on the embedded server and half of it on Glance (as root)
 # dist    programs, packages, SBOMs and checksums in dist/
 # check   format, vet, lint, known vulnerabilities, and some fuzzing of everything that reads what others wrote
 # fuzz    more of that
@@ -32,7 +32,7 @@ RCLONE := $(TOOLS)/rclone-$(RCLONE_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 VCS := $(if $(VERSION),true,false)
 
-# How long the soak is, in minutes; a third of that on Glance.
+# How long the soak is, in minutes; half of that on Glance.
 MINUTES := 15
 
 # Where and for which machines packages are built.
@@ -60,7 +60,7 @@ bench: $(RCLONE)
 soak:
 	@scripts/install test
 	go run ./test/soak -service embedded -minutes $(MINUTES) -write
-	go run ./test/soak -service glance -minutes $$((($(MINUTES) + 2) / 3)) -write
+	go run ./test/soak -service glance -minutes $$((($(MINUTES) + 1) / 2)) -write
 
 dist: $(NFPM) $(CYCLONEDX)
 	@scripts/dist $(DIST) $(NFPM) $(CYCLONEDX) $(ARCHITECTURES)

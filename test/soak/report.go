@@ -14,6 +14,8 @@ import (
 // figures are what a soak has to say.
 type figures struct {
 	service    string
+	version    string // of the daemon
+	seed       uint64
 	length     time.Duration
 	well       int // operations
 	failed     int // of those, for a reason
@@ -24,17 +26,23 @@ type figures struct {
 	kept       int
 	slowest    time.Duration
 	happened   map[string]int
+	never      []string // of all that can happen, what has not
 	bounds     []bound
 	operations map[string][2]int
 }
 
 func (s *soak) figures() figures {
 	f := figures{
-		service: s.options.service, length: s.length, compared: s.tally.bytes.Load(), audits: s.audits, kept: s.kept, slowest: s.slowest,
+		service: s.options.service, version: s.version, seed: s.seed, length: s.length, compared: s.tally.bytes.Load(), audits: s.audits, kept: s.kept, slowest: s.slowest,
 		happened: s.happened, bounds: s.sampler.bounds(s), faults: s.proxy.Hits(),
 	}
 	for _, n := range s.proxy.Counts() {
 		f.requests += n.Seen
+	}
+	for _, e := range s.all() {
+		if s.happened[e.what] == 0 {
+			f.never = append(f.never, e.what)
+		}
 	}
 	f.well, f.failed = s.tally.all()
 	s.tally.mu.Lock()
@@ -60,6 +68,7 @@ func (f figures) markdown() []byte {
 	row := func(what string, format string, args ...any) {
 		fmt.Fprintf(&b, "| %s | %s |\n", what, fmt.Sprintf(format, args...))
 	}
+	row("imagefs", "%s, `-seed %d`", f.version, f.seed)
 	row("operations", "%d, of which %d failed while something was wrong, and none else", f.well+f.failed, f.failed)
 	row("requests", "%d, of which %d met a fault", f.requests, f.faults)
 	row("bytes compared", "%.1f GiB, and no difference", float64(f.compared)/(1<<30))
@@ -95,6 +104,9 @@ func markOf(service, which string) []byte {
 
 // write puts the figures into a document that is written by hand but for them.
 func (f figures) write(path string) error {
+	if len(f.never) > 0 {
+		return fmt.Errorf("the figures are not written, as these have not happened: %s; soak for longer", strings.Join(f.never, ", "))
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err

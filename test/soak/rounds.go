@@ -43,7 +43,8 @@ func (s *soak) rounds() {
 }
 
 // next is what happens in the next round: each of all that can once, in a random order,
-// before one of them comes again.
+// before one of them comes again. But the daemon is killed first, for there is not much time
+// for that.
 func (s *soak) next(kills bool) event {
 	if s.only != "" && (kills || s.only != killDaemon) {
 		return s.event(s.only)
@@ -56,7 +57,10 @@ func (s *soak) next(kills bool) event {
 			s.random.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
 		}
 		what := s.order[0]
-		s.order = s.order[1:]
+		if kills && s.happened[killDaemon] == 0 {
+			what = killDaemon
+		}
+		s.order = slices.DeleteFunc(s.order, func(w string) bool { return w == what })
 		if kills || what != killDaemon {
 			return s.event(what)
 		}

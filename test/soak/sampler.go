@@ -184,4 +184,4 @@ func (s *soak) measure(when string) {
 	s.log("%s: %s resident, %d descriptors, %d goroutines, %d threads", when, mib(now.resident), now.descriptors, now.goroutines, now.threads)
 }
 
-func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
+func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

@@ -49,6 +49,7 @@ const (
 type soak struct {
 	options
 	binary    string
+	version   string // of imagefs
 	random    *rand.Rand // of run alone
 	began     time.Time
 	service   service
@@ -144,6 +145,11 @@ func (s *soak) setUp() (err error) {
 		return err
 	}
 	s.daemon.Cache, s.daemon.Staging = s.disk.path("cache"), s.disk.path("staging")
+	m, err := s.status()
+	if err != nil {
+		return err
+	}
+	s.version = m.Version
 	s.sampler = newSampler(s)
 	return s.hire()
 }
