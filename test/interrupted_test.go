@@ -66,7 +66,7 @@ func TestInterruptedUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.until("the upload to begin", func() bool {
-		return strings.Contains(run(t, binary, "status", m.dir), "upload    "+name)
+		return len(m.snapshot().Uploads) == 1
 	})
 	if err := cp.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
