@@ -49,7 +49,7 @@ const (
 type soak struct {
 	options
 	binary    string
-	version   string // of imagefs
+	version   string     // of imagefs
 	random    *rand.Rand // of run alone
 	began     time.Time
 	service   service
