@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -15,8 +16,11 @@ import (
 // TestSums: pieces of any size give the hashes of the whole.
 func TestSums(t *testing.T) {
 	data := pattern(3*parallelFrom + 123)
-	for _, algo := range []string{"sha512", "SHA256", "md5", "", "whirlpool"} {
+	algos := []string{"sha512", "SHA256", "md5", "", "whirlpool"}
+	for i, algo := range append(algos, algos...) {
+		beside := i < len(algos)
 		s := newSums(algoMD5, algo)
+		s.pace.parallel = beside
 		for left, n := data, 1; len(left) > 0; n *= 3 {
 			n = min(n, len(left))
 			s.add(left[:n])
@@ -115,4 +119,32 @@ func (memory) wait() {}
 
 func (m memory) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return m.Reader.ReadAt(p, off)
+}
+
+// Hashes are computed beside each other only where the sender would wait for them.
+func TestPace(t *testing.T) {
+	const piece = 256 << 10
+	now := time.Unix(0, 0)
+	var p pace
+	// send is the time of so many bytes, in which the sender waits for the given share.
+	send := func(percent int) bool {
+		t.Helper()
+		for range paceBytes / piece {
+			now = now.Add(100 * time.Millisecond)
+			p.waited += time.Duration(percent) * time.Millisecond
+			p.beside(now, piece)
+		}
+		return p.parallel
+	}
+	for i, c := range []struct {
+		waits int // percent
+		want  bool
+	}{
+		{0, false}, {9, false}, {20, false}, {40, true}, {20, true}, {12, true}, {2, false}, {20, false}, {90, true}, {0, false},
+	} {
+		// Judged is what was sent before the first piece of the next.
+		if send(c.waits); p.beside(now, 1) != c.want {
+			t.Errorf("%d: after a wait of %d%% of the time, beside each other: %t", i, c.waits, !c.want)
+		}
+	}
 }

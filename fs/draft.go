@@ -83,7 +83,7 @@ func (f *FS) create(entry, name string, by *handleChanges) (*draft, error) {
 	f.mu.Lock()
 	d.node = f.newNodeLocked(keyOf(bytes.ID()), image.Packed{})
 	d.node.draft, d.node.open = d, 1 // nobody has the node yet
-	f.drafts[bytes.ID()] = d
+	f.bindLocked(d)
 	f.mu.Unlock()
 	return d, nil
 }
@@ -204,7 +204,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 		return nil, errors.Join(err, bytes.Discard())
 	}
 	f.mu.Lock()
-	f.drafts[bytes.ID()] = d
+	f.bindLocked(d)
 	f.mu.Unlock()
 	n.mu.Lock()
 	n.draft = d
@@ -222,9 +222,7 @@ func (f *FS) allDrafts() []*draft {
 // forget takes the draft out of the directory.
 func (d *draft) forget() {
 	d.fs.Catalog.RemoveDraft(d.bytes.ID())
-	d.fs.mu.Lock()
-	delete(d.fs.drafts, d.bytes.ID())
-	d.fs.mu.Unlock()
+	d.fs.unbind(d)
 }
 
 // join counts one more writer; false when the draft has ended, or is about to. The first

@@ -53,6 +53,7 @@ type FS struct {
 	settling    sync.WaitGroup // work that outlives its request: the owner is Server.Wait
 	unsent      *unsent        // changes of attributes that the service does not have yet
 	changes     atomic.Uint64  // counts our own changes of what the directory shows
+	generation  atomic.Uint32  // of the last node that go-fuse got
 	places      chan struct{}  // holds one element for each commit behind that is at work
 	hurry       chan struct{}  // closed when the kernel's side is gone
 

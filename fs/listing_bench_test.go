@@ -58,7 +58,7 @@ func (b *bare) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*go
 	}
 	f := &bareFile{size: uint64(i)}
 	f.fill(&out.Attr)
-	return b.NewInode(ctx, f, stable(uint64(i+2))), 0
+	return b.NewInode(ctx, f, gofs.StableAttr{Mode: modeRegular, Ino: uint64(i + 2)}), 0
 }
 
 func (f *bareFile) fill(out *fuse.Attr) {

@@ -28,6 +28,7 @@ type node struct {
 	fixed     bool // under .by-id: one image for ever, and only to be read
 	forgotten bool // by the kernel; guarded by FS.mu
 	parted    bool // its entry has another node: see mode.go; guarded by FS.mu
+	drafts    int8 // so many drafts that have not ended are of it; guarded by FS.mu
 
 	mu    sync.Mutex   // guards the fields below
 	gone  bool         // removed or replaced through the mount: no draft begins here
@@ -47,7 +48,10 @@ type node struct {
 func (n *node) enterTree(ctx context.Context, parent *gofs.Inode) *gofs.Inode {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	inode := parent.NewInode(ctx, n, stable(n.ino))
+	if n.inTree.Load() {
+		return n.EmbeddedInode()
+	}
+	inode := parent.NewInode(ctx, n, n.fs.identity(n))
 	n.inTree.Store(true)
 	return inode
 }

@@ -67,6 +67,68 @@ func TestLookupMeetsForget(t *testing.T) {
 	}
 }
 
+// A node that was parted from its entry, and that a lookup revived while it was forgotten,
+// is not what go-fuse takes for the node that the entry gets: they have one inode number,
+// and nothing else would tell the two apart.
+func TestLookupBesideParted(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "x")
+	m := mountHouse(t, h)
+	file, err := os.Open(m.path("disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	f := m.server.fs
+	n := f.nodeOf(must(m.Lookup(t.Context(), "disk")))
+	f.part(n)
+	n.OnForget() // as if a lookup had just got it, and go-fuse will have it again
+	m.server.EntryChanged("disk")
+	m.eventually("the entry to have another node", func() bool {
+		if _, err := os.Stat(m.path("disk")); err != nil {
+			t.Fatal(err)
+		}
+		child := f.root.GetChild("disk")
+		return child != nil && child.Operations() != n
+	})
+	if err := os.Remove(m.path("disk")); err != nil {
+		t.Fatalf("the entry counts as another image: %v", err)
+	}
+}
+
+// The node of a draft keeps its inode number while the kernel has forgotten it, until the
+// draft has ended.
+func TestNumberOfADraft(t *testing.T) {
+	h, away := awayHouse()
+	h.add("disk", "x")
+	m := mountHouse(t, h, quickly)
+	was := must(m.Lookup(t.Context(), "disk"))
+	m.write("disk", "data")
+	m.eventually("the handle to go", func() bool { return m.server.OpenHandles() == 0 })
+	f := m.server.fs
+	n := f.nodeOf(must(m.Lookup(t.Context(), "disk")))
+	forgotten := func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return n.forgotten
+	}
+	m.server.EntryChanged("disk")
+	m.eventually("the kernel to forget it", forgotten)
+	if late := f.nodeOf(was); late != n { // an answer of before the file was written
+		t.Errorf("the image under the draft has another node, of number %d, beside %d", late.ino, n.ino)
+	}
+	f.mu.Lock()
+	n.forgotten = true // as it is: that was no lookup
+	f.mu.Unlock()
+	away.on.Store(false)
+	m.settled()
+	m.eventually("the node to go with its draft", func() bool { return m.nodes() == 0 })
+	m.want("disk", "data")
+	if err := os.Remove(m.path("disk")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Lookups of one entry that nobody has looked up before get one node, however many come
 // at once: each of those that stat an entry whose validity is over asks anew.
 func TestLookupsAtOnce(t *testing.T) {

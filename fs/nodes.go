@@ -122,13 +122,41 @@ func (f *FS) allNodes() []*node {
 	return f.nodes.all()
 }
 
-// forget drops a node that the kernel has forgotten.
+// forget drops a node that the kernel has forgotten. One with a draft stays: the entry
+// leads to it as long as the draft has not ended, and no other may have its number then.
 func (f *FS) forget(n *node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n.forgotten = true
-	f.nodes.drop(n)
+	if n.drafts == 0 {
+		f.nodes.drop(n)
+	}
 }
 
-// stable returns the identity of a regular file with this inode number.
-func stable(ino uint64) gofs.StableAttr { return gofs.StableAttr{Mode: modeRegular, Ino: ino} }
+// bindLocked makes the draft known, and keeps its node.
+func (f *FS) bindLocked(d *draft) {
+	f.drafts[d.bytes.ID()] = d
+	d.node.drafts++
+}
+
+// unbind is the end of bindLocked.
+func (f *FS) unbind(d *draft) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.drafts[d.bytes.ID()] != d {
+		return
+	}
+	delete(f.drafts, d.bytes.ID())
+	d.node.drafts--
+	if d.node.drafts == 0 && d.node.forgotten {
+		f.nodes.drop(d.node)
+	}
+}
+
+// identity returns what go-fuse tells a node by. The generation is never the same for
+// two: go-fuse answers a lookup with the node that it has already of one identity, and
+// has a node for longer than we where it revives it while we are told to forget it (see
+// aliveLocked). The kernel compares 32 bits of it.
+func (f *FS) identity(n *node) gofs.StableAttr {
+	return gofs.StableAttr{Mode: modeRegular, Ino: n.ino, Gen: uint64(f.generation.Add(1))}
+}

@@ -18,7 +18,7 @@ import (
 // as long as it has not become another. Those for which that is not so are few.
 type nodeTable struct {
 	numbered map[uint64]*node
-	strays   map[nodeKey]*node // those whose number is not the hash of their key
+	strays   map[nodeKey]*node // those whose number is not the hash of their key, or leads to another
 	most     int               // so many had numbered, since it was made
 }
 
@@ -131,20 +131,28 @@ func (t *nodeTable) freeNumber(k nodeKey) uint64 {
 	return ino
 }
 
-// keep makes the node the one that its key and its number lead to.
+// keep makes the node the one that its key leads to, and its number, if that leads to no
+// other: while a node is forgotten, another may get it.
 func (t *nodeTable) keep(n *node) {
-	t.numbered[n.ino] = n
-	t.most = max(t.most, len(t.numbered))
-	if n.ino != n.key.number() {
+	if t.numbered[n.ino] == nil {
+		t.numbered[n.ino] = n
+		t.most = max(t.most, len(t.numbered))
+	}
+	if t.astray(n) {
 		t.strays[n.key] = n
 	}
+}
+
+// astray reports whether the key of the node does not lead to it by its number.
+func (t *nodeTable) astray(n *node) bool {
+	return n.ino != n.key.number() || t.numbered[n.ino] != n
 }
 
 // rekey gives the node another key.
 func (t *nodeTable) rekey(n *node, k nodeKey) {
 	t.hide(n)
 	n.key = k
-	if !n.forgotten && n.ino != k.number() {
+	if !n.forgotten && t.astray(n) {
 		t.strays[k] = n
 	}
 }
@@ -174,4 +182,12 @@ func (t *nodeTable) drop(n *node) {
 	}
 }
 
-func (t *nodeTable) all() []*node { return slices.Collect(maps.Values(t.numbered)) }
+func (t *nodeTable) all() []*node {
+	all := slices.Collect(maps.Values(t.numbered))
+	for _, n := range t.strays {
+		if t.numbered[n.ino] != n {
+			all = append(all, n)
+		}
+	}
+	return all
+}

@@ -23,9 +23,6 @@ type Owed struct {
 // case; where its entry has another draft already, it does not show meanwhile.
 func (f *FS) resume(o Owed) *draft {
 	d := &draft{fs: f, bytes: o.Draft, entry: o.Entry, name: o.Name, set: o.Attributes, noted: o.Attributes, settings: o.Settings, change: 1, wrote: 1, accepted: 1}
-	f.mu.Lock()
-	f.drafts[o.Draft.ID()] = d
-	f.mu.Unlock()
 	if err := f.Catalog.AddDraft(o.Entry, o.Draft.ID()); err != nil {
 		f.log.Warn("a file of an earlier run is committed, but does not show before: its entry has another draft",
 			"entry", o.Entry, "draft", o.Draft.Path(), "error", err)
@@ -33,11 +30,13 @@ func (f *FS) resume(o Owed) *draft {
 	}
 	if o.Under != nil {
 		d.node = f.nodeOf(Entry{Name: o.Entry, Image: image.Pack(*o.Under)})
-	} else {
-		f.mu.Lock()
-		d.node = f.newNodeLocked(keyOf(o.Draft.ID()), image.Packed{})
-		f.mu.Unlock()
 	}
+	f.mu.Lock()
+	if d.node == nil {
+		d.node = f.newNodeLocked(keyOf(o.Draft.ID()), image.Packed{})
+	}
+	f.bindLocked(d)
+	f.mu.Unlock()
 	d.node.draft = d
 	return d
 }

@@ -30,7 +30,12 @@ func (r *rootNode) target(ctx context.Context, name string) (*node, error) {
 	}
 	n, ok := child.Operations().(*node)
 	if !ok || n != known {
-		return nil, &image.Error{Op: "lookup", Image: e.Image.ID(), Kind: image.Stale, Detail: "entry " + name + " has become another image"}
+		was := "no image"
+		if ok {
+			img, _, _ := n.look()
+			was = "image " + img.ID()
+		}
+		return nil, &image.Error{Op: "lookup", Image: e.Image.ID(), Kind: image.Stale, Detail: "entry " + name + " has become another image: the caller has " + was}
 	}
 	return n, nil
 }
