@@ -31,8 +31,9 @@ const (
 // has it. It stays: removing it would let two processes lock two files.
 const lockName = "lock"
 
-// openDir makes the directory if need be, makes it private and locks it.
-func openDir(dir string) (*os.Root, *os.File, error) {
+// openDir makes the directory if need be, makes it private and locks it, for a Store of
+// OpenIdle or another one.
+func openDir(dir string, idle bool) (*os.Root, *os.File, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, nil, refused(dir, "it must be an absolute path")
 	}
@@ -47,14 +48,14 @@ func openDir(dir string) (*os.Root, *os.File, error) {
 	if err != nil {
 		return nil, nil, unusable(dir, err)
 	}
-	lock, err := lockDir(root, dir)
+	lock, err := lockDir(root, dir, idle)
 	if err != nil {
 		return nil, nil, errors.Join(err, root.Close())
 	}
 	return root, lock, nil
 }
 
-func lockDir(root *os.Root, dir string) (*os.File, error) {
+func lockDir(root *os.Root, dir string, idle bool) (*os.File, error) {
 	info, err := root.Stat(".")
 	if err != nil {
 		return nil, unusable(dir, err)
@@ -68,11 +69,19 @@ func lockDir(root *os.Root, dir string) (*os.File, error) {
 	if err != nil {
 		return nil, unusable(dir, err)
 	}
+	made := idle && markIdle(root)
 	err = control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, errors.Join(inUse(dir, f), f.Close())
+		err := inUse(dir, f)
+		if (made || !idle) && root.Remove(idleName) == nil && !made {
+			err.Err = fmt.Errorf("%w, and was %w", ErrInUse, ErrAsked)
+		}
+		return nil, errors.Join(err, f.Close())
 	}
 	if err == nil {
+		if !idle {
+			_ = root.Remove(idleName) // at worst it is waited for this one in vain
+		}
 		err = writePID(f)
 	}
 	if err != nil {
@@ -123,7 +132,7 @@ func recognise(dir string) error {
 // pidDigits is more than any process number has.
 const pidDigits = 20
 
-func inUse(dir string, lock *os.File) error {
+func inUse(dir string, lock *os.File) *image.Error {
 	e := &image.Error{Op: "open disk cache " + dir, Kind: image.Busy, Err: ErrInUse}
 	text, err := io.ReadAll(io.LimitReader(lock, pidDigits))
 	if pid, convErr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && convErr == nil {

@@ -18,7 +18,8 @@
 // room that takes: the image is not cached (load.go).
 //
 // The directory is locked by a flock: there is one Store for it on a machine. One that only
-// looks (OpenIdle) evicts nothing, and verifies what it is told to.
+// looks (OpenIdle) evicts nothing, verifies what it is told to, and can be asked for the
+// directory (giveway.go).
 //
 // # Room
 //

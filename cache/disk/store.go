@@ -33,6 +33,7 @@ type Store struct {
 	sys        system
 	root       *os.Root
 	lock       *os.File // holds the flock
+	idle       bool     // others may ask for the directory
 	clock      clock
 	room       room
 
@@ -64,18 +65,18 @@ type counts struct {
 
 // Open takes the directory for this process, loads what is cached there and drops
 // what is not usable. The error wraps ErrInUse when another process has the
-// directory. The caller closes the Store.
+// directory, and ErrAsked where that will give it free. The caller closes the Store.
 func Open(o Options) (*Store, error) { return open(o, realSystem()) }
 
 // OpenIdle is Open for who looks at what a mount has left, or drops it: nothing is evicted,
 // whatever the limit, and only Examine verifies. Until Close a mount finds the directory in
-// use. The error is of kind NotFound where no Store ever had the directory: it is not
+// use, and asks for it: the caller looks at Asked while it works for long. The error is of kind NotFound where no Store ever had the directory: it is not
 // made private, as Open would, and nothing in it is changed.
 func OpenIdle(o Options) (*Store, error) {
 	if err := recognise(o.Dir); err != nil {
 		return nil, &image.Error{Op: "open disk cache " + o.Dir, Kind: image.NotFound, Err: err}
 	}
-	s, err := take(o, realSystem())
+	s, err := take(o, realSystem(), true)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func OpenIdle(o Options) (*Store, error) {
 }
 
 func open(o Options, sys system) (*Store, error) {
-	s, err := take(o, sys)
+	s, err := take(o, sys, false)
 	if err != nil {
 		return nil, err
 	}
@@ -100,20 +101,21 @@ func open(o Options, sys system) (*Store, error) {
 }
 
 // take locks the directory and loads what is there.
-func take(o Options, sys system) (*Store, error) {
+func take(o Options, sys system, idle bool) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.BlockSize <= 0 || o.BlockSize%chargeUnit != 0 {
 		return nil, refused(o.Dir, "the block size must be a multiple of 4096")
 	}
-	root, lock, err := openDir(o.Dir)
+	root, lock, err := openDir(o.Dir, idle)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		blockSize: o.BlockSize, limit: max(0, o.Limit), onMismatch: o.OnMismatch, log: o.Logger,
-		sys: sys, root: root, lock: lock,
+		sys: sys, root: root, lock: lock, idle: idle && isMarked(root), // not so on a full disk: others find it in use
+
 		clock:  clock{now: sys.now, step: max(o.BlockSize, o.Limit/stampsPerLimit)},
 		wake:   make(chan struct{}, 1),
 		left:   map[string]bool{},

@@ -11,7 +11,7 @@ import (
 
 const cacheHelp = `The cache on disk keeps blocks of images between mounts. While a mount has it, its daemon
 is asked; without a mount, or with --cache-dir, the directory itself is looked at. A mount
-that begins meanwhile finds it in use, and caches in memory only.`
+that begins meanwhile waits 5 seconds for it; verify and drop end for that.`
 
 func cacheCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/imagefs/imagefs/cache"
 	"github.com/imagefs/imagefs/cache/disk"
@@ -85,9 +88,15 @@ func idleWork(c config.Config, std streams, words []string, do func(c diskCache,
 					return err
 				}
 			}
+			ctx, ended := whileUnasked(ctx, open)
+			defer ended()
 			var failures []error
 			for n, i := range open {
-				if err := do(i.diskCache, picked[n])(ctx, to); err != nil {
+				err := do(i.diskCache, picked[n])(ctx, to)
+				if err != nil && errors.Is(context.Cause(ctx), errGivenWay) {
+					return fail(exitLocalDir, "%w", errGivenWay)
+				}
+				if err != nil {
 					failures = append(failures, err)
 				}
 			}
@@ -96,6 +105,37 @@ func idleWork(c config.Config, std streams, words []string, do func(c diskCache,
 			}
 			return tellAll(std.Err, failures)
 		})
+	}
+}
+
+// errGivenWay ends work on a cache that a mount has asked for.
+var errGivenWay = errors.New("a mount began, and takes the cache: not all was done; name its mountpoint, to ask it")
+
+// askedPoll is how often a command looks whether a mount wants the cache, which waits for
+// giveWayLimit.
+const askedPoll = 100 * time.Millisecond
+
+// whileUnasked returns a context that ends when somebody else wants one of the caches.
+func whileUnasked(ctx context.Context, open []idleCache) (while context.Context, ended func()) {
+	while, cancel := context.WithCancelCause(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		ticker := time.NewTicker(askedPoll)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				if slices.ContainsFunc(open, func(i idleCache) bool { return i.store.Asked() }) {
+					cancel(errGivenWay)
+				}
+			case <-while.Done():
+				return
+			}
+		}
+	})
+	return while, func() {
+		cancel(nil)
+		looking.Wait()
 	}
 }
 

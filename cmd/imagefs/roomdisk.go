@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/imagefs/imagefs/cache"
 	"github.com/imagefs/imagefs/cache/disk"
@@ -22,7 +23,7 @@ import (
 
 // openDisk opens the cache on disk, where there is to be one. A second mount of the
 // same service works without it, and says so.
-func (r *rooms) openDisk(c config.Config) error {
+func (r *rooms) openDisk(ctx context.Context, c config.Config) error {
 	if c.CacheSize == 0 {
 		return nil
 	}
@@ -34,7 +35,7 @@ func (r *rooms) openDisk(c config.Config) error {
 		return fail(localCode(err), "%w; or name another directory with --cache-dir", err)
 	}
 	r.diskDir = serviceDir(dir, r.client.Service())
-	store, err := disk.Open(disk.Options{
+	store, err := openDisk(ctx, disk.Options{
 		Dir: r.diskDir, Limit: c.CacheSize, BlockSize: cache.BlockSize,
 		OnMismatch: r.wrongBytes, Logger: r.log,
 	})
@@ -48,6 +49,35 @@ func (r *rooms) openDisk(c config.Config) error {
 	}
 	r.disk = store
 	return nil
+}
+
+const (
+	// giveWayLimit is how long a mount that begins waits for a command that has the cache
+	// without one. It looks each block whether it is asked, and has then to close its files.
+	giveWayLimit = 5 * time.Second
+	// giveWayPoll is how often it is tried: a person does not notice the wait.
+	giveWayPoll = 20 * time.Millisecond
+)
+
+// openDisk opens a cache, and waits a while for a command that was asked to give it free.
+func openDisk(ctx context.Context, o disk.Options) (*disk.Store, error) {
+	store, err := disk.Open(o)
+	if !errors.Is(err, disk.ErrAsked) {
+		return store, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, giveWayLimit)
+	defer cancel()
+	ticker := time.NewTicker(giveWayPoll)
+	defer ticker.Stop()
+	for errors.Is(err, disk.ErrInUse) {
+		select {
+		case <-ticker.C:
+			store, err = disk.Open(o)
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+	return store, err
 }
 
 // serviceDir is the directory of one service's blocks below the cache directory. Its

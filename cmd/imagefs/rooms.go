@@ -85,7 +85,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	if c.Metrics != "" {
 		r.answered = metrics.NewOperations(fs.Operations())
 	}
-	if err := r.openDisk(c); err != nil {
+	if err := r.openDisk(ctx, c); err != nil {
 		service.Close()
 		return nil, errors.Join(err, drafts.Close())
 	}
