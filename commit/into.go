@@ -104,6 +104,9 @@ func (r *run) openQueued(ctx context.Context) (image.Image, error) {
 	err := again(ctx, transient, func(ctx context.Context) error {
 		var err error
 		img, err = r.c.service.Update(ctx, into.ID, changes)
+		if image.Is(err, image.Stalled) || image.Is(err, image.Interrupted) {
+			r.late = into.ID
+		}
 		return err
 	})
 	return img, err
@@ -202,6 +205,9 @@ func (r *run) putBack(ctx context.Context, id string) {
 			return // another commit has made it ready since, and sees to it
 		}
 		if err = r.unready(ctx, id); err == nil {
+			if id == r.late { // it may be made ready yet: the journal names it until the next look
+				r.kept = id
+			}
 			return
 		}
 	case now != nil && !r.fills(*now):

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -160,6 +161,40 @@ func TestIntoQueuedFails(t *testing.T) {
 					t.Errorf("the next commit: %v %+v", err, h.service.all())
 				}
 			})
+		})
+	}
+}
+
+// What makes the record ready and was not answered may come after the record was put back:
+// the journal goes on naming it, and so the next look, or the next commit, sees to it.
+func TestIntoQueuedReadyLate(t *testing.T) {
+	for _, committed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake(always("update", 3, image.Stalled, before)...))
+			q, spec := queued(h)
+			d := h.draft(spec, pattern(500))
+			if _, err := h.Commit(ctxb, d); !image.Is(err, image.Stalled) {
+				t.Fatal(err)
+			}
+			if _, err := h.Withdraw(ctxb, d); !errors.Is(err, ErrMayCome) {
+				t.Errorf("a look at once: %v", err)
+			}
+			_, err := h.service.Update(ctxb, q.ID, []image.Change{
+				{Field: "os_hidden", Value: true}, {Field: image.PropertyDraft, Property: true, Value: d.ID()}})
+			check(t, err)
+			if committed {
+				_, err = h.Commit(ctxb, d)
+			} else {
+				_, err = h.Withdraw(ctxb, d)
+			}
+			check(t, err)
+			if got := h.only(); got.ID != q.ID || got.Hidden || got.Properties[image.PropertyDraft] != "" || committed != (got.Status == image.StatusActive) {
+				t.Errorf("committed %v: record %+v", committed, got)
+			}
+			time.Sleep(creationSettles)
+			if stays, err := h.Withdraw(ctxb, d); stays != "" && !committed || err != nil {
+				t.Errorf("a last look: %q, %v", stays, err)
+			}
 		})
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/imagefs/imagefs/staging"
 )
 
-// creationSettles is how long ago a journal has to have been written for the creation that
-// it announces to count as not happened, where the record is not there: as
+// creationSettles is how long ago a journal has to have been written for what it announces
+// to count as not happened, where the record is not there, or an empty one not marked: as
 // catalog.RenameSettles, longer than a request waits on its way in a service that answers.
 const creationSettles = 10 * time.Second
 
@@ -43,8 +43,8 @@ func (c *Committer) Recover(ctx context.Context, d *staging.Draft) (image.Image,
 // published. Anything else that the journal names stays, and its id is returned. The
 // journal is not changed: the draft is to be discarded, or the caller notes it.
 //
-// ErrMayCome: a killed daemon has asked for an image so lately that it may come after this
-// look. Nothing else would know it by then, so the draft is kept, and looked after later.
+// ErrMayCome: an image, or the hiding of an empty one, was asked for so lately, and not
+// answered, that it may come after this look. Nothing else would know it by then, so the draft is kept, and looked after later.
 func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays string, err error) {
 	rec := d.Record()
 	if rec.Image == "" || rec.Image == rec.Replaces {
@@ -59,6 +59,11 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 		return "", wrap(rec.Name, unsettled(ErrMayCome))
 	case left == nil:
 		return "", nil
+	case rec.Image == rec.Into && left.Status == image.StatusQueued && !r.marked(*left):
+		if time.Since(rec.UpdatedAt).Abs() < creationSettles {
+			return "", wrap(rec.Name, unsettled(ErrMayCome))
+		}
+		return "", nil // as it was found
 	case r.marked(*left) && rec.Image == rec.Into:
 		r.plan.into = left
 		r.putBack(ctx, left.ID)

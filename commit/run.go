@@ -39,7 +39,7 @@ type run struct {
 	overtaken bool // somebody else has filled it: the commit goes on with a new record
 
 	kept string // id of a record that could not be taken back; "" for none
-	late string // id of a record whose creation was not answered; "" for none
+	late string // id of a record whose creation, or making ready, was not answered; "" for none
 
 	missed string // id of a record that an earlier process has announced, and that is not there yet; "" for none
 }
