@@ -31,12 +31,11 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// dist builds for this machine and returns the directory.
+// dist builds for all architectures and returns the directory.
 func dist(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "dist")
-	out, err := exec.Command("make", "-s", "-C", "../..", "dist", "DIST="+dir, "ARCHITECTURES="+runtime.GOARCH).CombinedOutput()
-	if err != nil {
+	if out, err := exec.Command("make", "-s", "-C", "../..", "dist", "DIST="+dir).CombinedOutput(); err != nil {
 		t.Fatalf("make dist: %v: %s", err, out)
 	}
 	return dir
@@ -61,21 +60,29 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestPackages: two builds are equal; the deb installs in a clean Debian, which it then is
-// again when it was removed.
+// TestPackages: two builds are equal; what they have can be installed, works, and is removed
+// without a trace.
 func TestPackages(t *testing.T) {
 	first, second := dist(t), dist(t)
-	if a, b := read(t, first+"/SHA256SUMS"), read(t, second+"/SHA256SUMS"); a != b || len(strings.Split(a, "\n")) != 5 {
-		t.Errorf("two builds differ, or are not a program, an SBOM, a deb and an rpm:\n%s\n%s", a, b)
+	if a, b := read(t, first+"/SHA256SUMS"), read(t, second+"/SHA256SUMS"); a != b || strings.Count(a, "\n") != 8 {
+		t.Errorf("two builds differ, or are not two of a program, an SBOM, a deb and an rpm:\n%s\n%s", a, b)
 	}
-	if sbom := read(t, one(t, first+"/*.cdx.json")); !strings.Contains(sbom, "pkg:golang/github.com/hanwen/go-fuse/v2@") {
-		t.Error("the SBOM does not know go-fuse")
+	for _, architecture := range []string{"amd64", "arm64"} {
+		if sbom := read(t, filepath.Join(first, "imagefs-linux-"+architecture+".cdx.json")); !strings.Contains(sbom, "pkg:golang/github.com/hanwen/go-fuse/v2@") {
+			t.Errorf("the SBOM of %s does not know go-fuse", architecture)
+		}
 	}
+	t.Run("deb", func(t *testing.T) { installDeb(t, first) })
+	t.Run("rpm", func(t *testing.T) { installRPM(t, first) })
+	t.Run("foreign", func(t *testing.T) { runForeign(t, first) })
+}
 
+// installDeb: the deb installs in a clean Debian, which it then is again when it was removed.
+func installDeb(t *testing.T, dist string) {
 	root := filepath.Join(t.TempDir(), "root")
 	t.Cleanup(func() { run(t, "rm", "-rf", "--one-file-system", root) })
 	run(t, "mmdebstrap", "--quiet", "--variant=apt", codename(t), root)
-	run(t, "cp", one(t, first+"/*.deb"), filepath.Join(root, "imagefs.deb"))
+	run(t, "cp", one(t, dist+"/*_"+runtime.GOARCH+".deb"), filepath.Join(root, "imagefs.deb"))
 	run(t, "cp", "inside.sh", root)
 	// A mount and pid namespace of its own: nothing is left mounted or running, however it ends.
 	out := run(t, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", `
