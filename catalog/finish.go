@@ -26,15 +26,11 @@ func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJour
 		return false, wrap(opRenameOver, r.Image.ID, err)
 	}
 	defer c.renaming.leave(r.Image.ID)
-	b := begun{Rename: r}
-	if r.Over != nil {
-		var carried, ended bool
-		if b, carried, ended = c.takeUp(r, j.ID()); ended {
-			return carried, nil
-		}
-		j = followed{j, c}
+	b, carried, ended := c.takeUp(r, j.ID())
+	if ended {
+		return carried, nil
 	}
-	return c.finish(ctx, b, j)
+	return c.finish(ctx, b, followed{j, c})
 }
 
 // finish is FinishRename in the turn of r.Image.
@@ -66,6 +62,8 @@ func (c *Catalog) finish(ctx context.Context, b begun, j RenameJournal) (carried
 	case !r.Carried(img):
 		log.Info("an interrupted rename had not begun, or was taken back", slog.String("called", img.Name))
 		return false, nil
+	case r.Over == nil && r.Undone:
+		return c.takeNameBack(ctx, r, log)
 	case r.Over == nil:
 		return true, nil
 	}
@@ -107,6 +105,21 @@ func (c *Catalog) finish(ctx context.Context, b begun, j RenameJournal) (carried
 	}
 	log.Warn("an interrupted rename is refused: it is taken back", slog.Any("error", err))
 	return t.takeBack(ctx, img, log)
+}
+
+// takeNameBack gives the image of a rename over a draft its own name again: the draft has
+// kept the other one.
+func (c *Catalog) takeNameBack(ctx context.Context, r image.Rename, log *slog.Logger) (carried bool, err error) {
+	_, err = c.update(ctx, r.Image.ID, []image.Change{{Field: "name", Value: r.Image.Name}}, escape(r.Image.Name))
+	switch {
+	case unsure(err):
+		return true, err
+	case err != nil:
+		log.Warn("a rename was not answered, and its image cannot have its own name again: look whether there are two images of one name", slog.Any("error", err))
+	default:
+		log.Info("an interrupted rename is taken back", slog.String("called", r.Image.Name))
+	}
+	return false, nil
 }
 
 // unsure reports a failure that says nothing about the rename: it may pass.

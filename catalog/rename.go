@@ -47,8 +47,8 @@ const opRenameOver = "rename over"
 // must not have cost an image; the error is that of the retirement. Kinds InvalidName
 // and NameTooLong speak of toEntry, Stale of an image that got another name meanwhile.
 // Further changes of img's attributes travel with the name; img shows them already.
-// j, nil for none, is told how far the rename has got. Where it is not told Settled
-// the service has not answered, and FinishRename can go on. So does whatever changes img
+// j, nil for none, is told how far a rename over something has got. Where it is not told
+// Settled the service has not answered, and FinishRename can go on. So does whatever changes img
 // next; and so does a Rename with an earlier one of either (FinishBefore).
 // It ends within 10 s, or when ctx would by its deadline; ctx ends a rename over
 // another image only before that has changed anything.
@@ -59,9 +59,6 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 	}
 	ctx, cancel := context.WithDeadline(ctx, changeBefore(ctx))
 	defer cancel()
-	if j == nil {
-		j = unjournaled(img.ID)
-	}
 	if over != nil && over.ID == img.ID {
 		over = nil
 	}
@@ -77,19 +74,43 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		}
 	}
 	if over != nil {
+		if j == nil {
+			j = unjournaled(img.ID)
+		}
 		return c.renameOver(ctx, img, *over, name, toEntry, j)
 	}
+	r := image.Rename{Image: img, Name: name}
 	if img.Name != name {
 		also = append(slices.Clip(also), image.Change{Field: "name", Value: name})
 	}
-	if err := j.Note(image.Rename{Image: img, Name: name}); err != nil {
+	change := func() (image.Image, error) {
+		if len(also) == 0 {
+			return img, nil
+		}
+		return c.updateInPlace(ctx, img.ID, also, toEntry)
+	}
+	if j == nil {
+		return change()
+	}
+	return c.renameOverDraft(ctx, r, followed{j, c}, change)
+}
+
+// renameOverDraft is Rename over what is no image, but may be a draft. That keeps the name
+// where the service does not answer: then img is to have its own again.
+func (c *Catalog) renameOverDraft(ctx context.Context, r image.Rename, j RenameJournal, change func() (image.Image, error)) (image.Image, error) {
+	if err := c.renaming.enter(ctx, r.Image.ID); err != nil {
+		return image.Image{}, wrap("rename", r.Image.ID, err)
+	}
+	defer c.renaming.leave(r.Image.ID)
+	err := j.Note(r)
+	if err != nil {
 		j.Settled()
 		return image.Image{}, err
 	}
-	if len(also) > 0 {
-		img, err = c.updateInPlace(ctx, img.ID, also, toEntry)
-	}
-	if !unanswered(err) {
+	img, err := change()
+	if unanswered(err) {
+		c.noteUndone(r, j)
+	} else {
 		j.Settled()
 	}
 	return img, err

@@ -286,9 +286,14 @@ func (t *takeover) giveBack(ctx context.Context, why error) {
 // undone notes that the rename has failed: its image, and a draft of that, keep their name.
 func (t *takeover) undone() {
 	t.noted.Undone = true
-	if err := t.journal.Note(t.noted); err != nil {
-		t.c.log.Warn("the journal of a rename does not know that it is taken back; should the daemon end now, the next one tries the rename again",
-			slog.String("image", t.img.ID), slog.Any("error", err))
+	t.c.noteUndone(t.noted, t.journal)
+}
+
+func (c *Catalog) noteUndone(r image.Rename, j RenameJournal) {
+	r.Undone = true
+	if err := j.Note(r); err != nil {
+		c.log.Warn("the journal of a rename does not know that it is taken back; should the daemon end now, the next one tries the rename again",
+			slog.String("image", r.Image.ID), slog.Any("error", err))
 	}
 }
 

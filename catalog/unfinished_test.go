@@ -326,3 +326,75 @@ func TestFinishRenameOfOneNameChangedSince(t *testing.T) {
 		}
 	})
 }
+
+// A rename over a draft that was not answered, whether it was done or not, is taken back by
+// whatever is done with its image next, or by its journal: the draft has kept the name, and
+// becomes the one image of it.
+func TestUnansweredRenameOverDraft(t *testing.T) {
+	const forever = 1 << 20
+	img := ours(2, "new")
+	for title, settle := range map[string]func(*testing.T, *Catalog, *mortal) error{
+		"by what is done next": func(t *testing.T, c *Catalog, _ *mortal) error {
+			return c.FinishBefore(t.Context(), img.ID)
+		},
+		"by its journal": func(t *testing.T, c *Catalog, m *mortal) error {
+			carried, err := c.FinishRename(t.Context(), *m.noted, m)
+			if carried {
+				t.Error("the draft counts as replaced")
+			}
+			return err
+		},
+	} {
+		done, cases := 0, 0
+		synctest.Test(t, func(t *testing.T) {
+			for died, steps := true, 0; died; steps++ {
+				m := &mortal{service: newService(img)}
+				var log bytes.Buffer
+				c := m.catalog(t, steps, &log)
+				listed(t, c)
+				if err := c.AddDraft("old", draft("d")); err != nil {
+					t.Fatal(err)
+				}
+				_, err := c.Rename(t.Context(), img, "old", nil, m)
+				died = m.left < 0
+				m.left = forever
+				if !died || m.settled || m.noted == nil {
+					continue
+				}
+				cases++
+				if m.want()["old"] != "" {
+					done++
+				}
+				time.Sleep(RenameSettles)
+				if err := settle(t, c, m); err != nil {
+					t.Errorf("%s: unanswered at %d (%v): %v", title, steps, err, err)
+				}
+				if have := m.want(); have["new"] == "" || len(have) != 1 {
+					t.Errorf("%s: unanswered at %d (%v): the service has %v\nlog %s", title, steps, err, have, log.String())
+				}
+				if left := asks(t, c, m.service, img.ID); len(left) > 0 {
+					t.Errorf("%s: unanswered at %d: it goes on with %v", title, steps, left)
+				}
+			}
+		})
+		if cases < 2 || done == 0 {
+			t.Errorf("%s: %d cases, of which the service has done %d", title, cases, done)
+		}
+	}
+}
+
+// So does the next daemon.
+func TestFinishRenameOverDraft(t *testing.T) {
+	img := ours(2, "new")
+	renamed := ours(2, "old")
+	for undone, want := range map[bool]string{true: "new", false: "old"} {
+		s := newService(renamed)
+		var log bytes.Buffer
+		m := &mortal{service: s}
+		c := m.catalog(t, 1<<20, &log)
+		carried, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Undone: undone}, m)
+		if err != nil || carried == undone || s.want()[want] == "" {
+			t.Errorf("undone %v: carried %v, %v; the service has %v", undone, carried, err, s.want())
+		}
+	}
+}

@@ -19,7 +19,8 @@ type Rename struct {
 	// Members are those of Image as they were, once Noted: before they are changed.
 	Members []Member
 	Noted   bool
-	// Undone: the service has refused it, and Image becomes again what it was.
+	// Undone: the service has refused it, or not answered while a draft of Image, or one that
+	// has the name, keeps what it has. Image becomes again what it was.
 	Undone bool
 }
 
