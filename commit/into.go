@@ -46,22 +46,36 @@ func (r *run) fills(img image.Image) bool {
 	return r.filled || !r.refused && (r.marked(img) || published) && r.d.Record().Filling
 }
 
-// replaceSpoilt makes a record that an earlier commit of this draft filled, and
-// could not put back, the image to replace. The journal says so: nothing else
-// would tell it from a record that somebody else has filled.
+// replaceSpoilt does with a record that an earlier commit of this draft filled, and could
+// not put back, what that one would have done: it is removed, and a new one takes over its
+// metadata. One that was published, is in use, or may be the only whole copy of the draft,
+// is the image to replace. The journal says so: nothing else would
+// tell it from a record that somebody else has filled.
 func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
 	if r.plan.old != nil { // the draft was moved over yet another image
 		return r.delete(ctx, into.ID, transientOrBusy)
 	}
-	err := r.settle(func(rec *staging.Record) {
+	var err error
+	if r.plan.members, err = r.members(ctx, *into); err != nil {
+		return err
+	}
+	if r.marked(*into) && !r.rec.Uncertain {
+		err := r.delete(ctx, into.ID, transientOrBusy)
+		if err == nil {
+			r.plan.into = into
+			return r.instead()
+		}
+		if !image.Is(err, image.Busy) {
+			return err
+		}
+	}
+	err = r.settle(func(rec *staging.Record) {
 		rec.Into, rec.Filling, rec.Image = "", false, ""
 		rec.Replaces, rec.Inherit, rec.Inherited = into.ID, into.ID, into
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		r.plan.old = into
 	}
-	r.plan.old = into
-	r.plan.members, err = r.members(ctx, *into)
 	return err
 }
 

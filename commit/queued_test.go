@@ -238,6 +238,32 @@ func TestIntoQueuedSpoilt(t *testing.T) {
 	}
 }
 
+// A spoilt record that could not be removed goes before the next commit makes another one: a
+// draft whose new one fails, and is discarded then, leaves nothing.
+func TestIntoQueuedSpoiltAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newFake(faults(always("delete", 3, image.Unavailable, before),
+			[]fault{nth("upload", 1, image.Rejected, stuck), nth("upload", 2, image.Rejected, before)})...))
+		q, spec := queued(h)
+		check(t, h.service.AddMember(ctxb, q.ID, "friend"))
+		d := h.draft(spec, pattern(500))
+		if _, err := h.Commit(ctxb, d); !image.Is(err, image.Rejected) || d.Record().Image != q.ID || !h.only().Hidden {
+			t.Fatalf("%v, draft %+v", err, d.Record())
+		}
+		if _, err := h.Commit(ctxb, d); !image.Is(err, image.Rejected) {
+			t.Fatal(err)
+		}
+		if stays, err := h.Withdraw(ctxb, d); stays != "" || err != nil || len(h.service.all()) != 0 {
+			t.Errorf("%q, %v: %+v", stays, err, h.service.all())
+		}
+		img, err := h.Commit(ctxb, d)
+		check(t, err)
+		if got := h.only(); got.ID != img.ID || got.Name != "q" || got.Properties["k"] != "v" || got.Hidden {
+			t.Errorf("record %+v", got)
+		}
+	})
+}
+
 // TestIntoQueuedFilledAndKept: the upload was done, a later step failed, and so
 // did putting the record back. The next commit knows it for its own
 // and goes on with it.

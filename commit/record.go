@@ -184,7 +184,7 @@ func (r *run) share(ctx context.Context, img image.Image, members []image.Member
 	}
 	if len(lost) > 0 {
 		r.log.Warn("the new image is shared with the same projects, which have to accept it again",
-			"image", img.ID, "replaced", r.plan.old.ID, "projects", lost)
+			"image", img.ID, "replaced", cmp.Or(r.rec.Replaces, r.rec.Inherit), "projects", lost)
 	}
 	return nil
 }
