@@ -3,8 +3,11 @@ package commit
 import (
 	"encoding/hex"
 	"hash"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -27,6 +30,7 @@ type sums struct {
 	hashes map[string]hash.Hash // by algorithm, in lower case
 	size   int64                // bytes hashed
 	work   sync.WaitGroup       // the goroutines that hash the last piece
+	busy   atomic.Int64         // nanoseconds that they have taken together
 	pace   pace
 }
 
@@ -45,22 +49,25 @@ func newSums(algos ...string) *sums {
 func (s *sums) add(p []byte) {
 	s.wait()
 	s.size += int64(len(p))
-	switch beside := s.pace.beside(time.Now(), len(p)); {
+	each := slices.Collect(maps.Values(s.hashes))
+	switch beside := s.pace.beside(time.Now(), len(p), time.Duration(s.busy.Load())); {
 	case len(p) < parallelFrom:
-		s.write(p)
-	case !beside:
-		s.work.Go(func() { s.write(p) })
-	default:
-		for _, h := range s.hashes {
-			s.work.Go(func() { h.Write(p) })
+		s.write(p, each...)
+	case beside:
+		for _, h := range each {
+			s.work.Go(func() { s.write(p, h) })
 		}
+	default:
+		s.work.Go(func() { s.write(p, each...) })
 	}
 }
 
-func (s *sums) write(p []byte) {
-	for _, h := range s.hashes {
+func (s *sums) write(p []byte, each ...hash.Hash) {
+	begin := time.Now()
+	for _, h := range each {
 		h.Write(p) // hashes never fail to write
 	}
+	s.busy.Add(int64(time.Since(begin)))
 }
 
 // wait waits until what was added is hashed: less than a millisecond.
@@ -70,12 +77,13 @@ func (s *sums) wait() {
 	s.pace.waited += time.Since(begin)
 }
 
-// pace says whether the hashes are computed beside each other, by how long the sender
-// had to wait for them.
+// pace says whether the hashes are computed beside each other: from when the sender has to
+// wait for them in turn, until they would keep up with it again.
 type pace struct {
 	parallel bool
 	waited   time.Duration // for hashes, since begin
 	begin    time.Time     // of the bytes that are judged together
+	busy     time.Duration // that all hashing had taken then
 	bytes    int           // of them so far
 }
 
@@ -83,25 +91,25 @@ type pace struct {
 // take at once (4 MiB, net.ipv4.tcp_wmem), while which nothing but hashes is waited for.
 const paceBytes = 16 << 20
 
-// The share of its time that the sender waits for hashes: from a quarter on, they are
-// what holds it up; below a tenth, it has nothing from a second goroutine.
-const tooSlow, fastEnough = 4, 10
+// Parts of the time that the bytes take: hashes that are waited for longer than tooLong
+// hold the sender up; those that need less than spare in all would not, one after the
+// other.
+const tooLong, spare = 0.25, 0.7
 
 // beside reports whether a piece of n bytes, which is at hand now, is to be hashed by a
-// goroutine for each algorithm.
-func (p *pace) beside(now time.Time, n int) bool {
+// goroutine for each algorithm. busy is how long all hashing has taken, on any processor.
+func (p *pace) beside(now time.Time, n int, busy time.Duration) bool {
 	if p.begin.IsZero() {
-		p.begin, p.waited = now, 0
+		p.begin, p.busy, p.waited = now, busy, 0
 	}
 	if p.bytes += n; p.bytes > paceBytes {
-		took := now.Sub(p.begin)
-		switch {
-		case p.waited > took/tooSlow:
-			p.parallel = true
-		case p.waited < took/fastEnough:
-			p.parallel = false
+		took := float64(now.Sub(p.begin))
+		if p.parallel {
+			p.parallel = float64(busy-p.busy) > spare*took
+		} else {
+			p.parallel = float64(p.waited) > tooLong*took
 		}
-		p.begin, p.waited, p.bytes = now, 0, 0
+		p.begin, p.busy, p.waited, p.bytes = now, busy, 0, 0
 	}
 	return p.parallel
 }

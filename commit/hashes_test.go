@@ -121,30 +121,29 @@ func (m memory) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return m.Reader.ReadAt(p, off)
 }
 
-// Hashes are computed beside each other only where the sender would wait for them.
+// Hashes are computed beside each other where the sender would wait for them in turn, and
+// no longer.
 func TestPace(t *testing.T) {
 	const piece = 256 << 10
-	now := time.Unix(0, 0)
+	now, busy := time.Unix(0, 0), time.Duration(0)
 	var p pace
-	// send is the time of so many bytes, in which the sender waits for the given share.
-	send := func(percent int) bool {
-		t.Helper()
+	for i, c := range []struct {
+		waits, takes int // percent of the time
+		want         bool
+	}{
+		{0, 20, false}, {20, 60, false}, {40, 100, true}, // the service keeps up with one
+		{0, 160, true}, {0, 80, true}, // it still does: in turn would be as slow as before
+		{0, 60, false}, {20, 90, false}, {90, 100, true}, {90, 200, true}, {0, 10, false},
+	} {
 		for range paceBytes / piece {
 			now = now.Add(100 * time.Millisecond)
-			p.waited += time.Duration(percent) * time.Millisecond
-			p.beside(now, piece)
+			p.waited += time.Duration(c.waits) * time.Millisecond
+			busy += time.Duration(c.takes) * time.Millisecond
+			p.beside(now, piece, busy)
 		}
-		return p.parallel
-	}
-	for i, c := range []struct {
-		waits int // percent
-		want  bool
-	}{
-		{0, false}, {9, false}, {20, false}, {40, true}, {20, true}, {12, true}, {2, false}, {20, false}, {90, true}, {0, false},
-	} {
 		// Judged is what was sent before the first piece of the next.
-		if send(c.waits); p.beside(now, 1) != c.want {
-			t.Errorf("%d: after a wait of %d%% of the time, beside each other: %t", i, c.waits, !c.want)
+		if p.beside(now, 1, busy) != c.want {
+			t.Errorf("%d: after a wait of %d%% of the time, and hashing of %d%%, beside each other: %t", i, c.waits, c.takes, !c.want)
 		}
 	}
 }

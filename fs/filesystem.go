@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -87,6 +88,7 @@ func newFS(life context.Context, rooms Rooms, opts Options, how tuning) *FS {
 	f.unsent.send, f.unsent.lost = f.sendAttributes, f.attributesLost
 	f.notifier = newNotifier()
 	f.passthrough = newPassthrough(rooms.Copies, f.log)
+	f.generation.Store(rand.Uint32())
 	f.root = &rootNode{fs: f}
 	return f
 }

@@ -96,6 +96,22 @@ func TestLookupBesideParted(t *testing.T) {
 	}
 }
 
+// No two nodes are the same to go-fuse, nor, by their file handles, to the kernel: not in
+// another mount either.
+func TestIdentity(t *testing.T) {
+	seen := map[uint64]bool{}
+	for range 2 {
+		f := newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)
+		for range 2 {
+			id := f.identity(&node{ino: 7})
+			if id.Ino != 7 || id.Gen>>32 != 0 || seen[id.Gen] {
+				t.Errorf("%+v after %v", id, seen)
+			}
+			seen[id.Gen] = true
+		}
+	}
+}
+
 // The node of a draft keeps its inode number while the kernel has forgotten it, until the
 // draft has ended.
 func TestNumberOfADraft(t *testing.T) {

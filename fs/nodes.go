@@ -156,7 +156,9 @@ func (f *FS) unbind(d *draft) {
 // identity returns what go-fuse tells a node by. The generation is never the same for
 // two: go-fuse answers a lookup with the node that it has already of one identity, and
 // has a node for longer than we where it revives it while we are told to forget it (see
-// aliveLocked). The kernel compares 32 bits of it.
+// aliveLocked). The kernel compares 32 bits of it. As it is part of a file handle
+// (name_to_handle_at(2)), beside a number that each mount gives anew, it does not begin with
+// the same in each.
 func (f *FS) identity(n *node) gofs.StableAttr {
 	return gofs.StableAttr{Mode: modeRegular, Ino: n.ino, Gen: uint64(f.generation.Add(1))}
 }

@@ -27,6 +27,7 @@ func TestNodeTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		table, lead := newNodeTable(), map[nodeKey]*node{}
 		var alive, forgotten []*node
+		revived := map[*node]bool{}
 		key := rapid.Custom(func(t *rapid.T) nodeKey {
 			k := keyOf(rapid.SampledFrom(ids).Draw(t, "id"))
 			k.byID = rapid.Bool().Draw(t, "byID")
@@ -91,13 +92,19 @@ func TestNodeTable(t *testing.T) {
 					t.Skip() // it is not what a lookup finds
 				}
 				forgotten = append(forgotten[:i], forgotten[i+1:]...)
-				n.forgotten = false
+				n.forgotten, revived[n] = false, true
 				table.keep(n)
 				alive, lead[n.key] = append(alive, n), n
 			},
 			"": func(t *rapid.T) {
-				all := table.all()
+				all, numbers := table.all(), map[uint64]*node{}
 				for _, n := range alive {
+					if !revived[n] && numbers[n.ino] != nil {
+						t.Fatal("two nodes have one number, and none was revived")
+					}
+					if !revived[n] {
+						numbers[n.ino] = n
+					}
 					if found := table.numbered[n.ino]; found != nil && (found.ino != n.ino || found.forgotten) {
 						t.Fatalf("the number %d leads to node %d, forgotten: %t", n.ino, found.ino, found.forgotten)
 					}
