@@ -13,7 +13,8 @@ import (
 const doctorHelp = `Doctor checks what a mount with the same flags would need, and prints a line for each:
 FUSE and what the kernel offers, the local directories and their room, the service, the
 credentials, the clocks, and whether the service serves parts of images. It changes
-nothing, and makes a request for the first images and one for a byte of one of them.
+nothing, and makes a request for the first images, one for a byte of one of them, and one
+for the hidden images: it names those that imagefs has begun and whose file is not here.
 
 It ends with the exit code of the first thing that would keep the mount from working.`
 

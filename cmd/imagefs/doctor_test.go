@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/imagefs/imagefs/image"
+	"github.com/imagefs/imagefs/staging"
 )
 
 // findings are the lines of doctor without the values that depend on the machine: the
@@ -76,6 +79,36 @@ func TestDoctor(t *testing.T) {
 		if code != tc.code || stderr != "" {
 			t.Errorf("%s: code %d, %q, want %d\n%s", tc.name, code, stderr, tc.code, out)
 		}
+	}
+}
+
+// Of the images that imagefs has begun, doctor names those whose file is not in staging.
+func TestDoctorRemains(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	url := service(t, nil)
+	d, err := openStagingOf(t, w.dir+"/staging", url+"/v2", "").Create(staging.Spec{Name: "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Discard(); err != nil {
+			t.Error(err)
+		}
+	}()
+	marked := func(draft string) map[string]string { return map[string]string{image.PropertyDraft: draft} }
+	all := []image.New{{Name: "here", Hidden: true, Properties: marked(d.ID())}, {Name: "hidden", Hidden: true}, {Name: "seen"}}
+	upload(t, url, all...)
+	doctor := []string{"doctor", "--endpoint", url, "--cache-size", "1MiB", "--staging-dir", w.dir + "/staging"}
+	if out := w.mustRun(doctor...); strings.Contains(out, "remains") {
+		t.Errorf("%s", out)
+	}
+	for range maxRemains + 2 {
+		upload(t, url, image.New{Name: "lost", Hidden: true, Properties: marked(uuid.NewString())})
+	}
+	out := w.mustRun(doctor...)
+	if n := strings.Count(out, `note  remains    image `); n != maxRemains || strings.Count(out, `("lost", hidden, of `) != n || !strings.Contains(out, "remains    2 more such images\n") {
+		t.Errorf("%s", out)
 	}
 }
 

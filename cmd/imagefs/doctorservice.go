@@ -41,6 +41,7 @@ func (d *doctor) service(ctx context.Context, c config.Config) {
 	} else {
 		d.ok("clock", "agrees with the service's")
 	}
+	d.remains(ctx, service, c)
 	if img.ID == "" {
 		d.note("ranges", "cannot be tried: there is no image with bytes")
 		return
