@@ -3,7 +3,6 @@
 package deploy
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +15,7 @@ import (
 	"github.com/imagefs/imagefs/metrics"
 )
 
-const (
-	rules     = "prometheus/imagefs.rules.yaml"
-	dashboard = "grafana/imagefs.json"
-)
+const rules = "prometheus/imagefs.rules.yaml"
 
 // promtool runs Prometheus's own checker.
 func promtool(t *testing.T, args ...string) {
@@ -67,50 +63,6 @@ func TestMetrics(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// Each plot of the dashboard asks for metrics that there are, in PromQL.
-func TestDashboard(t *testing.T) {
-	text, err := os.ReadFile(dashboard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var board struct {
-		Panels []struct {
-			ID      int
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(text, &board); err != nil {
-		t.Fatal(err)
-	}
-	type record struct{ Record, Expr string }
-	var all []record
-	ids := map[int]bool{}
-	for _, p := range board.Panels {
-		if ids[p.ID] {
-			t.Errorf("two panels are %d", p.ID)
-		}
-		ids[p.ID] = true
-		for _, target := range p.Targets {
-			exist(t, p.Title, target.Expr)
-			// What Grafana puts in its place.
-			all = append(all, record{"x", strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*").Replace(target.Expr)})
-		}
-	}
-	if len(all) < 20 {
-		t.Errorf("only %d plots: has the form of the dashboard changed?", len(all))
-	}
-	asked, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": all}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "dashboard.yaml")
-	if err := os.WriteFile(path, asked, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	promtool(t, "check", "rules", "--lint=none", path)
 }
 
 var (
