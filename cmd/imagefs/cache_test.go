@@ -145,10 +145,10 @@ func TestCache(t *testing.T) {
 	} {
 		args := strings.Fields(args)
 		if len(args) > 0 {
-			args = append(args, "--cache-dir", "cache")
+			args = append(args, "--cache-dir", w.dir+"/cache")
 		}
-		if got := w.mustFail(exitUsage, append([]string{"cache"}, args...)...); !strings.Contains(got, want) {
-			t.Errorf("%v: %q", args, got)
+		if _, got, code := runHere(append([]string{"cache"}, args...)...); code != exitUsage || !strings.Contains(got, want) {
+			t.Errorf("%v: code %d, %q", args, code, got)
 		}
 	}
 	w.mustFail(exitNoImage, "cache", "drop", "--cache-dir", "cache", ids["a"])
