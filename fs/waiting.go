@@ -2,6 +2,7 @@ package fs
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,30 @@ func (s *Server) Waiting() []Waiting {
 		}
 	}
 	slices.SortFunc(all, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
+	return all
+}
+
+// Writing is a file that is open for writing and whose commit has not begun.
+type Writing struct {
+	Entry string
+	Draft string // its id
+	Path  string // its data file
+	Size  int64  // bytes
+}
+
+// Writing lists the files that are being written, by their names.
+func (s *Server) Writing() []Writing {
+	var all []Writing
+	for _, d := range s.fs.allDrafts() {
+		d.mu.Lock()
+		written := d.writers > 0 && d.change > d.settled && d.cancel == nil && d.behind == nil && !d.unlinked
+		entry := d.entry
+		d.mu.Unlock()
+		if written {
+			all = append(all, Writing{Entry: entry, Draft: d.bytes.ID(), Path: d.bytes.Path(), Size: d.bytes.Size()})
+		}
+	}
+	slices.SortFunc(all, func(a, b Writing) int { return strings.Compare(a.Entry, b.Entry) })
 	return all
 }
 

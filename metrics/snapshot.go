@@ -28,6 +28,7 @@ type Snapshot struct {
 	Commits     Commits       `json:"commits"`
 	Uploads     []Upload      `json:"uploads"`
 	Transfers   []Transfer    `json:"transfers"`
+	Writing     []Writing     `json:"writing"`
 	Waiting     []Waiting     `json:"waiting"`
 	Drafts      []Draft       `json:"kept_drafts"`
 }
@@ -214,6 +215,14 @@ type Upload struct {
 	Size    int64   `json:"size_bytes"`
 	Seconds float64 `json:"seconds"`
 	Behind  bool    `json:"behind"` // no close waits for it
+}
+
+// Writing is a file that is open for writing: its upload begins when it is closed.
+type Writing struct {
+	Name  string `json:"name"` // of the file
+	Draft string `json:"draft"`
+	Path  string `json:"path"` // where its bytes are
+	Size  int64  `json:"size_bytes"`
 }
 
 // Waiting is a file whose close was answered and whose upload has not ended. While

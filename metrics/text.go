@@ -101,12 +101,23 @@ func (s Snapshot) writeMoving(b *lines) {
 	if len(s.Uploads) == 0 {
 		b.line("uploads", "none under way")
 	}
+	s.writeWriting(b)
 	for _, u := range s.Uploads {
-		b.line("upload", "%s %s", bar(u.Sent, u.Size), u.Text())
+		b.line("upload", "%s %s", bar(u.Sent, u.Size, barWidth), u.Text())
 	}
 	for _, t := range s.Transfers {
-		b.line(t.Kind, "%s %s", bar(t.Done, t.Size), t.text())
+		b.line(t.Kind, "%s %s", bar(t.Done, t.Size, barWidth), t.text())
 	}
+	s.writeWaiting(b)
+}
+
+func (s Snapshot) writeWriting(b *lines) {
+	for _, w := range s.Writing {
+		b.line("writing", "%s: %s so far", w.Name, bytes(w.Size))
+	}
+}
+
+func (s Snapshot) writeWaiting(b *lines) {
 	for _, w := range s.Waiting {
 		b.line("waiting", "%s", w.Text(s.now()))
 	}
@@ -229,14 +240,21 @@ const phaseUploading = "uploading"
 
 // Text is one upload in a few words, as status and unmount show it.
 func (u Upload) Text() string {
-	text := fmt.Sprintf("%s: %s", u.Name, progress(u.Sent, u.Size, u.Seconds))
-	if u.Phase != "" && u.Phase != phaseUploading {
-		text += ", " + u.Phase
-		if u.Read > 0 { // of what lies here, or of the image under it
-			text += ", " + bytes(u.Read) + " read"
-		}
+	return plain(fmt.Sprintf("%s: %s%s", u.Name, progress(u.Sent, u.Size, u.Seconds), u.doing()))
+}
+
+// doing is what an upload does while its bytes do not move, behind a comma; "" while they do.
+func (u Upload) doing() string {
+	switch {
+	case u.Phase == phaseUploading && u.Size > 0 && u.Sent >= u.Size: // some stores take minutes for it
+		return ", waiting for the answer"
+	case u.Phase == "" || u.Phase == phaseUploading:
+		return ""
+	case u.Read > 0: // of what lies here, or of the image under it
+		return ", " + u.Phase + ", " + bytes(u.Read) + " read"
+	default:
+		return ", " + u.Phase
 	}
-	return plain(text)
 }
 
 // Text is one waiting file in a few words.

@@ -53,6 +53,7 @@ func busy() Snapshot {
 			{Kind: TransferSpool, Image: "5d", Name: "evil\x1b[2J", Done: 1 << 20, Size: 1 << 30, Seconds: 0.5, Paused: true},
 			{Kind: TransferVerify, Image: "5e", Name: "5e", Size: 0},
 		},
+		Writing: []Writing{{Name: "copied.raw", Draft: "d4", Path: "/var/lib/imagefs/staging/ab/d4.data", Size: 5 << 30}},
 		Waiting: []Waiting{
 			{Name: "nightly.raw", Draft: "d3", Path: "/var/lib/imagefs/staging/ab/d3.data", Size: 7 << 30, Since: time.Date(2026, 3, 5, 7, 5, 11, 0, time.UTC),
 				Tries: 4, Error: "create image: unreachable:\nconnection refused", Next: ptr(time.Date(2026, 3, 5, 7, 9, 41, 0, time.UTC))},

@@ -48,6 +48,7 @@ type served interface {
 	// Unmounted is closed when the kernel's side is gone; Wait goes on.
 	Unmounted() <-chan struct{}
 	Waiting() []fs.Waiting
+	Writing() []fs.Writing
 	OpenHandles() int
 	Passthrough() fs.Passthrough
 	// Abort ends the commits: their drafts stay.

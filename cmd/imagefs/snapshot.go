@@ -46,6 +46,7 @@ func (a *about) snapshot() metrics.Snapshot {
 		Readers: a.readers(),
 		Commits: a.commits(),
 		Uploads: a.uploads(), Transfers: a.transfers(),
+		Writing: []metrics.Writing{},
 		Waiting: []metrics.Waiting{},
 		Drafts:  []metrics.Draft{},
 
@@ -59,6 +60,9 @@ func (a *about) snapshot() metrics.Snapshot {
 		s.Handles = (*server).OpenHandles()
 		p := (*server).Passthrough()
 		s.Passthrough = metrics.Passthrough{On: p.Off == "", Reason: p.Off, Handles: p.Handles}
+		for _, w := range (*server).Writing() {
+			s.Writing = append(s.Writing, metrics.Writing{Name: w.Entry, Draft: w.Draft, Path: w.Path, Size: w.Size})
+		}
 		s.Waiting = waiting((*server).Waiting())
 	}
 	if a.ending.Load() {

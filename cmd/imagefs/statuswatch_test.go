@@ -15,7 +15,10 @@ func TestFrame(t *testing.T) {
 		want          string // what is on the screen
 	}{
 		{"fits", "a\nb\n", 10, 3, "a|b|"},
-		{"wide", "0123456789\nü中x\n", 5, 5, "0123…|ü中x|"},
+		{"narrow", "0123456789\nü中x\n", 5, 5, "0123…|ü中x|"},
+		{"long", "upload    a name and more of it\n", 24, 9, "upload    a name and|          more of it|"},
+		{"without blanks", "upload    0123456789abcdefghijklmnop\n", 20, 9, "upload    0123456789|          abcdefghij|          klmnop|"},
+		{"two columns each", "upload    " + strings.Repeat("中", 9) + "\n", 23, 9, "upload    中中中中中中|          中中中|"},
 		{"too many", "a\nb\nc\nd\n", 20, 4, "a|b|… 2 more lines|"},
 		{"no room", "a\nb\n", 1, 1, "…|"},
 	} {

@@ -65,6 +65,7 @@ func atWork(at int64) metrics.Snapshot {
 			{Kind: metrics.TransferWarm, Image: "0", Name: "debian.qcow2", Done: at << 20, Size: 1 << 30},
 			{Kind: metrics.TransferVerify, Image: "1", Name: hostile},
 		},
+		Writing: []metrics.Writing{{Name: "copied.raw", Draft: "d4", Size: 3 << 20}},
 		Waiting: []metrics.Waiting{{Name: "nightly.raw", Draft: "d2", Size: 1 << 30, Error: hostile}},
 		Drafts:  []metrics.Draft{{ID: "d3", Name: hostile, State: "failed", Reason: "over quota", Size: 5 << 20}},
 	}
@@ -122,7 +123,7 @@ func looksAtText(p tab) {
 	for _, want := range []string{
 		"/srv/images", "mounted; https://glance.example/image", "86 %", "5 GiB", "of 20 GiB, 7 images", hostile + " uploading", "of 4 GiB",
 		"debian.qcow2 loading", "of 1 GiB", hostile + " comparing with its hash", "begins",
-		"nightly.raw waits for its upload", "kept in staging, failed", "over quota", "512 MiB, open", " in flight", "Each cell is 1 MiB.",
+		"copied.raw is being written", "nightly.raw waits for its upload", "kept in staging, failed", "over quota", "512 MiB, open", " in flight", "Each cell is 1 MiB.",
 	} {
 		if !strings.Contains(text, want) {
 			p.Errorf("the page does not say %q", want)

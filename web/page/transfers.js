@@ -21,8 +21,9 @@ function paceOf(key, done, time) {
 
 // moving are the uploads and what is read beside them, in one form.
 function moving(s) {
+  const wordOf = (u) => u.phase !== 'uploading' ? 'upload: ' + u.phase : u.size_bytes > 0 && u.sent_bytes >= u.size_bytes ? 'sent, waiting for the answer' : 'uploading';
   const uploads = s.uploads.map((u) => ({
-    key: 'upload ' + u.draft, name: u.name, word: u.phase === 'uploading' ? 'uploading' : 'upload: ' + u.phase,
+    key: 'upload ' + u.draft, name: u.name, word: wordOf(u),
     done: u.phase === 'uploading' ? u.sent_bytes : Math.max(u.read_bytes, u.sent_bytes), size: u.size_bytes,
   }));
   const others = (s.transfers || []).map((t) => ({
@@ -48,6 +49,7 @@ function showTransfers(s) {
 
   const tried = new Set(s.uploads.map((u) => u.draft));
   const still = [
+    ...(s.writing || []).map((w) => ({ key: 'writing ' + w.draft, name: w.name, word: 'is being written', size: w.size_bytes })),
     ...s.waiting.filter((w) => !tried.has(w.draft)).map((w) => ({
       key: 'waiting ' + w.draft, name: w.name, word: w.next_try ? 'is tried again' : 'waits for its upload', size: w.size_bytes, why: w.error,
     })),

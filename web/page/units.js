@@ -1,11 +1,11 @@
 'use strict';
 
-// bytes in words, as the command line has them.
+// bytes in words, as the command line has them; without decimals where there are none.
 function bytes(n) {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
   let unit = 0;
-  for (; n >= 1000 && unit < units.length - 1; unit++) n /= 1024; // 0.98 MiB rather than 1001 KiB
-  return (unit === 0 || n >= 100 ? Math.round(n) : n.toPrecision(n < 1 ? 2 : 3).replace(/\.0+$/, '')) + '\u00a0' + units[unit];
+  for (; n >= 1024 && unit < units.length - 1; unit++) n /= 1024;
+  return (Number.isInteger(n) || n >= 10 ? Math.round(n) : n.toFixed(1)) + '\u00a0' + units[unit];
 }
 
 const rate = (n) => bytes(n) + '/s';

@@ -31,7 +31,7 @@ const (
 	patience = 5 * time.Minute // for the whole: the machine is emulated
 	width    = 1000            // of the picture, in pixels: a README shows it as it is
 	tools    = 64 << 20        // bytes of an image of which a part is read
-	nightly  = 1 << 30         // bytes of what is uploaded: that takes some seconds
+	nightly  = 2 << 30         // bytes of what is uploaded: that takes half a minute
 )
 
 // line is between the mount and the service, so that one can see an image fill.
