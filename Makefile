@@ -1,7 +1,7 @@
 # build   bin/imagefs
 # demo    shows what it does, on an embedded Image service; installs what that needs
 # test    every test, beside a Keystone and a Glance of their own; installs what they need
-# bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 25 minutes); installs what it needs
+# bench   the same work on imagefs and its peers, into docs/BENCHMARKS.md (as root, 30 minutes); installs what it needs
 # soak    MINUTES of the tools at work while everything fails, on the embedded server and half of it on Glance (as root)
 # dist    programs, packages, SBOMs and checksums in dist/
 # check   format, vet, lint, known vulnerabilities, and some fuzzing of everything that reads what others wrote

@@ -4,6 +4,7 @@
 //	make bench                         everything, and the document
 //	go run ./bench -list               the rows
 //	go run ./bench -only cold-shaped   one of them, on stdout only
+//	go run ./bench -only watched       what metrics and the page cost, in 40 turns: 5 minutes
 //
 // A row is one kind of work. Its contenders take turns (A B C, A B C, …), each
 // time from the state that the row says, cold or warm; the figures are medians,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -20,14 +21,17 @@ const (
 	smallPart   = 4 // the small image is this part of the large one
 )
 
-// quickRuns of -quick are too few for the document.
-const quickRuns = 1
+// How often rows are measured that want no more. quickRuns, of -quick, are too few for the document.
+const (
+	defaultRuns = 5
+	quickRuns   = 1
+)
 
 // options are the command line.
 type options struct {
 	only, against []string // nil is all
-	runs          int
-	size          int64 // bytes of the large image
+	runs          int      // 0 is what each row wants
+	size          int64    // bytes of the large image
 	imagefs       string
 	rclone        string // the current one
 	write         bool
@@ -82,7 +86,14 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "measure only these `ROWS`, separated by commas")
 	against := flags.String("against", "", "measure only these `CONTENDERS` of each row, by the begin of their names")
-	runs := flags.Int("runs", 5, "measure everything `N` times")
+	flags.Func("runs", fmt.Sprintf("measure everything `N` times (default %d, or what a row needs)", defaultRuns), func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return errors.New("fewer than one run measures nothing")
+		}
+		o.runs = n
+		return nil
+	})
 	size := flags.String("size", defaultSize, "`SIZE` of the image that is read whole")
 	quick := flags.Bool("quick", false, "one run, an eighth of the size: to see whether it works")
 	flags.StringVar(&o.imagefs, "imagefs", "bin/imagefs", "the `PROGRAM` to measure")
@@ -99,12 +110,12 @@ func parse(args []string) (options, error) {
 	if err != nil {
 		return o, fmt.Errorf("-size: %w", err)
 	}
-	o.runs, o.size, o.only, o.against = *runs, int64(bytes), words(*only), words(*against)
+	o.size, o.only, o.against = int64(bytes), words(*only), words(*against)
 	if *quick {
 		o.runs, o.size = quickRuns, o.size/8
 	}
-	if o.runs < 1 || o.size < 64<<20 {
-		return o, errors.New("fewer than one run, or less than 64 MiB, measures nothing")
+	if o.size < 64<<20 {
+		return o, errors.New("less than 64 MiB measures nothing")
 	}
 	if o.write && (len(o.against) > 0 || *quick) {
 		return o, errors.New("-write: the document wants every contender at full size")

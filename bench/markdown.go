@@ -61,10 +61,19 @@ func (v verdict) words() (figure, word string) {
 	case !v.measured:
 		return "–", "not measured"
 	case v.met:
-		return fmt.Sprintf("%.3g", v.figure), "met"
+		return v.text(), "met"
 	default:
-		return fmt.Sprintf("%.3g", v.figure), "**missed**"
+		return v.text(), "**missed**"
 	}
+}
+
+// text is the figure, and where there are many turns between which two it is.
+func (v verdict) text() string {
+	text := fmt.Sprintf("%.3g", v.figure)
+	if v.within != (span{}) {
+		text += fmt.Sprintf(" (%.3g to %.3g)", v.within.least, v.within.most)
+	}
+	return text
 }
 
 // extent is the least and the greatest of a metric.

@@ -57,6 +57,18 @@ func measureAll(ctx context.Context, o options, rows []row) (err error) {
 	return err
 }
 
+// runs is how often a row is measured.
+func (r row) runs(o options) int {
+	switch {
+	case o.runs > 0:
+		return o.runs
+	case r.turns > 0:
+		return r.turns
+	default:
+		return defaultRuns
+	}
+}
+
 func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 	fmt.Printf("%s: %s\n", r.name, r.title)
 	end := l.scope()
@@ -74,7 +86,7 @@ func measureRow(ctx context.Context, l *lab, r row) (res result, err error) {
 		res.rows = append(res.rows, contenderResult{name: c.name, how: c.how})
 	}
 	hung := map[string]bool{}
-	for turn := range l.options.runs {
+	for turn := range r.runs(l.options) {
 		for i, c := range contenders {
 			if hung[c.name] {
 				continue

@@ -19,6 +19,7 @@ var (
 	requests   = metric{"requests", "requests", "%.0f"}      //
 	roundTrips = metric{"trips", "round trips", "%.0f"}      // see link.Counts
 	spread     = metric{"spread", "slowest/fastest", "%.2f"} // of several readers
+	work       = metric{"work", "processor s/GiB", "%.3f"}   // of the mount's program
 	resident   = metric{"resident", "MiB resident", "%.0f"}  // at most
 )
 
@@ -60,6 +61,7 @@ type row struct {
 	// fills is how many times the large image's bytes of fresh memory a measurement
 	// fills: kernel's pages, files of caches, files written. 0 where it does not matter.
 	fills   int64
+	turns   int // how many, where it is not defaultRuns
 	targets []target
 	// prepare makes what all its measurements share. It may use l until the row is
 	// over, and register there what must end.
@@ -91,6 +93,7 @@ func allRows() []row {
 		listMemory(),
 		listGlance(),
 		memory(),
+		watched(),
 		streamsRow(),
 	}
 }

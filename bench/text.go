@@ -30,9 +30,9 @@ func (r result) text() string {
 		case !v.measured:
 			fmt.Fprintf(&b, "  not measured: %s\n", t.text)
 		case v.met:
-			fmt.Fprintf(&b, "  met:    %s: %.3g\n", t.text, v.figure)
+			fmt.Fprintf(&b, "  met:    %s: %s\n", t.text, v.text())
 		default:
-			fmt.Fprintf(&b, "  MISSED: %s: %.3g\n", t.text, v.figure)
+			fmt.Fprintf(&b, "  MISSED: %s: %s\n", t.text, v.text())
 		}
 	}
 	return b.String()
