@@ -148,7 +148,8 @@ func (f *FS) unbind(d *draft) {
 	}
 	delete(f.drafts, d.bytes.ID())
 	d.node.drafts--
-	if d.node.drafts == 0 && d.node.forgotten {
+	if d.node.drafts == 0 && (d.node.forgotten || !d.node.inTree.Load()) {
+		d.node.forgotten = true // by a kernel that may never have known it: the draft is of an earlier run
 		f.nodes.drop(d.node)
 	}
 }

@@ -133,3 +133,17 @@ func TestResumeWithoutMount(t *testing.T) {
 		t.Errorf("drafts ended %v", ends)
 	}
 }
+
+// What an earlier run has left keeps no node of an entry that nobody has looked up.
+func TestResumeKeepsNoNode(t *testing.T) {
+	h := newHouse()
+	old := h.add("edited", "what was there")
+	m := mountHouse(t, h, owing(
+		h.left(t, DraftSpec{Name: "new", Entry: "new"}, "of an earlier run"),
+		h.left(t, DraftSpec{Name: "edited", Entry: "edited", Replaces: &old}, "edited by an earlier run"),
+	))
+	m.settled()
+	m.eventually("the nodes to go", func() bool { return m.nodes() == 0 })
+	m.want("new", "of an earlier run")
+	m.want("edited", "edited by an earlier run")
+}

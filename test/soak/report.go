@@ -24,6 +24,7 @@ type figures struct {
 	compared   int64 // bytes
 	audits     int
 	kept       int
+	hung       int // operations that did not end with their daemon
 	slowest    time.Duration
 	happened   map[string]int
 	never      []string // of all that can happen, what has not
@@ -33,7 +34,7 @@ type figures struct {
 
 func (s *soak) figures() figures {
 	f := figures{
-		service: s.options.service, version: s.version, seed: s.seed, length: s.length, compared: s.tally.bytes.Load(), audits: s.audits, kept: s.kept, slowest: s.slowest,
+		service: s.options.service, version: s.version, seed: s.seed, length: s.length, compared: s.tally.bytes.Load(), audits: s.audits, kept: s.kept, hung: s.hung, slowest: s.slowest,
 		happened: s.happened, bounds: s.sampler.bounds(s), faults: s.proxy.Hits(),
 	}
 	for _, n := range s.proxy.Counts() {
@@ -74,6 +75,7 @@ func (f figures) markdown() []byte {
 	row("bytes compared", "%.1f GiB, and no difference", float64(f.compared)/(1<<30))
 	row("looks at all that the service has", "%d", f.audits)
 	row("longest until all that was accepted was committed", "%s", f.slowest.Round(time.Second))
+	row("operations that went on for 10 s on a dead mount", "%d", f.hung)
 	row("drafts kept of operations that failed", "%d", f.kept)
 	for _, what := range slices.Sorted(maps.Keys(f.happened)) {
 		if what != calm {
