@@ -13,13 +13,15 @@ var masks = []struct {
 	what *regexp.Regexp
 	by   string
 }{
+	{regexp.MustCompile(`\bv\d+\.\d+\.\d+-[\w.-]*-?[0-9a-f]{12}(?:\+dirty)?`), "#"}, // the version that Go stamps
 	{regexp.MustCompile(`\b(?:0x)?[0-9a-fA-F]{7,}\b(?:-[0-9a-fA-F]{4}){0,3}(?:-[0-9a-fA-F]{12}\b)?|\d+(?:[.,]\d+)*`), "#"},
 	{regexp.MustCompile(`# ?(?:[KMGT]i?B|[kMGT]|bytes|B)\b`), "SIZE"},
 	{regexp.MustCompile(`(?:#(?:h|ms|m|µs|s))+\b`), "TIME"},
 	{regexp.MustCompile(`\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +# +#(?::#)*`), "DATE"},
 	{regexp.MustCompile(`#-#-#[ T]#:#(?::#)?Z?`), "DATE"},
-	{regexp.MustCompile(`\bdevel\b`), "#"}, // the version of what the test builds
+	{regexp.MustCompile(`\bdevel\b`), "#"}, // its version without that
 	{regexp.MustCompile(`(# [a-z]+)s\b`), "$1"},
+	{regexp.MustCompile(`\bnow\b|# (?:second|minute) ago\b`), "AGO"},
 	{regexp.MustCompile(`^direct .*`), "direct"},       // what the kernel can
 	{regexp.MustCompile(`, # (?:verified|hit)\b`), ""}, // what is done behind comes when it comes
 	{regexp.MustCompile(`-{2,}`), "--"},
@@ -78,6 +80,8 @@ func TestShape(t *testing.T) {
 		{"ubuntu-24.04~499d3a85.qcow2", "ubuntu-24.04~12345678.qcow2"},
 		{"-rw-r--r-- 1 root root 314900480 Nov 22 01:47 a", "-rw-r--r-- 1 root root   415744 Jan  1  2024 a"},
 		{"daemon    pid 12750, up 3s, imagefs 5f6f29a", "daemon    pid 5, up 1m4.5s, imagefs 1234567"},
+		{"imagefs 9c6bdf3, 19 goroutines", "imagefs v0.0.0-20261126224054-58eda4f3f1ed+dirty, 18 goroutines"},
+		{"100%  yes  now            x.iso", "100%  yes  3 seconds ago  x.iso"},
 		{"+------+--+", "+---+-----------+"},
 		{"since 2026-11-26 00:34:09 x", "since 2020-01-02 03:04:05 x"},
 	} {
