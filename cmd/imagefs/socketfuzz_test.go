@@ -39,7 +39,7 @@ func FuzzDaemonAnswer(f *testing.F) {
 		var s metrics.Snapshot
 		err := readAnswer(body(), &s)
 		if err == nil {
-			err = errors.Join(s.WriteText(&out), writeJSON(&out, s))
+			err = errors.Join(s.WriteText(&out), s.WriteWatch(&out, metrics.Snapshot{}, 80), writeJSON(&out, s))
 		}
 		checkSaid(t, &out, err)
 		d, err := readEntry(body())
