@@ -38,7 +38,7 @@ type Proxy struct {
 type Count struct {
 	Seen int
 	Hit  int // of these, how often it met a fault
-	Most int // how many there were at a time
+	Most int // how many there were at a time of those without a fault: when the others are over for the client is not known here
 	now  int
 }
 
@@ -159,11 +159,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.work.Done()
 
 	kind := KindOf(r)
-	defer p.leave(kind)
 	if f, lasts := p.next(kind, r); f != nil {
 		f.serve(&exchange{p: p, kind: kind, w: w, r: r, lasts: lasts})
 		return
 	}
+	defer p.leave(kind)
 	p.plain.ServeHTTP(w, r)
 }
 
@@ -174,8 +174,6 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
 	defer p.mu.Unlock()
 	n := p.counts[kind]
 	n.Seen++
-	n.now++
-	n.Most = max(n.Most, n.now)
 	for _, rule := range p.rules {
 		if rule.meets(kind, text) {
 			found, lasts = &rule.Fault, rule.Times == Always
@@ -187,12 +185,15 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
 	}
 	if found != nil {
 		n.Hit++
+	} else {
+		n.now++
+		n.Most = max(n.Most, n.now)
 	}
 	p.counts[kind] = n
 	return found, lasts
 }
 
-// leave counts a request as over.
+// leave counts a request that has met no fault as over.
 func (p *Proxy) leave(kind Kind) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
