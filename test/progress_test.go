@@ -22,7 +22,15 @@ func TestUploadProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.until("four uploads", func() bool { return g.waiting() == atOnce && len(m.snapshot().Uploads) == files })
+	m.until("four uploads, and bytes of each", func() bool { // the service knows of an upload before its first byte is sent
+		uploads, begun := m.snapshot().Uploads, 0
+		for _, u := range uploads {
+			if u.Sent > 0 {
+				begun++
+			}
+		}
+		return g.waiting() == atOnce && len(uploads) == files && begun == atOnce
+	})
 	phases := map[string]int{}
 	for _, u := range m.snapshot().Uploads {
 		phases[u.Phase]++
