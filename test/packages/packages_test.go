@@ -81,7 +81,7 @@ func TestPackages(t *testing.T) {
 func installDeb(t *testing.T, dist string) {
 	root := filepath.Join(t.TempDir(), "root")
 	t.Cleanup(func() { run(t, "rm", "-rf", "--one-file-system", root) })
-	run(t, "mmdebstrap", "--quiet", "--variant=apt", codename(t), root)
+	run(t, "mmdebstrap", "--quiet", "--variant=apt", "--include=systemd-sysv,dbus", codename(t), root)
 	run(t, "cp", one(t, dist+"/*_"+runtime.GOARCH+".deb"), filepath.Join(root, "imagefs.deb"))
 	run(t, "cp", "inside.sh", root)
 	// A mount and pid namespace of its own: nothing is left mounted or running, however it ends.
@@ -92,6 +92,7 @@ exec chroot "$1" bash /inside.sh`, "sh", root)
 	if !strings.HasSuffix(out, "all well\n") {
 		t.Errorf("in the clean root: %s", out)
 	}
+	t.Run("boot", func(t *testing.T) { boot(t, root) })
 }
 
 // codename is of this Debian, or of the one that the tests were made with.
