@@ -28,6 +28,9 @@ type Options struct {
 	// follows behind.
 	Writeback bool
 	Behind    int // most commits behind at once; 0 is 1
+	// AtExit is for how long a program that has ended without closing its files is held by
+	// their commits; 0: as long as these take.
+	AtExit time.Duration
 	// Owed are drafts of earlier runs; the mount owns them from Mount on, also when
 	// that fails.
 	Owed []Owed

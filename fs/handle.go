@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -198,7 +199,33 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 	if closer != h.opener {
 		return 0 // left to a later flush or to release
 	}
-	return h.node.fs.failOpen("close", h.draft.flush(cctx, &h.changes, closer != 0), "draft", h.draft.bytes.Path())
+	err := h.flush(cctx, closer != 0, hasEnded(c.tid))
+	return h.node.fs.failOpen("close", err, "draft", h.draft.bytes.Path())
+}
+
+// flush is a close by the process that opened the handle. One that has ended without it
+// hears neither a signal nor an errno: it is held for a while, as others wait for its end,
+// and then its commit goes on without it. The release tells how that ended.
+func (h *handle) flush(ctx context.Context, visible, ended bool) error {
+	f := h.node.fs
+	if !ended || f.opts.AtExit == 0 {
+		return h.draft.flush(ctx, &h.changes, visible)
+	}
+	work := f.life
+	if caller, ok := image.CallerOf(ctx); ok {
+		work = image.WithCaller(work, caller)
+	}
+	done := make(chan error, 1)
+	f.settling.Go(func() { done <- h.draft.flush(work, &h.changes, visible) })
+	late := time.NewTimer(f.opts.AtExit)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		f.log.Info("a program has ended without closing its file, and is not held any longer: the upload goes on", "draft", h.draft.bytes.Path())
+		return nil
+	}
 }
 
 // Fsync puts the draft and its journal, with what was set on the file, on the local

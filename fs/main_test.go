@@ -25,6 +25,7 @@ var children = map[string]func(path string) error{
 	openMapperEnv: func(path string) error { return mapAndDie(path, false) },
 	deadMapperEnv: func(path string) error { return mapAndDie(path, true) },
 	truncatorEnv:  func(path string) error { return os.Truncate(path, 2) },
+	endsOpenEnv:   endsOpen,
 }
 
 func TestMain(m *testing.M) {

@@ -64,18 +64,38 @@ func killedBySignal(tid uint32) (killed, sure bool) {
 	if lives, doomed := hasMemory(tid); lives {
 		return doomed, doomed
 	}
-	text, err := os.ReadFile(procFile(tid, "stat"))
-	if err != nil {
-		return false, false
-	}
-	flags, code, ok := parseStat(text)
-	if !ok || flags&taskExiting == 0 {
+	flags, code, ok := exitOf(tid)
+	if !ok {
 		return false, false
 	}
 	if code&0x7f != 0 {
 		return true, true
 	}
 	return flags&taskSignaled != 0 && exitCodeHidden(tid), false
+}
+
+// hasEnded reports whether the thread has ended, and the kernel closes its files: it hears
+// no signal any more.
+func hasEnded(tid uint32) bool {
+	if tid == 0 {
+		return false
+	}
+	if lives, _ := hasMemory(tid); lives {
+		return false
+	}
+	_, _, ok := exitOf(tid)
+	return ok
+}
+
+// exitOf returns flags and exit code of a thread that has no memory any more; false for
+// one that does not end.
+func exitOf(tid uint32) (flags, code uint64, ok bool) {
+	text, err := os.ReadFile(procFile(tid, "stat"))
+	if err != nil {
+		return 0, 0, false
+	}
+	flags, code, ok = parseStat(text)
+	return flags, code, ok && flags&taskExiting != 0
 }
 
 // hasMemory reports whether the thread still has its memory: one that ends gives it

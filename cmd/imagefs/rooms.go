@@ -143,7 +143,7 @@ func (r *rooms) mount(ctx context.Context, mountpoint string, c config.Config) (
 		Catalog: directory{r.catalog}, Engine: engine{r.engine}, Permission: permission{r}, Drafts: r.drafts(),
 		Committer: committer{r.committer}, Usage: usage{r.client}, Copies: r.copies(),
 	}, fs.Options{
-		Owed: owed, Writeback: c.Writeback, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
+		Owed: owed, Writeback: c.Writeback, AtExit: c.StallTimeout, Behind: commit.DefaultUploads - 1, // a close that somebody waits for finds a place
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther, WriteAllProjects: c.WriteAllProjects,
 		UID: c.UID, GID: c.GID, Project: r.client.Project(), Source: sourceName(c, r.client.Service()), Log: r.log, Observe: r.observer(),
 		Fresh: image.New{Visibility: c.NewVisibility, Tags: c.NewTags, Properties: c.NewProperties},

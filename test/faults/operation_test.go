@@ -68,6 +68,11 @@ var operations = []operation{
 	{"close", fault.Import, kindOfWorld{imports: true}, closesImported},
 	{"close", fault.Tasks, kindOfWorld{imports: true, takes: slowImport}, closesImported},
 	{"stat", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(stats)},
+	{"open", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(opens)},
+	{"read", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(reads)},
+	{"rename", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(renames)},
+	{"setxattr", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(setsAttribute)},
+	{"unlink", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(unlinks)},
 	{"close", fault.Token, kindOfWorld{fresh: true, keystone: true}, expired(closes)},
 }
 
