@@ -287,7 +287,7 @@ var errDamaged = errors.New("wrong bytes were read")
 
 // foundOut takes for damaged what was, and was found to be so early enough.
 func (w *world) foundOut(err error) error {
-	if w.faultName == fault.FlippedByte.Name && errors.Is(err, syscall.EIO) {
+	if w.faultName == fault.FlippedByte.Name && w.kindOfFault != fault.Token && errors.Is(err, syscall.EIO) {
 		return errDamaged
 	}
 	return err
