@@ -7,7 +7,6 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -16,11 +15,8 @@ import (
 // TestSums: pieces of any size give the hashes of the whole.
 func TestSums(t *testing.T) {
 	data := pattern(3*parallelFrom + 123)
-	algos := []string{"sha512", "SHA256", "md5", "", "whirlpool"}
-	for i, algo := range append(algos, algos...) {
-		beside := i < len(algos)
+	for _, algo := range []string{"sha512", "SHA256", "md5", "", "whirlpool"} {
 		s := newSums(algoMD5, algo)
-		s.pace.parallel = beside
 		for left, n := data, 1; len(left) > 0; n *= 3 {
 			n = min(n, len(left))
 			s.add(left[:n])
@@ -119,31 +115,4 @@ func (memory) wait() {}
 
 func (m memory) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return m.Reader.ReadAt(p, off)
-}
-
-// Hashes are computed beside each other where the sender would wait for them in turn, and
-// no longer.
-func TestPace(t *testing.T) {
-	const piece = 256 << 10
-	now, busy := time.Unix(0, 0), time.Duration(0)
-	var p pace
-	for i, c := range []struct {
-		waits, takes int // percent of the time
-		want         bool
-	}{
-		{0, 20, false}, {20, 60, false}, {40, 100, true}, // the service keeps up with one
-		{0, 160, true}, {0, 80, true}, // it still does: in turn would be as slow as before
-		{0, 60, false}, {20, 90, false}, {90, 100, true}, {90, 200, true}, {0, 10, false},
-	} {
-		for range paceBytes / piece {
-			now = now.Add(100 * time.Millisecond)
-			p.waited += time.Duration(c.waits) * time.Millisecond
-			busy += time.Duration(c.takes) * time.Millisecond
-			p.beside(now, piece, busy)
-		}
-		// Judged is what was sent before the first piece of the next.
-		if p.beside(now, 1, busy) != c.want {
-			t.Errorf("%d: after a wait of %d%% of the time, and hashing of %d%%, beside each other: %t", i, c.waits, c.takes, !c.want)
-		}
-	}
 }
