@@ -63,8 +63,8 @@ func (c *Catalog) plan(r image.Rename, j RenameJournal) *takeover {
 	if over.Visibility != "" && img.Visibility != over.Visibility {
 		t.field("visibility", string(img.Visibility), string(over.Visibility))
 	}
-	if img.Hidden != over.Hidden {
-		t.field("os_hidden", img.Hidden, over.Hidden)
+	if hidden := over.StaysHidden(); img.Hidden != hidden {
+		t.field("os_hidden", img.Hidden, hidden)
 	}
 	if tags := allTags(img.Tags, over.Tags); len(tags) > len(img.Tags) {
 		t.field("tags", img.Tags, tags)

@@ -262,3 +262,20 @@ func TestRenameOverTakenBackAfterOthers(t *testing.T) {
 		}
 	})
 }
+
+// What is renamed over an image that is hidden because it is being filled, or because that
+// has failed, is not hidden with it: nobody would see it again.
+func TestRenameOverWhatIsBeingMade(t *testing.T) {
+	over, img := ours(1, "old"), ours(2, "new")
+	over.Hidden, over.Properties = true, map[string]string{image.PropertyDraft: "d"}
+	s := newService(over, img)
+	c := newCatalog(t, s)
+	listed(t, c)
+	renamed, err := c.Rename(t.Context(), img, "old", &over, nil)
+	if err != nil || renamed.Hidden {
+		t.Errorf("it is hidden: %v, %v", renamed.Hidden, err)
+	}
+	if diff := cmp.Diff(map[string]string{"old": img.ID}, listed(t, c)); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -187,7 +187,7 @@ func (r *run) beside(ctx context.Context, now image.Image) error {
 func (r *run) unready(ctx context.Context, id string) error {
 	hidden := r.plan.hidden
 	if was := r.remembered(id); r.plan.into == nil && was != nil {
-		hidden = staysHidden(*was)
+		hidden = was.StaysHidden()
 	}
 	return again(ctx, transient, func(ctx context.Context) error {
 		_, err := r.c.service.Update(ctx, id, []image.Change{

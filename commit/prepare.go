@@ -35,7 +35,7 @@ func (r *run) prepare(ctx context.Context) error {
 		r.plan.create = r.c.defaults.fresh(r.rec.Name)
 	default:
 		r.plan.create = successor(*source, r.rec.Name)
-		r.plan.hidden = staysHidden(*source)
+		r.plan.hidden = source.StaysHidden()
 	}
 	if source != nil && r.plan.old != nil && source.ID == r.plan.old.ID {
 		r.plan.from = r.plan.old
@@ -132,13 +132,6 @@ func (r *run) inPlace(ctx context.Context, id string) (*image.Image, error) {
 		}
 	}
 	return img, err
-}
-
-// staysHidden reports whether the successor of an image is hidden as that is: not
-// because it lies in the trash, nor because it is being made.
-func staysHidden(img image.Image) bool {
-	_, trashed := img.Trashed()
-	return img.Hidden && !trashed && img.Properties[image.PropertyDraft] == ""
 }
 
 // gone reports a record that the service still shows and has deleted.

@@ -247,7 +247,7 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		source, err = r.lookup(ctx, r.rec.Inherit)
 		source = cmp.Or(source, r.remembered(r.rec.Inherit))
 	}
-	r.plan.hidden = source != nil && staysHidden(*source)
+	r.plan.hidden = source != nil && source.StaysHidden()
 	switch {
 	case !r.marked(*img):
 		r.plan.hidden = img.Hidden // it was published, and is as it shall be

@@ -47,6 +47,13 @@ func (i Image) Replaceable(op string) error {
 	return nil
 }
 
+// StaysHidden reports whether the successor of an image is hidden as that is: not
+// because it lies in the trash, nor because it is being made.
+func (i Image) StaysHidden() bool {
+	_, trashed := i.Trashed()
+	return i.Hidden && !trashed && i.Properties[PropertyDraft] == ""
+}
+
 // CarriedProperties returns the custom properties that the successor of an image
 // takes over: all but what the service, a client or imagefs keeps about its bytes
 // or its id.
