@@ -10,10 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/imagefs/imagefs/metrics"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const rules = "prometheus/imagefs.rules.yaml"
 
