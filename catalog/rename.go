@@ -73,12 +73,24 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 			return image.Image{}, err
 		}
 	}
-	if over != nil {
-		if j == nil {
-			j = unjournaled(img.ID)
-		}
-		return c.renameOver(ctx, img, *over, name, toEntry, j)
+	if err := c.renaming.enter(ctx, img.ID); err != nil {
+		return image.Image{}, wrap("rename", img.ID, err)
 	}
+	defer c.renaming.leave(img.ID)
+	var named image.Image
+	if over != nil {
+		named, err = c.renameOver(ctx, img, *over, name, toEntry, j)
+	} else {
+		named, err = c.renameAway(ctx, img, name, toEntry, j, also)
+	}
+	if named.ID != "" {
+		c.overtake(img.ID, name)
+	}
+	return named, err
+}
+
+// renameAway is Rename over what is no image.
+func (c *Catalog) renameAway(ctx context.Context, img image.Image, name, toEntry string, j RenameJournal, also []image.Change) (image.Image, error) {
 	r := image.Rename{Image: img, Name: name}
 	if img.Name != name {
 		also = append(slices.Clip(also), image.Change{Field: "name", Value: name})
@@ -98,10 +110,6 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 // renameOverDraft is Rename over what is no image, but may be a draft. That keeps the name
 // where the service does not answer: then img is to have its own again.
 func (c *Catalog) renameOverDraft(ctx context.Context, r image.Rename, j RenameJournal, change func() (image.Image, error)) (image.Image, error) {
-	if err := c.renaming.enter(ctx, r.Image.ID); err != nil {
-		return image.Image{}, wrap("rename", r.Image.ID, err)
-	}
-	defer c.renaming.leave(r.Image.ID)
 	err := j.Note(r)
 	if err != nil {
 		j.Settled()
@@ -118,10 +126,9 @@ func (c *Catalog) renameOverDraft(ctx context.Context, r image.Rename, j RenameJ
 
 // renameOver is Rename over an image that is there.
 func (c *Catalog) renameOver(ctx context.Context, img, over image.Image, name, toEntry string, j RenameJournal) (image.Image, error) {
-	if err := c.renaming.enter(ctx, img.ID); err != nil {
-		return image.Image{}, wrap(opRenameOver, img.ID, err)
+	if j == nil {
+		j = unjournaled(img.ID)
 	}
-	defer c.renaming.leave(img.ID)
 	t, err := c.takeOver(ctx, img, over, name, j)
 	if err != nil {
 		return image.Image{}, err

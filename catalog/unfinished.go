@@ -92,6 +92,20 @@ func (c *Catalog) unfinishedOf(id string) map[string]string {
 	return left
 }
 
+// overtake ends the earlier renames of the image over a draft that were not answered, after
+// one that has given it the same name: it is not to be taken back, whatever became of them.
+// The caller has the image's turn.
+func (c *Catalog) overtake(id, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for journal, r := range c.unfinished {
+		if r.Image.ID == id && r.Over == nil && r.Name == name {
+			delete(c.unfinished, journal)
+			c.ended[journal] = true
+		}
+	}
+}
+
 // takeUp returns what is known of a rename of which a journal tells r. ended: nothing is
 // left to do, and carried says whether the image has the name.
 func (c *Catalog) takeUp(r image.Rename, journal string) (known begun, carried, ended bool) {
