@@ -24,8 +24,9 @@ type Query struct {
 type Lister interface {
 	// ListImages yields at least every image that the query chooses, page by page
 	// (it may yield others: a filter is a hint). An image may come twice. The pages
-	// belong to yield. It ends early with yield's error, and when ctx does.
-	ListImages(ctx context.Context, q Query, yield func([]image.Image) error) error
+	// belong to yield. It ends early with yield's error, and when ctx does. It is
+	// whole where no record was left out because it could not be understood.
+	ListImages(ctx context.Context, q Query, yield func([]image.Image) error) (whole bool, err error)
 }
 
 // Records reads and changes single records. Each method returns when the service
@@ -119,6 +120,7 @@ type Catalog struct {
 	stale     stale         // what has changed since then
 	listed    since         // when the refresh began that dir is as old as; zero before the first pass
 	passed    since         // when the last whole pass began that came to its end
+	partial   bool          // a record was left out of the last pass, or of a delta since: what is missing may be there
 	tried     time.Time     // when the last pass began, whatever became of it
 	took      time.Duration // how long the one of passed took
 	wasted    time.Duration // how long the last pass took, if it failed; else zero

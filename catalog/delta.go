@@ -24,14 +24,14 @@ func (c *Catalog) beginDelta() *request {
 		ctx, cancel := context.WithTimeout(c.ctx, refreshBound)
 		defer cancel()
 		crowded := map[string]bool{}
-		err := c.lister.ListImages(ctx, Query{UpdatedSince: from}, func(page []image.Image) error {
+		whole, err := c.lister.ListImages(ctx, Query{UpdatedSince: from}, func(page []image.Image) error {
 			c.takeChanges(page, began, crowded)
 			return ctx.Err()
 		})
 		if err == nil {
 			c.askCrowded(ctx, crowded)
 		}
-		c.endDelta(ctx, r, began, err)
+		c.endDelta(ctx, r, began, whole, err)
 	})
 	return r
 }
@@ -74,13 +74,14 @@ func (c *Catalog) deltaless() bool {
 	return !c.refusedAt.IsZero() && time.Since(c.refusedAt) < deltaAgain
 }
 
-func (c *Catalog) endDelta(ctx context.Context, r *request, began since, err error) {
+func (c *Catalog) endDelta(ctx context.Context, r *request, began since, whole bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deltaTook = time.Since(began.at)
 	switch {
 	case err == nil:
 		c.answered()
+		c.partial = c.partial || !whole
 		c.refreshed(began, c.deltaTook)
 		c.refusedAt = time.Time{}
 	case !away(err) && ctx.Err() == nil: // what it does not tell of changes says nothing of the listing

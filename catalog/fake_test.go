@@ -32,6 +32,7 @@ type service struct {
 	sent     int           // pages
 	broken   error         // what the whole listing fails with after its first page
 	fail     map[string]error
+	omitted  map[string]bool // ids whose records nobody can read where they are listed
 	hung     map[string]bool // requests by their first word that are not answered at all
 	requests []string        // "list", "name <name>", "get <id>", "update <id>", "delete <id>", "members <id>", "share <id> <project>"
 }
@@ -102,8 +103,9 @@ func (s *service) chooses(q Query, img image.Image) bool {
 
 // ListImages pages by id, as markers do: each page is read when it is asked for.
 // A filter matches without case, as on MariaDB.
-func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Image) error) error {
+func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Image) error) (whole bool, err error) {
 	request := "list"
+	whole = true
 	switch {
 	case q.Name != nil:
 		request = "name " + *q.Name
@@ -122,30 +124,43 @@ func (s *service) ListImages(ctx context.Context, q Query, yield func([]image.Im
 			err = s.passing(ctx, !first)
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
-		s.mu.Lock()
-		var page []image.Image
-		for _, id := range s.sorted() {
-			img := s.images[id]
-			if id > marker && s.chooses(q, img) && len(page) < s.page {
-				page = append(page, img)
-			}
-		}
-		s.mu.Unlock()
+		page, omitted := s.pageAfter(marker, q)
 		if err := s.pause(ctx); err != nil {
-			return err
+			return false, err
 		}
 		if len(page) == 0 {
-			return nil
+			return whole, nil
 		}
 		marker = page[len(page)-1].ID
+		if whole = whole && len(omitted) == 0; !whole && q.Name != nil {
+			return false, failure(image.UnexpectedAnswer)
+		}
+		page = slices.DeleteFunc(page, func(img image.Image) bool { return omitted[img.ID] })
 		for range s.times() {
 			if err := yield(slices.Clone(page)); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
+}
+
+// pageAfter returns the page behind the marker, and which of its records nobody can read.
+func (s *service) pageAfter(marker string, q Query) (page []image.Image, omitted map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	omitted = map[string]bool{}
+	for _, id := range s.sorted() {
+		img := s.images[id]
+		if id > marker && s.chooses(q, img) && len(page) < s.page {
+			page = append(page, img)
+			if s.omitted[id] {
+				omitted[id] = true
+			}
+		}
+	}
+	return page, omitted
 }
 
 // sorted returns all ids in order. The caller holds mu.

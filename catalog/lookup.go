@@ -156,7 +156,7 @@ func (c *Catalog) fresh(base string) bool {
 		}
 		return c.young(s, c.ttl) || c.passing(base)
 	}
-	return c.young(c.listed, c.ttl) || c.passing(base)
+	return c.young(c.listed, c.ttl) && (!c.partial || c.dir.has(base)) || c.passing(base)
 }
 
 // passing reports whether the first pass has brought the image that has a plain entry, as
@@ -215,7 +215,7 @@ func (c *Catalog) fetchGroup(ctx context.Context, base string) (images []image.I
 	if err != nil { // plans hold only entries that have a name
 		return nil, false, err
 	}
-	err = c.lister.ListImages(ctx, Query{Name: &name}, func(page []image.Image) error {
+	_, err = c.lister.ListImages(ctx, Query{Name: &name}, func(page []image.Image) error {
 		for _, img := range page {
 			if img.Name == name {
 				images = append(images, img)

@@ -33,15 +33,15 @@ func (c *Catalog) beginPass() *pass {
 	c.running.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, refreshBound)
 		defer cancel()
-		err := c.lister.ListImages(ctx, Query{}, func(page []image.Image) error {
+		whole, err := c.lister.ListImages(ctx, Query{}, func(page []image.Image) error {
 			c.takePage(p, page)
 			return ctx.Err()
 		})
 		if err == nil {
-			err = c.askUnseen(ctx, p)
+			err = c.askUnseen(ctx, p, whole)
 		}
 		if err == nil {
-			c.sweep(p)
+			c.sweep(p, whole)
 			c.catchUp(ctx, p)
 		}
 		c.endPass(p, err)
@@ -90,15 +90,20 @@ func (c *Catalog) takePage(p *pass, page []image.Image) {
 const sweepRun = 1024
 
 // sweep removes what the pass has not seen, and nothing newer has brought. Where it may
-// have missed an image, only what the one before has not seen either. From here on dir is
-// a complete listing.
-func (c *Catalog) sweep(p *pass) {
+// have missed an image, only what the one before has not seen either; where it was not
+// whole, nothing. From here on dir is a complete listing, as far as the service can be
+// understood.
+func (c *Catalog) sweep(p *pass, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := p.began.seq
-	if wanders(c.filter) {
+	switch {
+	case !whole, c.partial && wanders(c.filter):
+		before = 0
+	case wanders(c.filter):
 		before = c.passed.seq
 	}
+	c.partial = !whole
 	touched := map[string]bool{}
 	for i, id := range c.unseen(before) {
 		if i%sweepRun == sweepRun-1 {

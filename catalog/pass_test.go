@@ -143,16 +143,16 @@ func TestPassThatFailsLate(t *testing.T) {
 // pages is a Lister of one cloud.
 type pages []image.Image
 
-func (p pages) ListImages(_ context.Context, q Query, yield func([]image.Image) error) error {
+func (p pages) ListImages(_ context.Context, q Query, yield func([]image.Image) error) (bool, error) {
 	if !q.UpdatedSince.IsZero() {
-		return nil
+		return true, nil
 	}
 	for rest := p; len(rest) > 0; rest = rest[min(1000, len(rest)):] {
 		if err := yield(rest[:min(1000, len(rest))]); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // BenchmarkPass: the first pass over 100,000 images, with its reader, and one that

@@ -17,8 +17,8 @@ func wanders(f image.Filter) bool { return f.Hidden || len(f.Statuses) > 0 }
 
 // askUnseen asks for the images that a pass has not seen, where it may have missed them.
 // An error means that the service did not answer.
-func (c *Catalog) askUnseen(ctx context.Context, p *pass) error {
-	if !wanders(c.filter) {
+func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) error {
+	if whole && !wanders(c.filter) {
 		return nil
 	}
 	c.mu.Lock()

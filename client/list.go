@@ -35,20 +35,20 @@ var defaultListBounds = listBounds{pages: 1 << 16, images: 1 << 20, bytes: 1 << 
 // once, the oldest first: what is created meanwhile comes at the end. The next page
 // is on its way while yield works; no more than that one. An error of yield ends the
 // listing and is returned as it is. A record that cannot be read is left out with a
-// line in the log; who asks for a name gets UnexpectedAnswer, lest it seem to be free.
-// Kinds: those of every request.
-func (c *Client) List(ctx context.Context, f Filter, yield func([]image.Image) error) error {
+// line in the log, and the listing is not whole; who asks for a name gets
+// UnexpectedAnswer, lest it seem to be free. Kinds: those of every request.
+func (c *Client) List(ctx context.Context, f Filter, yield func([]image.Image) error) (whole bool, err error) {
 	l := listing{client: c, filter: f, yield: yield, seen: make(map[image.UUID]struct{}), ordered: true}
 	for stuck := 0; ; {
 		found := len(l.seen)
 		overtaken, err := l.run(ctx)
 		if !overtaken {
-			return err
+			return !l.leftOut, err
 		}
 		if len(l.seen) > found {
 			stuck = 0
 		} else if stuck++; stuck > listRestarts {
-			return err
+			return false, err
 		}
 		l.from = l.last
 		if stuck > listResumes || !l.ordered {
@@ -71,6 +71,8 @@ type listing struct {
 	from time.Time
 	// last is the created_at of the last record that was seen.
 	last time.Time
+	// leftOut: a record could not be read.
+	leftOut bool
 	// ordered: every record was created at the time of the one before it, or later.
 	// Otherwise what was not seen may be older than last.
 	ordered bool
@@ -132,7 +134,7 @@ func (l *listing) read(body []byte) (fresh []image.Image, link string, err error
 	var odd error
 	p, err := parsePage(body, func(img image.Image, id image.UUID, err error) {
 		if err != nil {
-			odd = err
+			odd, l.leftOut = err, true
 			l.client.log.Warn("a record of the listing is not understood and left out", "error", err)
 			return
 		}

@@ -66,7 +66,7 @@ func BenchmarkReal(b *testing.B) {
 	defer c.Close()
 	benchmarkListings(b, c, -1)
 	var all []image.Image
-	if err := c.List(b.Context(), Filter{}, func(page []image.Image) error { all = append(all, page...); return nil }); err != nil {
+	if _, err := c.List(b.Context(), Filter{}, func(page []image.Image) error { all = append(all, page...); return nil }); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("without asking ahead", func(b *testing.B) {
@@ -90,7 +90,7 @@ func benchmarkListings(b *testing.B, c *Client, count int) {
 		b.ReportAllocs()
 		for b.Loop() {
 			n, began, first := 0, time.Now(), time.Duration(0)
-			if err := c.List(b.Context(), Filter{}, func(page []image.Image) error {
+			if _, err := c.List(b.Context(), Filter{}, func(page []image.Image) error {
 				if n == 0 {
 					first = time.Since(began)
 				}

@@ -196,7 +196,7 @@ func TestListWhileChanging(t *testing.T) {
 		note()
 		c := fake(t, Options{}, s.serve)
 		counts := make(map[string]int)
-		if err := c.List(t.Context(), Filter{}, func(page []image.Image) error {
+		if _, err := c.List(t.Context(), Filter{}, func(page []image.Image) error {
 			for _, i := range page {
 				counts[i.ID]++
 			}

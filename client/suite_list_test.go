@@ -129,7 +129,7 @@ func testMarkerGone(t *testing.T, s service) {
 		}
 	}}
 	var got []image.Image
-	if err := c.List(t.Context(), Filter{Tags: tag}, func(page []image.Image) error { got = append(got, page...); return nil }); err != nil {
+	if _, err := c.List(t.Context(), Filter{Tags: tag}, func(page []image.Image) error { got = append(got, page...); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(want)

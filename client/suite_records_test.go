@@ -44,7 +44,7 @@ func testCreateFields(t *testing.T, s service) {
 func (s service) list(t *testing.T, f Filter) []image.Image {
 	t.Helper()
 	var all []image.Image
-	if err := s.List(t.Context(), f, func(page []image.Image) error { all = append(all, page...); return nil }); err != nil {
+	if _, err := s.List(t.Context(), f, func(page []image.Image) error { all = append(all, page...); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return all
@@ -81,7 +81,7 @@ func testListing(t *testing.T, s service) {
 	defer transports.closeIdle()
 	c := newClient(s.options, transports, s.session)
 	c.base, c.plain.Transport = s.base, &smallPages{size: "2", next: c.plain.Transport}
-	if err := c.List(t.Context(), Filter{Tags: []string{tag}}, func(page []image.Image) error {
+	if _, err := c.List(t.Context(), Filter{Tags: []string{tag}}, func(page []image.Image) error {
 		pages++
 		seen = append(seen, ids(page)...)
 		return nil
@@ -92,7 +92,7 @@ func testListing(t *testing.T, s service) {
 		t.Errorf("%d pages with %v, want %v", pages, seen, want)
 	}
 	stop := errors.New("enough")
-	if err := s.List(t.Context(), Filter{}, func([]image.Image) error { return stop }); !errors.Is(err, stop) {
+	if _, err := s.List(t.Context(), Filter{}, func([]image.Image) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v instead of the error of yield", err)
 	}
 	if got := s.list(t, Filter{Tags: []string{tag}, Statuses: []image.Status{image.StatusActive}}); len(got) != 0 {

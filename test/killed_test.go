@@ -50,7 +50,7 @@ func (s service) all(t *testing.T) []image.Image {
 	t.Helper()
 	var found []image.Image
 	for _, hidden := range []bool{false, true} {
-		err := s.api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
+		_, err := s.api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
 			found = append(found, page...)
 			return nil
 		})

@@ -224,7 +224,7 @@ func (s service) images(t *testing.T, name string) []image.Image {
 	var found []image.Image
 	for _, hidden := range []bool{false, true} {
 		f := client.Filter{Name: &name, Hidden: hidden}
-		err := s.api.List(t.Context(), f, func(page []image.Image) error {
+		_, err := s.api.List(t.Context(), f, func(page []image.Image) error {
 			found = append(found, page...)
 			return nil
 		})
@@ -285,7 +285,7 @@ func (s service) cleanName(t *testing.T, name string) string {
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		for _, hidden := range []bool{false, true} {
-			err := s.api.List(ctx, client.Filter{Name: &name, Hidden: hidden}, func(page []image.Image) error {
+			_, err := s.api.List(ctx, client.Filter{Name: &name, Hidden: hidden}, func(page []image.Image) error {
 				for _, img := range page {
 					if err := s.api.Delete(ctx, img.ID); err != nil && !image.Is(err, image.NotFound) {
 						return err

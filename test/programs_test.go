@@ -135,7 +135,7 @@ func (s service) records(t *testing.T) records {
 	t.Helper()
 	all := records{}
 	for _, hidden := range []bool{false, true} {
-		err := s.api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
+		_, err := s.api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
 			for _, img := range page {
 				all[img.ID] = img.Name
 			}

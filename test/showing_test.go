@@ -56,7 +56,7 @@ type entry struct {
 func (s service) expected(t *testing.T, prefix string) map[string]entry {
 	t.Helper()
 	twins := map[string][]image.Image{}
-	err := s.api.List(t.Context(), client.Filter{}, func(page []image.Image) error {
+	_, err := s.api.List(t.Context(), client.Filter{}, func(page []image.Image) error {
 		for _, img := range page {
 			if strings.HasPrefix(img.Name, prefix) {
 				base := catalog.EntryName(img.Name, img.ID)

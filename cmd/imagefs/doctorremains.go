@@ -29,7 +29,7 @@ func (d *doctor) remains(ctx context.Context, service *client.Client, c config.C
 		here[k.Draft] = true
 	}
 	var found []image.Image
-	err = service.List(ctx, client.Filter{Hidden: true, Owner: service.Project()}, func(page []image.Image) error {
+	_, err = service.List(ctx, client.Filter{Hidden: true, Owner: service.Project()}, func(page []image.Image) error {
 		for _, img := range page {
 			if draft := img.Properties[image.PropertyDraft]; draft != "" && !here[draft] {
 				found = append(found, img)

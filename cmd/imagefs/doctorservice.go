@@ -63,7 +63,7 @@ var errFound = errors.New("found")
 // two of the listing.
 func firstWithBytes(ctx context.Context, service *client.Client) (image.Image, error) {
 	var first image.Image
-	err := service.List(ctx, client.Filter{Statuses: []image.Status{image.StatusActive}}, func(page []image.Image) error {
+	_, err := service.List(ctx, client.Filter{Statuses: []image.Status{image.StatusActive}}, func(page []image.Image) error {
 		for _, img := range page {
 			if img.Size > 0 {
 				first = img

@@ -21,18 +21,18 @@ import (
 // pages lists the pages that a test sends.
 type pages struct{ in chan any } // a []image.Image, or an error; closed at the end
 
-func (p pages) ListImages(ctx context.Context, _ catalog.Query, yield func([]image.Image) error) error {
+func (p pages) ListImages(ctx context.Context, _ catalog.Query, yield func([]image.Image) error) (bool, error) {
 	for {
 		select {
 		case page, ok := <-p.in:
 			if err, failed := page.(error); failed || !ok {
-				return err
+				return true, err
 			}
 			if err := yield(page.([]image.Image)); err != nil {
-				return err
+				return false, err
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }

@@ -18,23 +18,26 @@ type lister struct {
 
 // ListImages yields the images that the query chooses. What the service cannot list at
 // once is listed one after the other.
-func (l lister) ListImages(ctx context.Context, q catalog.Query, yield func([]image.Image) error) error {
+func (l lister) ListImages(ctx context.Context, q catalog.Query, yield func([]image.Image) error) (whole bool, err error) {
 	if q.Name != nil && !l.filter.ShowsName(*q.Name) {
-		return nil
+		return true, nil
 	}
 	listings := client.Shown(l.filter)
 	if !q.UpdatedSince.IsZero() {
 		listings = client.Changed(l.filter, l.client.Project(), q.UpdatedSince)
 	}
+	whole = true
 	for _, f := range listings {
 		if q.Name != nil {
 			f.Name = q.Name
 		}
-		if err := l.client.List(ctx, f, yield); err != nil {
-			return err
+		all, err := l.client.List(ctx, f, yield)
+		if err != nil {
+			return false, err
 		}
+		whole = whole && all
 	}
-	return nil
+	return whole, nil
 }
 
 // directory is the catalog as fs sees it.

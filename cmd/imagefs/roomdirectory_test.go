@@ -56,7 +56,7 @@ func TestLister(t *testing.T) {
 		mu.Lock()
 		asked = nil
 		mu.Unlock()
-		err := lister{api, tc.filter}.ListImages(t.Context(), tc.query, func([]image.Image) error { return nil })
+		_, err := lister{api, tc.filter}.ListImages(t.Context(), tc.query, func([]image.Image) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,5 +20,6 @@ type hiddenLister struct{ client *client.Client }
 
 // ListHidden yields those that belong to the project, or all where it is not known.
 func (l hiddenLister) ListHidden(ctx context.Context, yield func([]image.Image) error) error {
-	return l.client.List(ctx, client.Filter{Hidden: true, Owner: l.client.Project()}, yield)
+	_, err := l.client.List(ctx, client.Filter{Hidden: true, Owner: l.client.Project()}, yield)
+	return err
 }

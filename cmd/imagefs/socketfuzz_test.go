@@ -93,8 +93,8 @@ func checkSaid(t *testing.T, out *bytes.Buffer, err error) {
 // oneImage is a service that has one.
 type oneImage struct{ catalog.Records }
 
-func (oneImage) ListImages(_ context.Context, _ catalog.Query, yield func([]image.Image) error) error {
-	return yield([]image.Image{numbered(1, "a")})
+func (oneImage) ListImages(_ context.Context, _ catalog.Query, yield func([]image.Image) error) (bool, error) {
+	return true, yield([]image.Image{numbered(1, "a")})
 }
 
 func (oneImage) Get(context.Context, string) (image.Image, error) {

@@ -184,7 +184,7 @@ func TestStagedWithService(t *testing.T) {
 		t.Helper()
 		found := map[string]image.Image{}
 		for _, hidden := range []bool{false, true} {
-			err := api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
+			_, err := api.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
 				for _, img := range page {
 					found[img.Name] = img
 				}

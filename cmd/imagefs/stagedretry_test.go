@@ -27,7 +27,7 @@ func TestStagedRetryAll(t *testing.T) {
 	images := func() map[string]image.Image {
 		t.Helper()
 		found := map[string]image.Image{}
-		err := api.List(t.Context(), client.Filter{}, func(page []image.Image) error {
+		_, err := api.List(t.Context(), client.Filter{}, func(page []image.Image) error {
 			for _, img := range page {
 				found[img.Name] = img
 			}

@@ -54,7 +54,7 @@ func noteNamesakes(ctx context.Context, std streams, c *client.Client, restored 
 	if restored.Name == "" {
 		return nil
 	}
-	return c.List(ctx, client.Filter{Name: &restored.Name}, func(page []image.Image) error {
+	_, err := c.List(ctx, client.Filter{Name: &restored.Name}, func(page []image.Image) error {
 		for _, img := range page {
 			if img.ID == restored.ID {
 				continue
@@ -65,4 +65,5 @@ func noteNamesakes(ctx context.Context, std streams, c *client.Client, restored 
 		}
 		return nil
 	})
+	return err
 }

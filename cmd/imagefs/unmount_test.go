@@ -129,7 +129,7 @@ func imagesOf(t *testing.T, endpoint string) int {
 	defer c.Close()
 	n := 0
 	for _, hidden := range []bool{false, true} {
-		err := c.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
+		_, err := c.List(t.Context(), client.Filter{Hidden: hidden}, func(page []image.Image) error {
 			n += len(page)
 			return nil
 		})

@@ -68,7 +68,7 @@ func (s *Service) Upload(ctx context.Context, n image.New, data []byte) (image.I
 func (s *Service) Images(ctx context.Context) ([]image.Image, error) {
 	var all []image.Image
 	for _, hidden := range []bool{false, true} {
-		err := s.API.List(ctx, client.Filter{Hidden: hidden}, func(page []image.Image) error {
+		_, err := s.API.List(ctx, client.Filter{Hidden: hidden}, func(page []image.Image) error {
 			all = append(all, page...)
 			return nil
 		})

@@ -244,7 +244,7 @@ func (w *world) upload(ctx context.Context, n image.New, data []byte) (image.Ima
 // all are the images of the service, hidden ones too.
 func (w *world) all(ctx context.Context) (all []image.Image, err error) {
 	for _, hidden := range []bool{false, true} {
-		err := w.api.List(ctx, client.Filter{Hidden: hidden}, func(page []image.Image) error {
+		_, err := w.api.List(ctx, client.Filter{Hidden: hidden}, func(page []image.Image) error {
 			all = append(all, page...)
 			return nil
 		})

@@ -176,7 +176,7 @@ func (r *contentReader) Read(p []byte) (int, error) {
 func everything(ctx context.Context, api *client.Client) ([]image.Image, error) {
 	var all []image.Image
 	for _, hidden := range []bool{false, true} {
-		err := api.List(ctx, client.Filter{Hidden: hidden}, func(page []image.Image) error {
+		_, err := api.List(ctx, client.Filter{Hidden: hidden}, func(page []image.Image) error {
 			all = append(all, page...)
 			return nil
 		})

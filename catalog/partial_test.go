@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"maps"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// omit makes the records of these images such that nobody can read them where they are
+// listed, and all others as they should be.
+func (s *service) omit(ids ...string) {
+	s.change(func(s *service) {
+		s.omitted = map[string]bool{}
+		for _, id := range ids {
+			s.omitted[id] = true
+		}
+	})
+}
+
+// TestListingLeavesOut: a listing without records that nobody can read says nothing of
+// their images. They stay, and so does what it would otherwise have told to be gone,
+// until the service is asked for it.
+func TestListingLeavesOut(t *testing.T) {
+	for name, option := range map[string]func(*Options){"plain": func(*Options) {}, "hidden too": hiddenToo} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				images := cloud(2 * maxUnseen)
+				s := newService(images...)
+				s.page = 1000
+				c := newCatalog(t, s, option)
+				want := listed(t, c)
+				gone := images[0]
+				s.drop(gone.ID)
+				maps.DeleteFunc(want, func(_, id string) bool { return id == gone.ID })
+				ids := make([]string, len(images))
+				for i, img := range images {
+					ids[i] = img.ID
+				}
+				s.omit(ids...)
+				for range 3 {
+					time.Sleep(DefaultTTL)
+					s.took()
+					got := settle(t, c)
+					if len(s.took()) > 1+maxUnseen {
+						t.Error("more were asked for than are allowed")
+					}
+					maps.DeleteFunc(got, func(_, id string) bool { return id == gone.ID }) // it may not be among those asked for
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Fatal(diff)
+					}
+				}
+				s.omit()
+				for range 2 { // two, where images wander
+					time.Sleep(DefaultTTL)
+					settle(t, c)
+				}
+				if diff := cmp.Diff(want, remembered(c)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// TestNameThatMayBeLeftOut: what a listing that is not whole does not have may be there
+// all the same: its name is asked for.
+func TestNameThatMayBeLeftOut(t *testing.T) {
+	for _, refresh := range []string{"pass", "delta"} {
+		t.Run(refresh, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(ours(1, "a"))
+				if refresh == "delta" {
+					large(s)
+				} else {
+					s.omit(ours(2, "").ID)
+					s.set(ours(2, "b"))
+				}
+				c := newCatalog(t, s)
+				listed(t, c)
+				if refresh == "delta" {
+					s.omit(ours(2, "").ID)
+					time.Sleep(DefaultTTL)
+					s.set(changed(2, "b"))
+					settle(t, c)
+				}
+				if _, err := c.Lookup(t.Context(), "b"); !image.Is(err, image.UnexpectedAnswer) {
+					t.Errorf("b: %v", err)
+				}
+				s.omit()
+				time.Sleep(DefaultTTL) // for so long the service counts as in trouble
+				for entry, want := range map[string]string{"a": ours(1, "").ID, "b": ours(2, "").ID} {
+					if got := lookup(t, c, entry); got != want {
+						t.Errorf("%s is %q", entry, got)
+					}
+				}
+			})
+		})
+	}
+}
