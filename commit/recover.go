@@ -55,12 +55,12 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 	switch {
 	case err != nil:
 		return "", wrap(rec.Name, cause(ctx, err))
-	case left == nil && rec.State == staging.StateCommitting && rec.Image != rec.Into && time.Since(rec.UpdatedAt).Abs() < creationSettles:
+	case left == nil && rec.State == staging.StateCommitting && rec.Image != rec.Into && d.Age().Abs() < creationSettles:
 		return "", wrap(rec.Name, unsettled(ErrMayCome))
 	case left == nil:
 		return "", nil
 	case rec.Image == rec.Into && left.Status == image.StatusQueued && !r.marked(*left):
-		if time.Since(rec.UpdatedAt).Abs() < creationSettles {
+		if d.Age().Abs() < creationSettles {
 			return "", wrap(rec.Name, unsettled(ErrMayCome))
 		}
 		return "", nil // as it was found

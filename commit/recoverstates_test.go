@@ -283,11 +283,15 @@ func TestRecoverIDTaken(t *testing.T) {
 
 // The creation that a killed daemon had asked for comes after the file was removed, and
 // looked after: the draft is kept until it cannot come any more, so that nothing stays
-// behind hidden.
+// behind hidden. The journal has the service's time, which is not the host's.
 func TestWithdrawBeforeLateCreation(t *testing.T) {
-	for _, comes := range []bool{true, false} {
+	for ahead, comes := range map[time.Duration]bool{0: false, time.Minute: true, -time.Minute: true} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, newFake())
+			check(t, h.store.Close())
+			var err error
+			h.store, err = staging.Open(staging.Options{Dir: h.dir, Service: testService, Project: h.service.project, Clock: func() time.Time { return time.Now().Add(ahead) }})
+			check(t, err)
 			d := h.crashed(staging.Spec{Name: "x", Entry: "x"}, pattern(900), staging.StateCommitting, image.Image{ID: "5a1f9d3e-0000-4000-8000-000000000000"})
 			late := image.New{ID: d.Record().Image, Name: "x", Hidden: true, Properties: map[string]string{image.PropertyDraft: d.ID()}}
 			check(t, d.Unlink())

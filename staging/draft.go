@@ -168,6 +168,10 @@ func (d *Draft) Record() Record {
 	return d.recordLocked()
 }
 
+// Age is how long ago the journal was written, by the clock that its times are of
+// (Options.Clock), and below zero where that was set back since.
+func (d *Draft) Age() time.Duration { return d.store.clock().Sub(d.Record().UpdatedAt) }
+
 func (d *Draft) recordLocked() Record {
 	r := d.rec
 	r.Size = d.size
