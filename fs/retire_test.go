@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"syscall"
@@ -202,52 +201,6 @@ func TestRemovedFileGoesOn(t *testing.T) {
 	m.absent("disk")
 }
 
-// Reading what others delete is ESTALE; removing it is ENOENT, or fine where only
-// a draft is left of it.
-func TestDeletedByOthers(t *testing.T) {
-	h := newHouse()
-	a, b := h.add("a", "0123456789"), h.add("b", "0123456789")
-	m := mountHouse(t, h)
-	r := must(os.Open(m.path("a")))
-	defer r.Close()
-	w := must(os.OpenFile(m.path("b"), os.O_RDWR, 0))
-	must(w.WriteString("x"))
-	m.drop(a.ID)
-	m.drop(b.ID)
-	_, err := r.ReadAt(make([]byte, 1), 5)
-	wantErr(t, err, syscall.ESTALE)
-	if err := os.Remove(m.path("b")); err != nil {
-		t.Errorf("removing a draft: %v", err)
-	}
-	w.Close()
-	m.absent("b")
-	wantErr(t, os.Remove(m.path("a")), syscall.ENOENT)
-}
-
-// Unlink acts on what was looked up. Where the entry has become another image since,
-// the kernel looks again, and then means that one: never both.
-func TestEntryMovedBeforeRemoval(t *testing.T) {
-	h := newHouse()
-	old := h.add("disk", "old")
-	m := mountHouse(t, h)
-	m.want("disk", "old")
-	n := m.server.fs.nodeOf(must(m.Lookup(t.Context(), "disk")))
-	m.edit(old.ID, func(i *image.Image) { i.Name = "elsewhere" })
-	h.add("disk", "another")
-	if _, err := m.server.fs.root.target(t.Context(), "disk"); !image.Is(err, image.Stale) {
-		t.Errorf("the entry stands for another image, and: %v", err)
-	}
-	if now, _ := n.now(); now.ID != old.ID {
-		t.Errorf("the node is behind %s, want %s", now.ID, old.ID)
-	}
-	if err := os.Remove(m.path("disk")); err != nil {
-		t.Fatal(err)
-	}
-	if m.the("elsewhere").ID != old.ID || m.the("disk").ID != "" {
-		t.Error("another image than the one at the entry was removed")
-	}
-}
-
 // What waits too long for another one's upload is busy, and not an I/O error.
 func TestTurnRunsOutOfTime(t *testing.T) {
 	n := &node{fs: newFS(t.Context(), newHouse().rooms(), Options{}, defaultTuning)}
@@ -267,110 +220,6 @@ func TestTurnRunsOutOfTime(t *testing.T) {
 	n.give()
 	if err := n.take(stopped); err != nil {
 		t.Errorf("a free turn was not given: %v", err)
-	}
-}
-
-// renamedUnder opens the image "disk" for writing, and has others rename it to keep it.
-func renamedUnder(t *testing.T, listed bool) (m *mounted, w *os.File, disk image.Image) {
-	t.Helper()
-	h := newHouse()
-	disk = h.add("disk", "0123456789")
-	m = mountHouse(t, h)
-	w = must(os.OpenFile(m.path("disk"), os.O_RDWR, 0))
-	must(w.WriteAt([]byte("abc"), 0))
-	h.edit(disk.ID, func(i *image.Image) { i.Name = "kept" })
-	if listed { // the node knows the new name then
-		m.want("disk", "abc3456789")
-		must(os.ReadDir(m.dir))
-		must(os.Stat(m.path("kept")))
-	}
-	return m, w, disk
-}
-
-// An image that others have renamed, to keep it, while it was written to here is not what
-// the entry stands for any more.
-func TestRemoveLeavesWhatOthersRenamed(t *testing.T) {
-	for _, listed := range []bool{false, true} {
-		m, w, disk := renamedUnder(t, listed)
-		if err := os.Remove(m.path("disk")); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-		m.settled()
-		m.absent("disk")
-		if m.the("kept").ID != disk.ID || m.count() != 1 {
-			t.Errorf("%d images are left", m.count())
-		}
-		m.eventually("the bytes of the renamed image", func() bool {
-			got, err := os.ReadFile(m.path("kept"))
-			return err == nil && string(got) == "0123456789"
-		})
-	}
-}
-
-func TestRenameOverLeavesWhatOthersRenamed(t *testing.T) {
-	for _, listed := range []bool{false, true} {
-		m, w, disk := renamedUnder(t, listed)
-		a := m.add("a", "new")
-		if err := os.Rename(m.path("a"), m.path("disk")); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-		m.settled()
-		if m.the("kept").ID != disk.ID || m.the("disk").ID != a.ID || m.count() != 2 {
-			t.Errorf("%d images are left", m.count())
-		}
-	}
-}
-
-func TestRenameOfWhatOthersRenamed(t *testing.T) {
-	for _, listed := range []bool{false, true} {
-		m, w, disk := renamedUnder(t, listed)
-		wantErr(t, os.Rename(m.path("disk"), m.path("b")), syscall.ESTALE)
-		if m.the("kept").ID != disk.ID {
-			t.Error("the image has lost its name")
-		}
-		if err := w.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-		m.settled()
-		m.absent("b")
-	}
-}
-
-// The same for the image that a new file was renamed over before its commit.
-func TestReplacedByNewAndRenamedByOthers(t *testing.T) {
-	for _, remove := range []bool{false, true} {
-		h := newHouse()
-		disk := h.add("disk", "0123456789")
-		m := mountHouse(t, h)
-		w := must(os.Create(m.path("new")))
-		must(w.WriteString("abc"))
-		if err := os.Rename(m.path("new"), m.path("disk")); err != nil {
-			t.Fatal(err)
-		}
-		h.edit(disk.ID, func(i *image.Image) { i.Name = "kept" })
-		var err error
-		if remove {
-			err = os.Remove(m.path("disk"))
-		} else {
-			err = os.Rename(m.path("disk"), m.path("b"))
-		}
-		if err = errors.Join(err, w.Close()); err != nil {
-			t.Fatal(err)
-		}
-		m.settled()
-		m.absent("disk")
-		if m.the("kept").ID != disk.ID {
-			t.Error("the image that the new file was renamed over is gone")
-		}
-		if !remove {
-			m.want("b", "abc")
-		}
 	}
 }
 
