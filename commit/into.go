@@ -231,7 +231,12 @@ func (r *run) putBack(ctx context.Context, id string) {
 		}
 		return
 	case now != nil:
-		err = r.delete(ctx, id, transientOrBusy)
+		if r.plan.old == nil {
+			r.plan.members, err = r.members(ctx, *now) // while it is there
+		}
+		if err == nil {
+			err = r.delete(ctx, id, transientOrBusy)
+		}
 	}
 	if err != nil {
 		r.kept = id

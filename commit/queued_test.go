@@ -161,8 +161,12 @@ func TestIntoQueuedSpoilt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, newFake(nth("upload", 1, image.Stalled, what)))
 			q, spec := queued(h)
+			check(t, h.service.AddMember(ctxb, q.ID, "friend"))
 			img, err := h.Commit(ctxb, h.draft(spec, pattern(500)))
 			check(t, err)
+			if members := h.service.members[img.ID]; len(members) != 1 || members[0].Project != "friend" {
+				t.Errorf("it is shared with %v", members)
+			}
 			if got := h.only(); got.ID != img.ID || got.ID == q.ID || got.Properties["k"] != "v" || got.Name != "q" || got.Hidden || !bytes.Equal(h.stored(got.ID), pattern(500)) {
 				t.Errorf("record %+v", got)
 			}
