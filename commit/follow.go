@@ -42,7 +42,7 @@ func (r *run) follow(ctx context.Context, img image.Image) (image.Image, error) 
 func (r *run) carry(ctx context.Context, img, now image.Image, members bool) (image.Image, error) {
 	before := *r.plan.from
 	changes := r.d.Record().Settings.Leave(changed(before, now)) // what was set on the draft is what it shall be
-	r.plan.old, r.plan.from, r.plan.hidden = &now, &now, now.StaysHidden()
+	r.plan.old, r.plan.from, r.plan.hidden = &now, &now, r.asFound(now).StaysHidden()
 	if before.Owner != now.Owner {
 		if err := r.chown(ctx, img); err != nil {
 			return img, err

@@ -69,9 +69,10 @@ func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
 			return err
 		}
 	}
+	was := r.asFound(*into)
 	err = r.settle(func(rec *staging.Record) {
 		rec.Into, rec.Filling, rec.Image = "", false, ""
-		rec.Replaces, rec.Inherit, rec.Inherited = into.ID, into.ID, into
+		rec.Replaces, rec.Inherit, rec.Inherited = into.ID, into.ID, &was
 	})
 	if err == nil {
 		r.plan.old = into
@@ -200,10 +201,10 @@ func (r *run) unready(ctx context.Context, id string) error {
 
 // instead has a new record made in place of plan.into, with the metadata of that.
 func (r *run) instead() error {
-	was := r.plan.into
+	was := r.asFound(*r.plan.into)
 	r.plan.into = nil
 	return r.settle(func(rec *staging.Record) {
-		rec.Into, rec.Filling, rec.Image, rec.Inherit, rec.Inherited = "", false, "", was.ID, was
+		rec.Into, rec.Filling, rec.Image, rec.Inherit, rec.Inherited = "", false, "", was.ID, &was
 	})
 }
 

@@ -35,7 +35,7 @@ func (r *run) prepare(ctx context.Context) error {
 		r.plan.create = r.c.defaults.fresh(r.rec.Name)
 	default:
 		r.plan.create = successor(*source, r.rec.Name)
-		r.plan.hidden = source.StaysHidden()
+		r.plan.hidden = r.asFound(*source).StaysHidden()
 	}
 	if source != nil && r.plan.old != nil && source.ID == r.plan.old.ID {
 		r.plan.from = r.plan.old
@@ -71,6 +71,16 @@ func (r *run) findSource(ctx context.Context) (*image.Image, error) {
 		return r.plan.old, nil
 	}
 	return source, source.Replaceable(opReplace)
+}
+
+// asFound is a record as it was before a commit of this draft made it ready.
+func (r *run) asFound(img image.Image) image.Image {
+	if was := r.remembered(img.ID); was != nil && r.marked(img) {
+		img = img.Clone()
+		img.Hidden = was.StaysHidden()
+		delete(img.Properties, image.PropertyDraft)
+	}
+	return img
 }
 
 // remembered is the record with the id as the journal has it, where it has: all

@@ -103,7 +103,8 @@ func (r *run) announce(id string) error {
 	err := r.journal(staging.StateCommitting, func(rec *staging.Record) {
 		rec.Image, rec.Filling = id, false
 		if r.plan.into != nil { // should it be spoilt and removed, its successor has what it had
-			rec.Inherit, rec.Inherited = id, r.plan.into
+			was := r.asFound(*r.plan.into)
+			rec.Inherit, rec.Inherited = id, &was
 		}
 		if r.atOnce() {
 			rec.Given = r.rec.Settings // it is published as it is created

@@ -65,7 +65,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 		}
 		return "", nil // as it was found
 	case r.marked(*left) && rec.Image == rec.Into:
-		r.plan.into = left
+		r.plan.into, r.plan.hidden = left, r.asFound(*left).StaysHidden()
 		r.putBack(ctx, left.ID)
 		if r.overtaken {
 			return left.ID, nil
@@ -247,7 +247,8 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		source, err = r.lookup(ctx, r.rec.Inherit)
 		source = cmp.Or(source, r.remembered(r.rec.Inherit))
 	}
-	r.plan.hidden = source != nil && source.StaysHidden()
+	source = cmp.Or(source, r.plan.into)
+	r.plan.hidden = source != nil && r.asFound(*source).StaysHidden()
 	switch {
 	case !r.marked(*img):
 		r.plan.hidden = img.Hidden // it was published, and is as it shall be
