@@ -73,14 +73,26 @@ func (r *rooms) finish(ctx context.Context, k staging.Rename) (err error) {
 	k = j.Rename()
 	gone, err := r.takeAlong(k.Gone)
 	if err != nil {
-		return err
+		return r.meanwhile(ctx, k, err)
 	}
 	moves, err := r.takeAlong(k.Moves)
 	if err != nil {
-		return errors.Join(err, leaveDraft(gone))
+		return errors.Join(r.meanwhile(ctx, k, err), leaveDraft(gone))
 	}
 	err = r.finishWith(ctx, k, j, gone, moves)
 	return errors.Join(err, leaveDraft(gone), leaveDraft(moves))
+}
+
+// meanwhile takes a rename back whose drafts cannot be had, where it is this mount that has
+// them: they have kept their names, and may go on doing so for long. Its journal stays for
+// what happens to them. It returns err.
+func (r *rooms) meanwhile(ctx context.Context, k staging.Rename, err error) error {
+	if k.Undone && errors.Is(err, errElsewhere) {
+		if err := r.catalog.FinishBefore(ctx, k.Image.ID); err != nil && !image.Is(err, image.Stale) { // of its name, which nobody has asked for
+			r.log.Info("an interrupted rename is taken back later", "image", k.Image.ID, "name", k.Name, "error", err)
+		}
+	}
+	return err
 }
 
 // finishWith does so with the drafts, each nil where there is none (any more).
