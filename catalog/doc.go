@@ -41,7 +41,7 @@
 // OnChange is called. The notifier's lock is taken inside it and takes none.
 // Changes of one image are put in order by a semaphore per image (serial.go),
 // taken before Catalog.mu and waited for with the caller's context. So are renames of one
-// image over others, and what finishes them, whose semaphore is taken before that.
+// image, and what finishes those over others, whose semaphore is taken before that.
 //
 // Units: lengths are bytes of UTF-8 unless they say characters.
 package catalog

@@ -92,6 +92,23 @@ func (c *Catalog) unfinishedOf(id string) map[string]string {
 	return left
 }
 
+// FinishOwn is FinishRename of a rename that this process has begun, and whose drafts it has
+// seen to. ended: nothing is left to do; not, without an error, where it knows no such rename.
+func (c *Catalog) FinishOwn(ctx context.Context, journal string) (ended bool, err error) {
+	c.mu.Lock()
+	r, left := c.unfinished[journal]
+	c.mu.Unlock()
+	if left {
+		if err := c.finishOne(ctx, journal, r.Image.ID); err != nil {
+			return false, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ended = c.ended[journal]
+	return ended, nil
+}
+
 // overtake ends the earlier renames of the image over a draft that were not answered, after
 // one that has given it the same name: it is not to be taken back, whatever became of them.
 // The caller has the image's turn.

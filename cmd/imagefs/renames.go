@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,26 +74,28 @@ func (r *rooms) finish(ctx context.Context, k staging.Rename) (err error) {
 	k = j.Rename()
 	gone, err := r.takeAlong(k.Gone)
 	if err != nil {
-		return r.meanwhile(ctx, k, err)
+		return r.meanwhile(ctx, j, err)
 	}
 	moves, err := r.takeAlong(k.Moves)
 	if err != nil {
-		return errors.Join(r.meanwhile(ctx, k, err), leaveDraft(gone))
+		return errors.Join(r.meanwhile(ctx, j, err), leaveDraft(gone))
 	}
 	err = r.finishWith(ctx, k, j, gone, moves)
 	return errors.Join(err, leaveDraft(gone), leaveDraft(moves))
 }
 
-// meanwhile takes a rename back whose drafts cannot be had, where it is this mount that has
-// them: they have kept their names, and may go on doing so for long. Its journal stays for
-// what happens to them. It returns err.
-func (r *rooms) meanwhile(ctx context.Context, k staging.Rename, err error) error {
-	if k.Undone && errors.Is(err, errElsewhere) {
-		if err := r.catalog.FinishBefore(ctx, k.Image.ID); err != nil && !image.Is(err, image.Stale) { // of its name, which nobody has asked for
-			r.log.Info("an interrupted rename is taken back later", "image", k.Image.ID, "name", k.Name, "error", err)
-		}
+// meanwhile takes a rename back whose drafts cannot be had, for why, where it is this mount's
+// own: its drafts have kept their names, and may be in use for long.
+func (r *rooms) meanwhile(ctx context.Context, j *staging.RenameJournal, why error) error {
+	if !j.Rename().Undone || !errors.Is(why, errElsewhere) {
+		return why
 	}
-	return err
+	ended, err := r.catalog.FinishOwn(ctx, j.ID())
+	if ended {
+		j.Settled()
+		return nil
+	}
+	return cmp.Or(err, why)
 }
 
 // finishWith does so with the drafts, each nil where there is none (any more).
