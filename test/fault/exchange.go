@@ -11,11 +11,11 @@ import (
 
 // An exchange is one request and what becomes of it.
 type exchange struct {
-	p     *Proxy
-	kind  Kind
-	w     http.ResponseWriter
-	r     *http.Request
-	lasts bool // so it is with every request of its kind
+	p    *Proxy
+	kind Kind
+	w    http.ResponseWriter
+	r    *http.Request
+	rule *rule // that it meets; nil: its fault was drawn
 }
 
 // An answer is what goes onto the connection.

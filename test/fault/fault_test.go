@@ -236,6 +236,31 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A request that meets a rule for always as that ends does not have connections refused from
+// then on: nothing would end that.
+func TestRefusedTooLate(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	if err := p.Set(Rule{Kind: Get, Fault: Refused, Times: Always}); err != nil {
+		t.Fatal(err)
+	}
+	f, by := p.next(Get, httptest.NewRequest(http.MethodGet, rights, nil))
+	if err := p.Set(); err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if r := recover(); r != http.ErrAbortHandler {
+				t.Errorf("its connection ends with %v", r)
+			}
+		}()
+		f.serve(&exchange{p: p, kind: Get, rule: by})
+	}()
+	if g := do(t, p, http.MethodGet, rights, "", nil); g.body != record {
+		t.Errorf("when it is over the client got %+v", g)
+	}
+}
+
 // The same seed draws the same faults, and only such as make sense.
 func TestRate(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -214,16 +215,20 @@ func (e *exchange) redirect(to string) {
 	e.w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// refuse lets the proxy go away.
+// refuse lets the proxy go away. Where its rule is for always and has just ended, only its own
+// connection breaks: nobody would call the proxy back.
 func (e *exchange) refuse() {
 	p := e.p
-	_ = p.Away() // its connections break
 	p.mu.Lock()
-	if e.lasts {
-		p.ruled++
+	lasts := e.rule != nil && e.rule.Times == Always
+	if !lasts || slices.Contains(p.rules, e.rule) {
+		_ = p.goAway() // its connections break
+		if lasts {
+			p.ruled++
+		}
 	}
 	p.mu.Unlock()
-	if !e.lasts {
+	if !lasts {
 		p.work.Go(func() {
 			t := time.NewTimer(awayFor)
 			defer t.Stop()

@@ -64,48 +64,46 @@ func New(target string) (*Proxy, error) {
 		return nil, errors.Join(err, p.other.close())
 	}
 	p.addr = l.Addr().String()
-	return p, p.listen(l)
+	p.listen(l)
+	return p, nil
 }
 
 // URL is the proxy's own.
 func (p *Proxy) URL() string { return "http://" + p.addr }
 
-// listen serves.
-func (p *Proxy) listen(l net.Listener) error {
+// listen serves. The caller holds mu, where there may be others.
+func (p *Proxy) listen(l net.Listener) {
 	server := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return l.Close()
-	}
 	p.server = server
 	p.work.Go(func() { _ = server.Serve(l) }) // it ends by being closed
-	return nil
 }
 
 // Away stops listening and breaks all connections: they are refused until Back.
 func (p *Proxy) Away() error {
 	p.mu.Lock()
-	server := p.server
+	defer p.mu.Unlock()
+	return p.goAway()
+}
+
+// goAway is Away for who holds mu: whoever comes back after it finds the address free.
+func (p *Proxy) goAway() error {
 	p.away++
-	p.mu.Unlock()
-	return server.Close()
+	return p.server.Close()
 }
 
 // Back listens again at the same address, unless somebody else has called Away since.
 func (p *Proxy) Back() error {
 	p.mu.Lock()
-	p.away--
-	stay := p.away > 0
-	p.mu.Unlock()
-	if stay {
+	defer p.mu.Unlock()
+	if p.away--; p.away > 0 || p.closed {
 		return nil
 	}
 	l, err := net.Listen("tcp", p.addr)
 	if err != nil {
 		return err
 	}
-	return p.listen(l)
+	p.listen(l)
+	return nil
 }
 
 // Close ends everything that waits, and waits for it.
@@ -159,16 +157,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.work.Done()
 
 	kind := KindOf(r)
-	if f, lasts := p.next(kind, r); f != nil {
-		f.serve(&exchange{p: p, kind: kind, w: w, r: r, lasts: lasts})
+	if f, by := p.next(kind, r); f != nil {
+		f.serve(&exchange{p: p, kind: kind, w: w, r: r, rule: by})
 		return
 	}
 	defer p.leave(kind)
 	p.plain.ServeHTTP(w, r)
 }
 
-// next is the fault that the request meets, nil for none, and whether all others do, too.
-func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
+// next is the fault that the request meets, nil for none, and by which rule, nil where it was drawn.
+func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, by *rule) {
 	text := about(r)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,7 +174,7 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
 	n.Seen++
 	for _, rule := range p.rules {
 		if rule.meets(kind, text) {
-			found, lasts = &rule.Fault, rule.Times == Always
+			found, by = &rule.Fault, rule
 			break
 		}
 	}
@@ -190,7 +188,7 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, lasts bool) {
 		n.Most = max(n.Most, n.now)
 	}
 	p.counts[kind] = n
-	return found, lasts
+	return found, by
 }
 
 // leave counts a request that has met no fault as over.
