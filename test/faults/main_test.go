@@ -13,7 +13,8 @@ import (
 
 var (
 	rewrite = flag.Bool("rewrite", false, "write what is seen into docs/RELIABILITY.md, in the place of what it says")
-	full    = flag.Bool("full", false, "try all cells of the table, not one of seven: many minutes")
+	full    = flag.Bool("full", false, "try all cells of the table, not one of nine: many minutes")
+	day     = flag.Int64("day", time.Now().Unix()/(24*60*60), "try the cells of this `day` since 1970")
 	// The shortest that is no stall of a loaded machine.
 	stall = flag.Duration("stall", 4*time.Second, "--stall-timeout of the mounts")
 )

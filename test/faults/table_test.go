@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,7 +24,10 @@ func TestTable(t *testing.T) {
 	documented := readTable(t)
 	var mu sync.Mutex // guards the field below
 	found := maps.Clone(documented)
-	count := 0
+	if !*full && !*rewrite {
+		t.Logf("-day %d", *day)
+	}
+	count := int64(0)
 	t.Run("cells", func(t *testing.T) {
 		for _, o := range operations {
 			for _, f := range fault.All() {
@@ -38,12 +42,17 @@ func TestTable(t *testing.T) {
 				}
 				delete(documented, key)
 				for i, times := range []int{1, fault.Always} {
-					if count++; !*full && !*rewrite && count%part != 0 {
+					if count++; !*full && !*rewrite && !turn(count, *day) {
 						continue
 					}
 					name := fmt.Sprintf("%s/%s/%s/%s", o.kind, o.name, f.Name, [...]string{"once", "always"}[i])
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
+						t.Cleanup(func() {
+							if t.Failed() {
+								t.Logf("this cell again: go test -race ./test/faults -full -run '%s'", only(t.Name()))
+							}
+						})
 						took, got := tryCell(t, o, f, times)
 						t.Logf("%v after %v: %v", answerOf(got), took.Round(time.Millisecond), got)
 						if *rewrite && !t.Failed() {
@@ -72,8 +81,34 @@ func TestTable(t *testing.T) {
 }
 
 // part is of how many cells one is tried unless all are, which takes many minutes. It is odd,
-// so that once and always take turns.
-const part = 7
+// so that once and always take turns, and no multiple of seven, so that no cell has its turn
+// on Sundays alone.
+const part = 9
+
+// turn reports whether a cell is one of those of a day. Another run on that day tries the same.
+func turn(cell, day int64) bool { return (cell+day)%part == 0 }
+
+// Every cell has its turn, also where nobody tests but on one day of the week.
+func TestTurns(t *testing.T) {
+	for cell := range int64(part) {
+		for _, step := range []int64{1, 7} {
+			turns := 0
+			for n := range int64(part) {
+				if turn(cell, n*step) {
+					turns++
+				}
+			}
+			if turns != 1 {
+				t.Errorf("a cell has %d turns in %d days, one in %d", turns, part, step)
+			}
+		}
+	}
+}
+
+// only is what -run takes for one test.
+func only(name string) string {
+	return "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
+}
 
 // tryCell makes one operation meet one fault, and checks all but its answer and its time.
 func tryCell(t *testing.T, o operation, f fault.Fault, times int) (took time.Duration, got error) {
