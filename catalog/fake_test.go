@@ -2,20 +2,14 @@ package catalog
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/imagefs/imagefs/image"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // service is an Image service in memory. It can be changed behind the catalog's
 // back, delayed and failed.
@@ -281,51 +275,6 @@ func (s *service) Remove(ctx context.Context, id, _ string) error {
 	return s.pause(ctx)
 }
 
-// shared reports that the members of an image can be seen and changed.
-func (s *service) shared(op, id string) error {
-	if img, ok := s.images[id]; !ok {
-		return &image.Error{Op: op, Image: id, Kind: image.NotFound}
-	} else if img.Visibility != image.VisibilityShared {
-		return &image.Error{Op: op, Image: id, Kind: image.Forbidden}
-	}
-	return nil
-}
-
-func (s *service) Members(ctx context.Context, id string) ([]image.Member, error) {
-	if err := s.enter(ctx, "members "+id); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.members[id]), s.shared("members", id)
-}
-
-func (s *service) AddMember(ctx context.Context, id, project string) error {
-	if err := s.enter(ctx, "share "+id+" "+project); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.shared("share", id); err != nil {
-		return err
-	}
-	s.members[id] = append(s.members[id], image.Member{Project: project, Status: "pending"})
-	return nil
-}
-
-func (s *service) RemoveMember(ctx context.Context, id, project string) error {
-	if err := s.enter(ctx, "unshare "+id+" "+project); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.shared("unshare", id); err != nil {
-		return err
-	}
-	s.members[id] = slices.DeleteFunc(slices.Clone(s.members[id]), func(m image.Member) bool { return m.Project == project })
-	return nil
-}
-
 // set and drop change the service behind the catalog's back.
 func (s *service) set(img image.Image) {
 	s.mu.Lock()
@@ -382,91 +331,4 @@ func (s *service) want() map[string]string {
 		}
 	}
 	return spec(listed, project)
-}
-
-func failure(kind image.Kind) error { return &image.Error{Op: "test", Kind: kind, Detail: "asked for"} }
-
-// ours returns an image of our project. Later numbers are created later.
-func ours(number int, name string) image.Image {
-	return image.Image{
-		ID: fmt.Sprintf("%08x-0000-4000-8000-%012x", number, number), Name: name, Owner: project, Status: image.StatusActive,
-		Visibility: image.VisibilityPrivate, CreatedAt: epoch.Add(time.Duration(number) * time.Second), UpdatedAt: epoch,
-	}
-}
-
-// draft is a Draft.
-type draft string
-
-func (d draft) ID() string { return string(d) }
-
-// tester is a *testing.T or a *rapid.T.
-type tester interface {
-	Helper()
-	Cleanup(f func())
-}
-
-func newCatalog(t tester, s *service, change ...func(*Options)) *Catalog {
-	t.Helper()
-	opts := Options{Lister: s, Records: s, Remover: s, Sharer: s, Project: project}
-	for _, f := range change {
-		f(&opts)
-	}
-	c := New(opts)
-	t.Cleanup(c.Close)
-	return c
-}
-
-// readAll reads a listing from its first entry to its last.
-func readAll(ctx context.Context, list func(context.Context) (*Listing, error)) ([]Entry, error) {
-	l, err := list(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var entries []Entry
-	for {
-		e, ok, err := l.At(ctx, len(entries))
-		if err != nil || !ok {
-			return entries, err
-		}
-		entries = append(entries, e)
-	}
-}
-
-// listed returns what List shows: entry → image id, or "draft <id>".
-func listed(t *testing.T, c *Catalog) map[string]string {
-	t.Helper()
-	entries, err := readAll(t.Context(), c.List)
-	if err != nil {
-		t.Fatalf("List: %v", err)
-	}
-	got := map[string]string{}
-	for _, e := range entries {
-		got[e.Name] = e.Image.ID()
-		if e.Draft != nil {
-			got[e.Name] = "draft " + e.Draft.ID()
-		}
-	}
-	if len(got) != len(entries) {
-		t.Fatalf("an entry shows twice: %v", entries)
-	}
-	return got
-}
-
-// lookup returns the id at an entry, "" for an absence.
-func lookup(t *testing.T, c *Catalog, entry string) string {
-	t.Helper()
-	e, err := c.Lookup(t.Context(), entry)
-	if err != nil {
-		if !image.Is(err, image.NotFound) {
-			t.Fatalf("Lookup(%q): %v", entry, err)
-		}
-		return ""
-	}
-	if e.Name != entry {
-		t.Fatalf("Lookup(%q) is of %q", entry, e.Name)
-	}
-	if e.Draft != nil {
-		return "draft " + e.Draft.ID()
-	}
-	return e.Image.ID()
 }
