@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -45,6 +46,36 @@ func TestFinishBeforeReplacing(t *testing.T) {
 			}
 			if r := d.Record(); !ok && (r.State != staging.StateFailed || r.Image != "") {
 				t.Errorf("%v: draft %+v", kind, r)
+			}
+		})
+	}
+}
+
+// A file whose image is gone is renamed over another image: that is retired, and the new one
+// is still what the first was.
+func TestRenamedOverWithoutItsImage(t *testing.T) {
+	for _, status := range []image.Status{image.StatusActive, image.StatusQueued} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			other := h.service.put(image.Image{Name: "y", Tags: []string{"other"}}, []byte("other bytes"))
+			own := image.Image{Name: "x", Tags: []string{"own"}, Status: status}
+			spec := staging.Spec{}
+			if status == image.StatusQueued {
+				own, spec = queued(h)
+				own.Tags = []string{"own"}
+				own = h.service.put(own, nil)
+				spec.Inherit = &own
+			} else {
+				own = h.service.put(own, []byte("old bytes"))
+				spec = over(own)
+			}
+			d := h.draft(spec, pattern(500))
+			check(t, h.service.Delete(ctxb, own.ID))
+			check(t, d.RenameOver("y", "y", &other, false, ""))
+			_, err := h.Commit(ctxb, d)
+			check(t, err)
+			if got := h.only(); got.ID == other.ID || got.Name != "y" || !slices.Equal(got.Tags, []string{"own"}) {
+				t.Errorf("%s: %+v", status, got)
 			}
 		})
 	}

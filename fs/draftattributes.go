@@ -73,6 +73,12 @@ func (d *draft) keepOwn(over *image.Image) error {
 	if theirs.GID != nil {
 		own.GID = &d.fs.opts.GID
 	}
+	return d.goOnShowing(own)
+}
+
+// goOnShowing makes the draft go on to show what it shows of an image that it leaves, in the
+// node's turn.
+func (d *draft) goOnShowing(own image.Attributes) error {
 	d.mu.Lock()
 	set, owed := overlaid(own, d.set), d.owedLocked()
 	if !owed {

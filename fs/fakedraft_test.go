@@ -32,6 +32,7 @@ type fakeDraft struct {
 	refused        int64  // end of what a write was refused, until it is cut off
 	accepted       bool   // a close was answered, and nothing was written since
 	removing       string // id of the image that goes with its entry
+	foreign        bool   // what it replaces is not what it inherits from
 	supersedes     string // id of the draft that it was renamed over last
 	end            string // how it ended: "", "closed", "discarded", "abandoned", "failed"
 }
@@ -256,7 +257,7 @@ func (d *fakeDraft) ShowsBase() bool {
 	return d.spec.Base != nil && !d.emptied
 }
 
-func (d *fakeDraft) Rename(name, entry string, over *image.Image, supersedes string) error {
+func (d *fakeDraft) Rename(name, entry string, over *image.Image, inherit bool, supersedes string) error {
 	if err := d.h.ask(context.Background(), "rename draft", entry); err != nil {
 		return err
 	}
@@ -264,7 +265,7 @@ func (d *fakeDraft) Rename(name, entry string, over *image.Image, supersedes str
 	defer d.mu.Unlock()
 	d.spec.Name, d.spec.Entry, d.supersedes = name, entry, supersedes
 	if over != nil {
-		d.spec.Replaces = over
+		d.spec.Replaces, d.foreign = over, !inherit
 	}
 	return nil
 }

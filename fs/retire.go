@@ -224,15 +224,20 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 	case img.ID == "":
 		err := d.keepOwn(over.img)
 		if err == nil {
-			err = d.rename(ctx, name, entry, over.img, over.draft)
+			err = d.rename(ctx, name, entry, over.img, true, over.draft)
 		}
 		return err == nil, err
 	}
 	d.mu.Lock()
 	was, wasNamed := d.entry, d.name
 	d.mu.Unlock()
-	if img.Name = wasNamed; image.Is(n.fs.still(ctx, img), image.Stale) {
+	img.Name = wasNamed
+	switch err := n.fs.still(ctx, img); {
+	case image.Is(err, image.Stale):
 		return false, &image.Error{Op: "rename", Image: img.ID, Kind: image.Stale, Detail: "others have renamed the image under the draft"}
+	case image.Is(err, image.NotFound):
+		err := n.renameAlone(ctx, d, name, entry, over)
+		return err == nil, err
 	}
 	// A commit that began before the image took over what was at the path would
 	// publish without that.
@@ -241,7 +246,7 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 	// its image. (Of a crash in between the draft that had the entry is not to be the
 	// victim, so its id is not told.) The predecessor of the draft stays what it is: the image.
 	moved := true
-	if move := func() error { return d.rename(ctx, name, entry, nil, "") }; over.journal != nil {
+	if move := func() error { return d.rename(ctx, name, entry, nil, false, "") }; over.journal != nil {
 		over.journal.move = move
 	} else if err := move(); err != nil {
 		return false, err
@@ -250,15 +255,30 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 	if over.journal != nil {
 		moved = over.journal.moved
 	}
-	if named || !moved {
+	switch {
+	case named || !moved:
 		return named, err
+	case image.Is(err, image.NotFound) && image.Is(n.fs.still(ctx, img), image.NotFound): // just now: a commit that gave way removes a record that it has spoilt
+		err := n.renameAlone(ctx, d, name, entry, over)
+		return err == nil, err
 	}
-	if undo := d.rename(ctx, wasNamed, was, nil, ""); undo != nil {
+	if undo := d.rename(ctx, wasNamed, was, nil, false, ""); undo != nil {
 		n.fs.log.Error("a rename failed, and the draft of the file keeps the new name", "image", img.ID, "name", name, "draft", d.bytes.Path(), "error", undo)
 	} else if over.draft != "" {
 		n.fs.Catalog.MoveDraft(over.draft, entry) // ours hid it
 	}
 	return false, err
+}
+
+// renameAlone gives the draft of an image that is gone the new name. Its commit still
+// carries over what was known of that image, and retires what had the name.
+func (n *node) renameAlone(ctx context.Context, d *draft, name, entry string, over replaced) error {
+	img, _ := n.now()
+	if err := d.goOnShowing(n.fs.asSet(img).Attributes()); err != nil {
+		return err
+	}
+	n.leaveImage(d)
+	return d.rename(ctx, name, entry, over.img, false, over.draft)
 }
 
 // renameImage gives the node's image the name and retires what had it. named: the image
@@ -281,12 +301,12 @@ func (n *node) renameImage(ctx context.Context, img image.Image, entry string, o
 }
 
 // rename gives the draft another name and entry, and of a new one another image to
-// retire. gone is the draft that had the entry, "" for none.
-func (d *draft) rename(ctx context.Context, name, entry string, over *image.Image, gone string) error {
+// retire, and perhaps to inherit from. gone is the draft that had the entry, "" for none.
+func (d *draft) rename(ctx context.Context, name, entry string, over *image.Image, inherit bool, gone string) error {
 	if err := d.leaveReplaced(ctx); err != nil {
 		return err
 	}
-	if err := d.bytes.Rename(name, entry, over, gone); err != nil {
+	if err := d.bytes.Rename(name, entry, over, inherit, gone); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -344,8 +364,8 @@ func (n *node) retires(ctx context.Context) (retiring, error) {
 	}
 }
 
-// leaveImage parts the node of a removed draft from the image under it, which others have
-// renamed: that has an entry, and now a node, of its own.
+// leaveImage parts the node of a draft from the image under it, which is gone, or which others
+// have renamed: that has an entry, and now a node, of its own.
 func (n *node) leaveImage(d *draft) {
 	n.mu.Lock()
 	n.img = image.Packed{}

@@ -213,9 +213,10 @@ type Draft interface {
 	SetSettings(s image.Settings) error
 	ShowsBase() bool // bytes of the image under it can show: it keeps the formats of that
 	// Rename sets what the image will be called; over, where given, is what the
-	// commit retires from now on. draft, where not "", is the draft that had the entry,
-	// and is unlinked next: should the daemon end in between, the next one does it.
-	Rename(name, entry string, over *image.Image, draft string) error
+	// commit retires from now on, and, with inherit, whose record it carries over. draft,
+	// where not "", is the draft that had the entry, and is unlinked next: should the
+	// daemon end in between, the next one does it.
+	Rename(name, entry string, over *image.Image, inherit bool, draft string) error
 	// Removing journals that the image is about to be deleted because the entry is
 	// removed, "" that it was not: should the daemon end before Unlink, the next one
 	// unlinks what lay over it.

@@ -38,7 +38,7 @@ func TestSuperseded(t *testing.T) {
 			if !c.open {
 				must(t, accept(by))
 			}
-			must(t, by.RenameOver("f", "f", nil, old.ID()))
+			must(t, by.RenameOver("f", "f", nil, true, old.ID()))
 			must(t, by.Close())
 			if !c.held {
 				must(t, old.Close())

@@ -95,17 +95,21 @@ func (d *Draft) Removing(id string) error {
 // another image to retire and to inherit from when it is committed; the journal
 // has them on return.
 func (d *Draft) Rename(name, entry string, over *image.Image) error {
-	return d.RenameOver(name, entry, over, "")
+	return d.RenameOver(name, entry, over, true, "")
 }
 
 // RenameOver is Rename where another draft, which the caller unlinks next, had the
 // entry until now. Should the process end in between, the next Open unlinks it: else
-// the commits of both would make two images of one name.
-func (d *Draft) RenameOver(name, entry string, over *image.Image, draft string) error {
+// the commits of both would make two images of one name. inherit is false where the draft
+// goes on to inherit from what it did, though that is gone.
+func (d *Draft) RenameOver(name, entry string, over *image.Image, inherit bool, draft string) error {
 	return d.Update(func(r *Record) {
 		r.Name, r.Entry, r.Supersedes = name, entry, draft
 		if over != nil {
-			r.Replaces, r.Inherit, r.Inherited = over.ID, over.ID, over
+			r.Replaces = over.ID
+		}
+		if over != nil && inherit {
+			r.Inherit, r.Inherited = over.ID, over
 		}
 	})
 }

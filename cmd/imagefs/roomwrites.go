@@ -78,8 +78,8 @@ func (d *draft) CheckEmpty() error {
 }
 
 // Rename gives the draft another name, perhaps over another draft.
-func (d *draft) Rename(name, entry string, over *image.Image, gone string) error {
-	return d.RenameOver(name, entry, over, gone)
+func (d *draft) Rename(name, entry string, over *image.Image, inherit bool, gone string) error {
+	return d.RenameOver(name, entry, over, inherit, gone)
 }
 
 // Close leaves the draft in staging as it is.
