@@ -15,8 +15,9 @@ import (
 type RenameJournal interface {
 	// ID tells it apart from all others.
 	ID() string
-	// Drafted reports whether a draft over the image is renamed with it, and keeps its name
-	// where the service does not answer: then the image is to have its own again.
+	// Drafted reports whether a draft over the image is renamed with it, or one has the name
+	// and goes, and each keeps its name where the service does not answer: then the image is
+	// to have its own again.
 	Drafted() bool
 	// Note returns when that is on the disk. The first one comes before anything has
 	// changed; with an error of it nothing does.

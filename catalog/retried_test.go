@@ -1,9 +1,12 @@
 package catalog
 
 import (
+	"bytes"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -64,4 +67,65 @@ func TestUnansweredRenameOverDraftTriedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor is one over an image with a draft, where it was given up first, and which was retired
+// only by the second rename, of which nobody knows whether that has happened.
+func TestUnansweredRenameOverEditedTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := ours(1, "old"), ours(2, "new")
+		m := &mortal{service: newService(over, img), left: 1 << 20, drafted: true}
+		c := newCatalog(t, m.service)
+		listed(t, c)
+		m.failing("update", failure(image.Stalled))
+		if _, err := c.Rename(t.Context(), img, "old", &over, m); !image.Is(err, image.Stalled) || !m.noted.Undone {
+			t.Fatal(err)
+		}
+		clear(m.fail)
+		m.failing("delete", failure(image.Stalled))
+		again := second{&mortal{service: m.service, left: 1 << 20}}
+		if _, err := c.Rename(t.Context(), img, "old", &over, again); !image.Is(err, image.Stalled) {
+			t.Fatal(err)
+		}
+		clear(m.fail)
+		time.Sleep(RenameSettles)
+		for _, j := range []struct {
+			RenameJournal
+			noted *image.Rename
+		}{{m, m.noted}, {again, again.noted}} {
+			if carried, err := c.FinishRename(t.Context(), *j.noted, j.RenameJournal); !carried || err != nil {
+				t.Errorf("by the journal %s: %v, %v", j.ID(), carried, err)
+			}
+		}
+		if have := m.want(); have["old"] != img.ID || len(have) != 1 {
+			t.Errorf("the service has %v", have)
+		}
+	})
+}
+
+// A rename over an image that is being edited, which was not answered, is taken back before a
+// commit of that retires the image, also where the renamed one shows at the name.
+func TestUnansweredRenameOverEdited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, img := ours(1, "old"), ours(2, "new")
+		m := &mortal{service: newService(over, img), drafted: true}
+		c := m.catalog(t, 7, new(bytes.Buffer)) // two looks, the journal, and the change without its answer
+		listed(t, c)
+		if _, err := c.Rename(t.Context(), img, "old", &over, m); err == nil || m.want()["old"] != img.ID {
+			t.Fatalf("%v: %v", err, m.want())
+		}
+		m.left = 1 << 20
+		if _, err := c.Lookup(t.Context(), "old"); err != nil { // asks, for nobody knows
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]string{"old": img.ID, "old~00000001": over.ID}, listed(t, c)); diff != "" {
+			t.Fatal(diff)
+		}
+		if err := c.FinishBefore(t.Context(), over.ID); err != nil { // as the commit does
+			t.Error(err)
+		}
+		if diff := cmp.Diff(map[string]string{"old": over.ID, "new": img.ID}, m.want()); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

@@ -50,7 +50,7 @@ func (f followed) Settled() {
 
 // FinishBefore finishes, or takes back, a rename over another image whose steps the
 // service has not all answered: before another change of the image that was renamed, or
-// of the other one where it shows as if it were alone. Otherwise what was replaced would
+// of the other one where it shows as if it were alone, or is to have its name back. Otherwise what was replaced would
 // be back when its successor goes, or a successor would come to the name of what was
 // changed. An error is of the service, and nothing else is to be changed then; or Stale:
 // the image has not the name any more that it was known by. It ends with ctx.
@@ -85,7 +85,7 @@ func (c *Catalog) unfinishedOf(id string) map[string]string {
 	left := map[string]string{}
 	for journal, r := range c.unfinished {
 		shown := c.dir.get(id)
-		if r.Image.ID == id || overID(r.Rename) == id && shown != nil && shown.suffix == "" {
+		if r.Image.ID == id || overID(r.Rename) == id && shown != nil && (shown.suffix == "" || r.Undone) {
 			left[journal] = r.Image.ID
 		}
 	}
@@ -109,14 +109,14 @@ func (c *Catalog) FinishOwn(ctx context.Context, journal string) (ended bool, er
 	return ended, nil
 }
 
-// overtake ends the earlier renames of the image over a draft that were not answered, after
-// one that has given it the same name: it is not to be taken back, whatever became of them.
+// overtake ends the earlier renames of the image that are to be taken back, after one that
+// has given it the same name: it keeps that, whatever became of them.
 // The caller has the image's turn.
 func (c *Catalog) overtake(id, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for journal, r := range c.unfinished {
-		if r.Image.ID == id && r.Over == nil && r.Name == name {
+		if r.Image.ID == id && r.Name == name && (r.Over == nil || r.Undone) {
 			delete(c.unfinished, journal)
 			c.ended[journal] = true
 		}

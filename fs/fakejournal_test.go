@@ -21,7 +21,7 @@ type fakeJournal struct {
 }
 
 func (j *fakeJournal) ID() string    { return fmt.Sprintf("%p", j) }
-func (j *fakeJournal) Drafted() bool { return j.spec.Moves != "" }
+func (j *fakeJournal) Drafted() bool { return j.spec.Moves != "" || j.spec.Gone != "" }
 
 // Note journals before the hook of what comes next, where the hook lets it.
 func (j *fakeJournal) Note(image.Rename) error {

@@ -174,7 +174,7 @@ type RenameSpec struct {
 type RenameJournal interface {
 	// ID tells it apart from all others.
 	ID() string
-	// Drafted reports whether a draft is renamed with its image.
+	// Drafted reports whether a draft is renamed with its image, or goes.
 	Drafted() bool
 	// Note returns when that is on the disk.
 	Note(r image.Rename) error

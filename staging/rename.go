@@ -94,8 +94,8 @@ func (s *Store) BeginRename(spec RenameSpec) *RenameJournal {
 // ID is the id of the journal.
 func (j *RenameJournal) ID() string { return j.rec.ID }
 
-// Drafted reports whether a draft is renamed with its image.
-func (j *RenameJournal) Drafted() bool { return j.rec.Moves != "" }
+// Drafted reports whether the rename decides about a draft.
+func (j *RenameJournal) Drafted() bool { return j.rec.Moves != "" || j.rec.Gone != "" }
 
 // Rename returns what the journal says.
 func (j *RenameJournal) Rename() Rename { return j.rec }

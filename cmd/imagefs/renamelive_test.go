@@ -29,6 +29,12 @@ func (u *unheard) Update(ctx context.Context, id string, changes []image.Change)
 // A rename over a file that goes on being written is taken back while that is: else there
 // would be two images of its name from its close on.
 func TestFinishRenameOverLiveDraft(t *testing.T) {
+	for title, edited := range map[string]bool{"new": false, "edited": true} {
+		t.Run(title, func(t *testing.T) { finishRenameOverLiveDraft(t, edited) })
+	}
+}
+
+func finishRenameOverLiveDraft(t *testing.T, edited bool) {
 	r := newRenameRooms(t, time.Minute)
 	r.journal.Settled()
 	if _, err := r.journal.End(); err != nil {
@@ -38,7 +44,11 @@ func TestFinishRenameOverLiveDraft(t *testing.T) {
 	r.catalog = catalog.New(catalog.Options{Lister: lister{client: r.client}, Records: records, Remover: r.trash, Sharer: r.client})
 	t.Cleanup(r.catalog.Close)
 	j := r.drafts().BeginRename(fs.RenameSpec{From: "a", To: "b", Gone: r.gone.ID()})
-	if _, err := r.catalog.Rename(t.Context(), r.img, "b", nil, j); !image.Is(err, image.Stalled) {
+	var over *image.Image
+	if edited {
+		over = &r.over
+	}
+	if _, err := r.catalog.Rename(t.Context(), r.img, "b", over, j); !image.Is(err, image.Stalled) {
 		t.Fatal(err)
 	}
 	if err := j.End(); err != nil {
@@ -56,6 +66,9 @@ func TestFinishRenameOverLiveDraft(t *testing.T) {
 		t.Errorf("while the file is open: %v", err)
 	}
 	called("while the file is open", "a")
+	if _, err := r.client.Get(t.Context(), r.over.ID); err != nil {
+		t.Errorf("what is under it: %v", err)
+	}
 	if err := errors.Join(r.gone.Close(), r.moves.Close()); err != nil {
 		t.Fatal(err)
 	}
