@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 const endsOpenEnv = "IMAGEFS_TEST_ENDS_OPEN"
@@ -23,12 +25,12 @@ func endsOpen(path string) error {
 // A program that has ended without closing its file hears no signal, so its end is held up
 // by the commit for a while only. That goes on, whatever its end then is.
 func TestCloseAtExit(t *testing.T) {
-	for name, committed := range map[string]bool{"committed": true, "failed": false} {
+	for name, committed := range map[string]bool{"committed": true, "refused": false} {
 		t.Run(name, func(t *testing.T) {
 			h, g := newHouse(), newGate("commit", "new")
 			h.hook = g.hold
 			if !committed {
-				g.err = syscall.EIO
+				g.err = &image.Error{Op: "commit", Kind: image.Quota}
 			}
 			m := mountHouse(t, h, func(o *Options) { o.AtExit = 10 * time.Millisecond })
 			cmd := exec.Command(os.Args[0])

@@ -74,6 +74,7 @@ func (d *draft) commitDue(ctx context.Context, by *handleChanges) (doomed <-chan
 	for {
 		d.mu.Lock()
 		due, err := d.missesLocked(by) && !d.unlinked && d.doomed == nil, d.failure
+		heard := !by.unheard
 		d.mu.Unlock()
 		if due {
 			err = d.refuseEmpty()
@@ -83,7 +84,7 @@ func (d *draft) commitDue(ctx context.Context, by *handleChanges) (doomed <-chan
 		case d.fs.opts.Writeback:
 			err = d.accept(ctx)
 		default:
-			err = d.commitNow(ctx, d.fs.Committer.Commit)
+			err = d.commitNow(ctx, d.fs.Committer.Commit, heard)
 		}
 		d.mu.Lock()
 		doomed, unlinked := d.doomed, d.unlinked
@@ -102,13 +103,17 @@ func (d *draft) commitDue(ctx context.Context, by *handleChanges) (doomed <-chan
 // commitNow runs a commit in the draft's turn. It belongs to the daemon, not to
 // the request: the kernel cancels requests at unmount. The request only ends it
 // when its caller has been told to stop. One that has given way to a removal returns
-// image.ErrRemoval; the bytes are due again unless that succeeds.
-func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draft) (image.Image, error)) error {
+// image.ErrRemoval; the bytes are due again unless that succeeds. heard: some program is told
+// how it ends; else what passes is tried again behind, and finish or commitBehind tells.
+func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draft) (image.Image, error), heard bool) error {
 	work, cancel := context.WithCancelCause(d.fs.life)
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(context.Cause(d.fs.life)) })()
 	if caller, ok := image.CallerOf(ctx); ok {
 		work = image.WithCaller(work, caller)
+	}
+	if !heard {
+		work = image.Quietly(work)
 	}
 	if err := d.overtake(ctx); err != nil {
 		return err
@@ -147,7 +152,7 @@ func (d *draft) commitNow(ctx context.Context, commit func(context.Context, Draf
 	case err != nil && ctx.Err() != nil: // told to stop, as before its turn (see flush); or the daemon ends: the next one goes on
 	case err != nil && d.accepted > d.settled && !image.Is(err, image.Interrupted): // as in accept
 		d.oweLocked(taken, err)
-	case err != nil && d.last && !refusal(image.KindOf(err)): // no program can be told of it
+	case err != nil && !heard && !refusal(image.KindOf(err)):
 		d.oweLocked(taken, err)
 		if d.behind != nil {
 			d.behind.err = err
@@ -269,10 +274,7 @@ func (d *draft) settleInTurn() {
 		if img.IsZero() && !d.bytes.Written() {
 			commit = d.fs.Committer.CommitEmpty
 		}
-		quietly := func(ctx context.Context, bytes Draft) (image.Image, error) { // finish or commitBehind tells
-			return commit(image.Quietly(ctx), bytes)
-		}
-		if err := d.commitNow(d.fs.life, quietly); err != nil && d.fs.life.Err() != nil {
+		if err := d.commitNow(d.fs.life, commit, false); err != nil && d.fs.life.Err() != nil {
 			return
 		}
 	}

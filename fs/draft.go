@@ -66,6 +66,7 @@ type draft struct {
 type handleChanges struct {
 	changed uint64 // at the last change, to make or to truncate the file by open(2) too
 	wrote   uint64 // at the last one that was not by open(2)
+	unheard bool   // its program has ended without a close, and is told of no failure
 }
 
 // create begins the draft of a new entry and its node, for one handle.

@@ -205,9 +205,12 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 
 // flush is a close by the process that opened the handle. One that has ended without it
 // hears neither a signal nor an errno: it is held for a while, as others wait for its end,
-// and then its commit goes on without it. The release tells how that ended.
+// and then its commit goes on without it.
 func (h *handle) flush(ctx context.Context, visible, ended bool) error {
 	f := h.node.fs
+	h.draft.mu.Lock()
+	h.changes.unheard = ended
+	h.draft.mu.Unlock()
 	if !ended || f.opts.AtExit == 0 {
 		return h.draft.flush(ctx, &h.changes, visible)
 	}

@@ -89,3 +89,34 @@ func TestReleaseFailedOpenedAgain(t *testing.T) {
 		t.Errorf("the image is %q, of %d", m.content("new"), m.count())
 	}
 }
+
+// Nor can it be told of what the kernel closes for it when it has ended.
+func TestCloseAtExitTriesAgain(t *testing.T) {
+	for _, kind := range []image.Kind{image.Unreachable, image.Quota} {
+		t.Run(kind.String(), func(t *testing.T) {
+			h, first, behind := newHouse(), &failing{op: "commit", kind: kind}, &failing{op: "behind", kind: kind}
+			first.on.Store(true)
+			behind.on.Store(true)
+			h.hook = func(ctx context.Context, op, what string) error {
+				return errors.Join(first.hook(ctx, op, what), behind.hook(ctx, op, what))
+			}
+			m := mountHouse(t, h, quickly, func(o *Options) { o.Writeback = false })
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), endsOpenEnv+"="+m.path("new"))
+			if err := cmd.Run(); err != nil {
+				t.Fatal(err)
+			}
+			if kind == image.Quota {
+				m.eventually("the draft to be kept", func() bool { return m.ends()["failed"] == 1 })
+				return
+			}
+			m.eventually("several tries", func() bool { return behind.seen.Load() > 3 || m.ends()["failed"] > 0 })
+			m.want("new", "data")
+			behind.on.Store(false)
+			m.settled()
+			if m.content("new") != "data" || m.ends()["failed"] != 0 {
+				t.Errorf("the image is %q; drafts ended %v", m.content("new"), m.ends())
+			}
+		})
+	}
+}
