@@ -42,6 +42,7 @@ type options struct {
 var otherPrograms = map[string]func(args []string) error{
 	bareCommand:          serveBare,
 	bareDirectoryCommand: serveBareDirectory,
+	bareReaderCommand:    serveBareReader,
 	gophercloudCommand:   listByGophercloud,
 }
 

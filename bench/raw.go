@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,23 +61,35 @@ func newTransport() *http.Transport {
 
 // readRange reads the bytes from from to before to.
 func readRange(ctx context.Context, transport *http.Transport, url string, from, to int64) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	body, err := openRange(ctx, transport, url, "", from, to)
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close() // only read
-	if response.StatusCode != http.StatusPartialContent {
-		return fmt.Errorf("%s: %s", url, response.Status)
-	}
+	defer body.Close() // only read
 	// A buffer of our own: io.Discard reads 8 KiB at a time.
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, response.Body, make([]byte, readSize))
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, body, make([]byte, readSize))
 	if err == nil && n != to-from {
 		err = fmt.Errorf("%s: %d of %d bytes", url, n, to-from)
 	}
 	return err
+}
+
+// openRange asks for the bytes from from to before to.
+func openRange(ctx context.Context, transport *http.Transport, url, token string, from, to int64) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
+	if token != "" {
+		request.Header.Set("X-Auth-Token", token)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusPartialContent {
+		return nil, errors.Join(fmt.Errorf("%s: %s", url, response.Status), response.Body.Close())
+	}
+	return response.Body, nil
 }
