@@ -250,7 +250,8 @@ func TestRefusedTooLate(t *testing.T) {
 	}
 	func() {
 		defer func() {
-			if r := recover(); r != http.ErrAbortHandler {
+			r := recover()
+			if err, ok := r.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				t.Errorf("its connection ends with %v", r)
 			}
 		}()
