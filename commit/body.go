@@ -34,10 +34,10 @@ type body struct {
 	ended  atomic.Bool   // stop was called
 
 	mu   sync.Mutex // guards the fields below; held while a chunk is read, which cancel ends
-	sum  *sum       // by the algorithm that the service is expected to name
-	buf  []byte     // room for one chunk
-	rest []byte     // part of buf that was read and not handed out
-	err  error      // a failure of the content, or errStopped
+	sums *sums
+	buf  []byte // room for one chunk
+	rest []byte // part of buf that was read and not handed out
+	err  error  // a failure of the content, or errStopped
 }
 
 // errStopped is what a reader gets that outlives its upload.
@@ -47,7 +47,7 @@ var errStopped = errors.New("the upload has ended")
 func newBody(ctx context.Context, from content, algo string, sent, all *atomic.Int64) *body {
 	sent.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
-	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, all: all, sum: newSum(algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
+	return &body{ctx: ctx, cancel: cancel, from: from, sent: sent, all: all, sums: newSums(algoMD5, algo), buf: make([]byte, min(chunk, max(from.Size(), 1)))}
 }
 
 // Read implements io.Reader.
@@ -75,13 +75,13 @@ func (b *body) Read(p []byte) (int, error) {
 // fill reads the next chunk, which is then sent and hashed at the same time; b.mu
 // is held.
 func (b *body) fill() error {
-	left := b.from.Size() - b.sum.size
+	left := b.from.Size() - b.sums.size
 	if left <= 0 {
 		return io.EOF
 	}
 	p := b.buf[:min(int64(len(b.buf)), left)]
 	b.wait() // the last chunk lies in the same place
-	n, err := b.from.ReadAt(b.ctx, p, b.sum.size)
+	n, err := b.from.ReadAt(b.ctx, p, b.sums.size)
 	if n < len(p) {
 		if b.ended.Load() {
 			b.err = errStopped
@@ -93,7 +93,7 @@ func (b *body) fill() error {
 		b.err = contentError(err)
 		return b.err
 	}
-	b.sum.add(p)
+	b.sums.add(p)
 	b.rest = p
 	return nil
 }
@@ -101,7 +101,7 @@ func (b *body) fill() error {
 // stop ends the reading for good and returns what was hashed and the failure of
 // the content, if there was one. It waits for a read under way, which ends with
 // the body's context.
-func (b *body) stop() (*sum, error) {
+func (b *body) stop() (*sums, error) {
 	b.ended.Store(true)
 	b.cancel()
 	b.mu.Lock()
@@ -112,12 +112,12 @@ func (b *body) stop() (*sum, error) {
 		err = nil
 	}
 	b.err = errStopped
-	return b.sum, err
+	return b.sums, err
 }
 
 // wait waits until the last chunk was hashed.
 func (b *body) wait() {
-	b.sum.wait()
+	b.sums.wait()
 	b.from.wait()
 }
 

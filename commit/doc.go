@@ -14,8 +14,8 @@
 //	            and members follow
 //	            What was set of the new record (staging.Record.Settings) is in that request,
 //	            but for its protection: a protected record could not be taken back
-//	created     the content is uploaded, hashed on its way; then the service's size
-//	            and its os_hash, else its md5, are compared. What an edit takes over of the image under it is
+//	created     the content is uploaded, hashed on its way; then the service's size, md5
+//	            and os_hash are compared. What an edit takes over of the image under it is
 //	            compared with the hash of that before the last of it is sent (edited.go). Where the local disk has failed to take what
 //	            was written, what was read may be something else, and nothing is
 //	            published. Beside an upload that takes long the draft is fsynced
@@ -131,8 +131,8 @@
 //
 // # Goroutines, locks, units
 //
-// While a chunk is sent, one goroutine computes the hash of the upload, and one that of
-// the image under an edit;
+// While a chunk is sent, one goroutine for each hash of the upload, and one for that of
+// the image under an edit, computes it;
 // they end with the chunk, and the body waits for them before it reads the next
 // and when it is stopped. There are no others. Locks, each held for memory only and none
 // while another is taken, except board.mu before progress.mu: board.mu,

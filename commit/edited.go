@@ -19,7 +19,7 @@ type proof struct {
 }
 
 // check compares what was read of the image.
-func (p proof) check(read *sum) error {
+func (p proof) check(read *sums) error {
 	if sum, _ := read.hex(p.Algorithm); sum != p.Value {
 		return &image.Error{Op: "compare", Image: p.image, Kind: image.Corrupt, Detail: p.Algorithm, Err: errWrongBase}
 	}
@@ -40,7 +40,7 @@ func (r *run) prove(ctx context.Context) error {
 		return nil
 	}
 	part := proof{Digest: whole.Digest, image: over.ID, size: shown}
-	read := newSum(whole.Algorithm)
+	read := newSums(whole.Algorithm)
 	defer read.wait()
 	buf := make([]byte, chunk)
 	for read.size < whole.size {
@@ -86,7 +86,7 @@ func (r *run) renew(err error) {
 type edited struct {
 	*staging.Snapshot
 	proof proof
-	sum   *sum // of what was read of the image
+	sums  *sums // of what was read of the image
 }
 
 // ReadAt is Snapshot.ReadAt, for the next bytes. p must not change before wait has returned.
@@ -95,8 +95,8 @@ func (e *edited) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		if err := e.ReadBase(ctx, under, off); err != nil {
 			return 0, err
 		}
-		if e.sum.add(under); e.sum.size == e.proof.size {
-			if err := e.proof.check(e.sum); err != nil {
+		if e.sums.add(under); e.sums.size == e.proof.size {
+			if err := e.proof.check(e.sums); err != nil {
 				return 0, err
 			}
 		}
@@ -108,7 +108,7 @@ func (e *edited) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 }
 
 // wait waits until what was read is hashed.
-func (e *edited) wait() { e.sum.wait() }
+func (e *edited) wait() { e.sums.wait() }
 
 // content is what the run sends in one pass, which is compared with the image under an edit
 // where that can be.
@@ -116,7 +116,7 @@ func (r *run) content() content {
 	if r.proof == nil {
 		return plain{r.snap}
 	}
-	return &edited{Snapshot: r.snap, proof: *r.proof, sum: newSum(r.proof.Algorithm)}
+	return &edited{Snapshot: r.snap, proof: *r.proof, sums: newSums(r.proof.Algorithm)}
 }
 
 // plain is a draft of which there is nothing to compare.

@@ -100,7 +100,7 @@ func (f *fake) receive(ctx context.Context, r io.Reader) ([]byte, error) {
 // store makes img active with the bytes; f.mu is held.
 func (f *fake) store(img image.Image, got []byte) {
 	img.Status, img.Size = image.StatusActive, int64(len(got))
-	sum := image.NewHash("md5")
+	sum := image.NewHash(algoMD5)
 	sum.Write(got)
 	img.Checksum = hex.EncodeToString(sum.Sum(nil))
 	if h := image.NewHash(f.algo); h != nil {

@@ -107,7 +107,7 @@ func (r *run) findOld(ctx context.Context) error {
 		return err
 	}
 	r.plan.old = old
-	r.c.expect(old.Digest().Algorithm, false)
+	r.c.expect(old.HashAlgo, false)
 	r.plan.members, err = r.members(ctx, *old)
 	return err
 }

@@ -164,12 +164,14 @@ func (r *run) same(ctx context.Context, img image.Image) (bool, error) {
 	if img.Status != image.StatusActive || img.Size != r.snap.Size() {
 		return false, nil
 	}
-	claim := img.Digest()
-	if claim.Algorithm == "" {
-		return false, nil
+	for _, claim := range []struct{ algo, value string }{{img.HashAlgo, img.HashValue}, {algoMD5, img.Checksum}} {
+		if claim.value == "" || image.NewHash(claim.algo) == nil {
+			continue
+		}
+		sum, _, err := r.rehash(ctx, claim.algo)
+		return err == nil && sum == claim.value, err
 	}
-	has, err := r.rehash(ctx, claim)
-	return has == claim.Value, err
+	return false, nil
 }
 
 // vanished settles that the image which the journal names is not there (any more). One that

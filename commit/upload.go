@@ -43,7 +43,7 @@ func (r *run) upload(ctx context.Context, id string) (image.Image, error) {
 	mu.Lock()
 	final := last
 	mu.Unlock()
-	sent := newSum("")
+	sent := newSums()
 	if final != nil {
 		var unread error
 		if sent, unread = final.stop(); unread != nil {
