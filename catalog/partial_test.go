@@ -67,6 +67,30 @@ func TestListingLeavesOut(t *testing.T) {
 	}
 }
 
+// TestUnreadableRecord: where an image's own record cannot be read either, nothing is known
+// of it, and of it alone.
+func TestUnreadableRecord(t *testing.T) {
+	for name, option := range map[string]func(*Options){"plain": func(*Options) {}, "hidden too": hiddenToo} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(ours(1, "unreadable"), ours(2, "b"), ours(3, "gone"))
+				c := newCatalog(t, s, option)
+				listed(t, c)
+				s.omit(ours(1, "").ID)
+				s.failing("get "+ours(1, "").ID, failure(image.UnexpectedAnswer))
+				s.drop(ours(3, "").ID)
+				want := map[string]string{"unreadable": ours(1, "").ID, "b": ours(2, "").ID}
+				for range 3 {
+					time.Sleep(DefaultTTL)
+					if diff := cmp.Diff(want, settle(t, c)); diff != "" || c.Stats().Warning != "" {
+						t.Errorf("%q: %s", c.Stats().Warning, diff)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestNameThatMayBeLeftOut: what a listing that is not whole does not have may be there
 // all the same: its name is asked for.
 func TestNameThatMayBeLeftOut(t *testing.T) {

@@ -38,7 +38,7 @@ func (c *Catalog) beginPass() *pass {
 			return ctx.Err()
 		})
 		if err == nil {
-			err = c.askUnseen(ctx, p, whole)
+			whole, err = c.askUnseen(ctx, p, whole)
 		}
 		if err == nil {
 			c.sweep(p, whole)

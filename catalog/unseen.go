@@ -16,10 +16,11 @@ const maxUnseen = 100
 func wanders(f image.Filter) bool { return f.Hidden || len(f.Statuses) > 0 }
 
 // askUnseen asks for the images that a pass has not seen, where it may have missed them.
-// An error means that the service did not answer.
-func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) error {
+// An answer that is no record says nothing of that image: then the pass is not whole. An
+// error means that the service did not answer.
+func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) (bool, error) {
 	if whole && !wanders(c.filter) {
-		return nil
+		return whole, nil
 	}
 	c.mu.Lock()
 	unseen := c.unseen(p.began.seq)
@@ -37,11 +38,14 @@ func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) error {
 		}
 		c.end(began)
 		c.mu.Unlock()
-		if err != nil {
-			return err
+		switch {
+		case image.Is(err, image.UnexpectedAnswer):
+			whole = false
+		case err != nil:
+			return false, err
 		}
 	}
-	return nil
+	return whole, nil
 }
 
 // unseen returns the images that nothing has brought since. The caller holds mu.

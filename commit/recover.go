@@ -286,7 +286,7 @@ func (r *run) retired(old image.Image) bool {
 		return true
 	}
 	known := r.rec.Inherited
-	return old.Name != r.rec.Name && old.Name != r.d.Record().Name && (known == nil || old.Name != known.Name)
+	return old.Name != r.rec.Name && old.Name != r.d.Record().Name && (known == nil || known.ID != old.ID || old.Name != known.Name)
 }
 
 // predecessor reads the image that the draft replaces; nil where there is none, or it

@@ -80,3 +80,22 @@ func TestRenamedOverWithoutItsImage(t *testing.T) {
 		})
 	}
 }
+
+// Others rename what is to be replaced to the name of the image that is gone, to keep it.
+func TestRenamedToTheNameOfAGoneImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newFake())
+		own := h.service.put(image.Image{Name: "x"}, []byte("old bytes"))
+		other := h.service.put(image.Image{Name: "y"}, []byte("other bytes"))
+		d := h.draft(over(own), pattern(500))
+		check(t, h.service.Delete(ctxb, own.ID))
+		check(t, d.RenameOver("y", "y", &other, false, ""))
+		other.Name = "x"
+		h.service.put(other, []byte("other bytes"))
+		_, err := h.Commit(ctxb, d)
+		check(t, err)
+		if all := h.service.all(); len(all) != 2 {
+			t.Errorf("%+v", all)
+		}
+	})
+}

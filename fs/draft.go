@@ -26,6 +26,9 @@ type draft struct {
 	// replaces is the image that the draft of a new one was renamed over: its commit
 	// retires it. nil for none.
 	replaces *image.Image
+	// follows is the image whose record the commit carries over though it is gone; nil:
+	// that of replaces.
+	follows  *image.Image
 	writers  int  // open handles that write
 	closed   bool // settled: nobody joins any more
 	last     bool // the commit after its last writer runs: no writer joins, lest it take half of what is written

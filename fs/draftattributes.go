@@ -62,8 +62,13 @@ func (d *draft) keepOwn(over *image.Image) error {
 	if over == nil {
 		return nil
 	}
-	var own image.Attributes
-	theirs, mode := d.fs.asSet(*over).Attributes(), uint32(fileMode)
+	return d.goOnShowing(d.ownUnder(*over))
+}
+
+// ownUnder is what a draft shows of which nothing was set, where its commit would carry
+// over the image's.
+func (d *draft) ownUnder(over image.Image) (own image.Attributes) {
+	theirs, mode := d.fs.asSet(over).Attributes(), uint32(fileMode)
 	if theirs.Mode != nil {
 		own.Mode = &mode
 	}
@@ -73,7 +78,7 @@ func (d *draft) keepOwn(over *image.Image) error {
 	if theirs.GID != nil {
 		own.GID = &d.fs.opts.GID
 	}
-	return d.goOnShowing(own)
+	return own
 }
 
 // goOnShowing makes the draft go on to show what it shows of an image that it leaves, in the

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -15,7 +16,7 @@ func (n *node) willBe() (img image.Image, ok bool) {
 		return img, img.ID != ""
 	}
 	d.mu.Lock()
-	settings, over := d.settings, d.replaces
+	settings, over := d.settings, cmp.Or(d.follows, d.replaces)
 	d.mu.Unlock()
 	switch {
 	case img.ID != "":

@@ -3,7 +3,9 @@ package fs
 import (
 	"context"
 	"os"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -20,7 +22,8 @@ func TestRenameOfAFileWhoseImageIsGone(t *testing.T) {
 				a := h.add("a", "0123")
 				h.edit(a.ID, func(i *image.Image) {
 					mode := uint32(0o600)
-					i.Properties[image.PropertyAttributes] = image.Attributes{Mode: &mode}.Encode(i.ID)
+					past := time.Unix(1e9, 0)
+					i.Properties[image.PropertyAttributes] = image.Attributes{Mode: &mode, ModTime: &past}.Encode(i.ID)
 				})
 				if over == "an image" || over == "an edited image" {
 					h.add("b", "below")
@@ -41,7 +44,7 @@ func TestRenameOfAFileWhoseImageIsGone(t *testing.T) {
 				}
 				f := must(os.OpenFile(m.path("a"), os.O_RDWR|os.O_TRUNC, 0))
 				must(f.WriteString("edited"))
-				mode := must(f.Stat()).Mode()
+				was := must(f.Stat())
 				if when == "before" {
 					h.drop(a.ID)
 				}
@@ -50,8 +53,8 @@ func TestRenameOfAFileWhoseImageIsGone(t *testing.T) {
 				}
 				m.absent("a")
 				m.want("b", "edited")
-				if now := must(os.Stat(m.path("b"))).Mode(); now != mode {
-					t.Errorf("mode %v, want %v", now, mode)
+				if now := must(os.Stat(m.path("b"))); now.Mode() != was.Mode() || !now.ModTime().Equal(was.ModTime()) {
+					t.Errorf("%v, %v, want %v, %v", now.Mode(), now.ModTime(), was.Mode(), was.ModTime())
 				}
 				if moved := h.drafts[must(m.Lookup(t.Context(), "b")).Draft]; over == "an image" && !moved.foreign {
 					t.Error("the draft takes over from what it replaces")
@@ -75,4 +78,20 @@ func TestRenameOfAFileWhoseImageIsGone(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRenameOfAnUnchangedFileWhoseImageIsGone: there is nothing that could be at the new name.
+func TestRenameOfAnUnchangedFileWhoseImageIsGone(t *testing.T) {
+	h := newHouse()
+	a := h.add("a", "0123")
+	h.add("b", "stays")
+	m := mountHouse(t, h)
+	f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
+	h.drop(a.ID)
+	wantErr(t, os.Rename(m.path("a"), m.path("b")), syscall.ENOENT)
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	m.settled()
+	m.want("b", "stays")
 }

@@ -270,13 +270,28 @@ func (n *node) renameInTurn(ctx context.Context, name, entry string, over replac
 	return false, err
 }
 
-// renameAlone gives the draft of an image that is gone the new name. Its commit still
-// carries over what was known of that image, and retires what had the name.
+// renameAlone gives the draft of an image that is gone the new name, where there is
+// something to commit: else there is nothing that could have it. The commit still carries
+// over what was known of that image, and retires what had the name.
 func (n *node) renameAlone(ctx context.Context, d *draft, name, entry string, over replaced) error {
 	img, _ := n.now()
-	if err := d.goOnShowing(n.fs.asSet(img).Attributes()); err != nil {
+	d.mu.Lock()
+	pending := d.change > d.settled
+	d.mu.Unlock()
+	if !pending {
+		return &image.Error{Op: "rename", Image: img.ID, Kind: image.NotFound, Detail: "it is gone, and nothing of it was changed here"}
+	}
+	own := n.fs.asSet(img).Attributes() // which may be later than what the commit carries over
+	own.ModTime = nil                   // what is changed has the time of that
+	if over.img != nil {
+		own = overlaid(d.ownUnder(*over.img), own)
+	}
+	if err := d.goOnShowing(own); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	d.follows = &img
+	d.mu.Unlock()
 	n.leaveImage(d)
 	return d.rename(ctx, name, entry, over.img, false, over.draft)
 }
@@ -313,6 +328,9 @@ func (d *draft) rename(ctx context.Context, name, entry string, over *image.Imag
 	d.entry, d.name = entry, name
 	if over != nil {
 		d.replaces = over
+		if inherit {
+			d.follows = nil
+		}
 		d.interruptLocked(errOvertaken)
 	}
 	d.mu.Unlock()
