@@ -66,10 +66,10 @@ func (c *Cache) acquire(f *File, first int64, slots []slot, disk useOfDisk) {
 		}
 		c.counts.misses++
 		if p != nil {
+			p.waiters++ // first: what begin starts leaves out the blocks that nobody is interested in
+			p.fetch.interest++
 			c.begin(run, demand)
 			run = nil
-			p.waiters++
-			p.fetch.interest++
 			c.promote(p, f)
 		} else {
 			p = e.expect(index)

@@ -3,6 +3,7 @@ package cache
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -166,6 +167,32 @@ func TestPrefetchesAreBounded(t *testing.T) {
 		synctest.Wait()
 		if n := len(v.requests()); n != 21 {
 			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+// A prefetch that gets its place in the moment in which a reader asks for its first block,
+// which nobody was interested in any more, brings that, too.
+func TestBeginsAsItsFirstBlockIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := make(gate)
+		v := &service{read: g.at(0)}
+		var places atomic.Int64
+		places.Store(1)
+		c := New(Options{Memory: 64 * unit, Streams: 8, Source: v, Prefetches: func() int { return int(places.Load()) }})
+		t.Cleanup(c.Close)
+		f := open(t, c, "a", 100*unit)
+		f.Prefetch(image.Span{Off: 90 * unit, Len: unit}, image.Span{Off: 10 * unit, Len: 4 * unit})
+		f.Abandon(image.Span{Off: 10 * unit, Len: 2 * unit})
+		places.Store(2)
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, f, 9*unit, 2*unit) })
+		synctest.Wait()
+		close(g)
+		wg.Wait()
+		synctest.Wait()
+		if s := c.Stats(); s.Running != 0 || s.QueuedDemand != 0 || s.QueuedPrefetch != 0 {
+			t.Errorf("in the end: %+v", s)
 		}
 	})
 }
