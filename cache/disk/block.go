@@ -112,9 +112,12 @@ func (c *contents) putAs(index, wrong int64, bytes func(f *files) ([]byte, error
 		err = s.sys.write(f.index, appendSlot(nil, v), slotAt(index))
 	}
 	if err != nil {
-		// Give back what a part of the bytes may have taken: nobody reads it. Where that
-		// fails too, the next write of the block takes the same place.
-		_ = s.sys.punch(f.data, index*s.blockSize, s.blockSize)
+		// Give back what a part of the bytes may have taken: nobody reads it, unless the
+		// file was handed out. Where that fails too, the next write of the block takes the
+		// same place.
+		if !c.whole {
+			_ = s.sys.punch(f.data, index*s.blockSize, s.blockSize)
+		}
 		slot.Store(absent)
 		return false, err
 	}

@@ -277,3 +277,29 @@ func TestPinOfRemovedFile(t *testing.T) {
 		t.Error("not begun anew")
 	}
 }
+
+// A repair that fails makes no hole in what was handed out.
+func TestRepairFailsUnderPin(t *testing.T) {
+	d := newFakeDisk()
+	o := options(t.TempDir())
+	s := openStore(t, o, d)
+	p, i := wholeImage(t, s, 1, 10)
+	defer i.Close()
+	f, release, _ := i.Pin()
+	defer release()
+	flip(t, path(o, p, dataSuffix), 3*unit)
+	p.want(t, i, 9)
+	d.write = func(_ *os.File, b []byte, _ int64) error {
+		if len(b) == slotSize {
+			return unix.EIO
+		}
+		return nil
+	}
+	p.write(i, 3, 4)
+	p.want(t, i, 9)
+	data, err := io.ReadAll(f)
+	must(t, err)
+	if !bytes.Equal(data, p.bytes) { // its bytes were written, and are right
+		t.Error("a file that was handed out has a hole")
+	}
+}
