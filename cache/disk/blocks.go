@@ -47,6 +47,17 @@ func (s *Store) EachBlock(key image.Key, size int64, fn func(index int64)) {
 	}
 }
 
+// indexes returns those of the blocks that are on disk, ascending. A record may tell of so
+// large an image that one cannot count through all of its blocks.
+func (c *contents) indexes() []int64 {
+	list := make([]int64, 0, c.present.Load())
+	for n, p := range c.copyPages() {
+		p.each(func(i int64, _ *atomic.Uint64) { list = append(list, n*pageBlocks+i) })
+	}
+	slices.Sort(list)
+	return list
+}
+
 // lastUse is when a block was last used, in whole seconds.
 func (c *contents) lastUse() time.Time {
 	latest := int64(0)

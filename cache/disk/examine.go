@@ -46,7 +46,7 @@ func (s *Store) Examine(ctx context.Context, key image.Key, size int64, told fun
 	defer ended()
 	buf := make([]byte, s.blockSize)
 	pace := pace{store: s}
-	for index := range c.blocks {
+	for _, index := range c.indexes() {
 		if !c.has(index) {
 			continue
 		}

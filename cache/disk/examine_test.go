@@ -176,3 +176,20 @@ func TestExamineVerifies(t *testing.T) {
 		t.Error("it cannot be pinned")
 	}
 }
+
+// An image is looked at as far as it is there, however large its record says that it is.
+func TestExamineHugeImage(t *testing.T) {
+	s := openStore(t, options(t.TempDir()), nil)
+	p := draw(1, unit)
+	p.img.Size = 1 << 43 // less than any filesystem's largest
+	i := p.in(s)
+	defer i.Close()
+	last := p.blocks() - 1
+	i.Write(0, p.bytes)
+	i.Write(last, p.bytes)
+	got, err := s.Examine(t.Context(), p.key(), p.img.Size, func(int64, int64) {})
+	must(t, err)
+	if diff := cmp.Diff(Examined{Intact: 2}, got); diff != "" {
+		t.Error(diff)
+	}
+}
