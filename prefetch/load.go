@@ -118,7 +118,7 @@ func (l *loading) metadata(ctx context.Context) error {
 	for range mostLooks {
 		var fresh []int64
 		for _, s := range next {
-			for index := s.Off / cache.BlockSize; index*cache.BlockSize < s.Off+s.Len; index++ {
+			for index := s.Off / cache.BlockSize; index < cache.Blocks(s.Off+s.Len); index++ {
 				if !loaded[index] {
 					loaded[index] = true
 					fresh = append(fresh, index)

@@ -2,6 +2,7 @@ package prefetch
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -141,4 +142,16 @@ func TestLoadEnds(t *testing.T) {
 			t.Errorf("%d requests go on", v.bodies)
 		}
 	})
+}
+
+// A service may say any size.
+func TestLoadMetadataOfTheLargest(t *testing.T) {
+	e := newEngine(t, &service{blank: true}, 8*mib, 4)
+	var last told
+	if err := e.Load(t.Context(), unchecked(math.MaxInt64), Part{Metadata: true}, last.note); err != nil {
+		t.Fatal(err)
+	}
+	if want := 2*unit - 1; last != (told{want, want}) {
+		t.Errorf("told %+v, want %d", last, want)
+	}
 }

@@ -128,7 +128,7 @@ func (m *metadata) look(f *cache.File, most int64) (fresh []int64) {
 // take returns the blocks of s that are not asked for yet, and notes them, until
 // most bytes are asked for in all. m.mu is held.
 func (m *metadata) take(s image.Span, most int64) (fresh []int64) {
-	for index := s.Off / cache.BlockSize; index*cache.BlockSize < s.End(); index++ {
+	for index := s.Off / cache.BlockSize; index < cache.Blocks(s.End()); index++ {
 		at, old := slices.BinarySearch(m.asked, index)
 		if old {
 			continue
