@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -313,4 +316,57 @@ func TestReadsFarAheadPullNothing(t *testing.T) {
 			t.Errorf("%d streams", n)
 		}
 	})
+}
+
+// A service may say any size: whoever reads near the end of the largest waits for it.
+func TestSpoolOfTheLargest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, &service{wholeOnly: true, blank: true, rate: mib}, 8*mib, 4)
+		r := open(t, e, "a", math.MaxInt64)
+		if _, err := r.ReadAt(t.Context(), make([]byte, 10), 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, back := range []int64{1, 4096, 8192, unit, unit + 1, 3 * mib} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if n, err := r.ReadAt(ctx, make([]byte, min(back, 4096)), math.MaxInt64-back); n != 0 || !image.Is(err, image.Stalled) {
+				t.Errorf("%d before the end: %d, %v", back, n, err)
+			}
+			cancel()
+		}
+	})
+}
+
+// What the disk has and cannot give now comes by the stream.
+func TestSpoolBesideDiskThatCannotBeRead(t *testing.T) {
+	v := &service{wholeOnly: true}
+	e, store := engineOnDisk(t, v, gib)
+	img := unchecked(2 * mib)
+	if err := e.Load(t.Context(), img, Part{}, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	e.o.Cache.Forget(func(image.Key) bool { return true }) // the last reference: the files are closed
+	r := e.Open(img)
+	defer r.Close() //nolint:errcheck // always nil
+
+	withoutDescriptors(t, func() { expect(t, r, unit-10, 20) })
+	if held := onDisk(store, img); held != img.Size || v.streams() != 2 {
+		t.Errorf("%d bytes on disk, %d streams", held, v.streams())
+	}
+}
+
+// withoutDescriptors calls fn while this process can open no file.
+func withoutDescriptors(t *testing.T, fn func()) {
+	t.Helper()
+	var had unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &had); err != nil {
+		t.Fatal(err)
+	}
+	set := func(l unix.Rlimit) {
+		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &l, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer set(had)
+	set(unix.Rlimit{Cur: 0, Max: had.Max})
+	fn()
 }

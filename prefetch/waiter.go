@@ -59,7 +59,8 @@ func (s *spool) read(ctx context.Context, p []byte, off int64) (n int, err error
 	if off < 0 {
 		return 0, &image.Error{Op: "read", Image: s.key.ID, Err: errors.New("negative offset")}
 	}
-	stop := min(s.file.Size(), off+int64(len(p)))
+	stop := image.Span{Off: off, Len: int64(len(p))}.Clip(s.file.Size()).End()
+	withheld := int64(-1) // where the cache has bytes, but did not give them
 	for off+int64(n) < stop {
 		if err := s.file.Wrong(); err != nil {
 			return n, err
@@ -70,12 +71,15 @@ func (s *spool) read(ctx context.Context, p []byte, off int64) (n int, err error
 			s.touched((last - 1) / cache.BlockSize)
 			continue
 		}
-		piece := min(stop, at/mostAwaited*mostAwaited+mostAwaited)
-		m, err := s.await(ctx, p[n:piece-off], at)
+		piece := min(stop-at, mostAwaited-at%mostAwaited)
+		m, err := s.await(ctx, p[n:n+int(piece)], at, at == withheld)
 		s.file.Streamed(m)
 		n += m
 		if err != nil {
 			return n, err
+		}
+		if m == 0 {
+			withheld = at
 		}
 	}
 	if n < len(p) {
@@ -97,16 +101,21 @@ func (s *spool) touched(index int64) {
 
 // await reads p, which lies inside the image, up to the first block that the cache
 // has, and waits for the stream to bring it. n is 0 without an error where the cache
-// has the first block by now.
-func (s *spool) await(ctx context.Context, p []byte, off int64) (int, error) {
+// has the first block by now; withheld says that it does not give that, for the disk cannot
+// be read now, and so it is waited for.
+func (s *spool) await(ctx context.Context, p []byte, off int64, withheld bool) (int, error) {
 	w := &waiter{p: p, off: off, done: make(chan struct{})}
 	s.mu.Lock()
 	// What a stream brings it brings under this lock: a block is either cached now
 	// or still to come.
 	end := off
-	for index := off / cache.BlockSize; end < off+int64(len(p)) && !s.file.Has(cache.BlockSpan(index, s.file.Size())); index++ {
+	for index := off / cache.BlockSize; end < off+int64(len(p)); index++ {
+		block := cache.BlockSpan(index, s.file.Size())
+		if s.file.Has(block) && !(withheld && end == off) {
+			break
+		}
 		w.need = append(w.need, index)
-		end = (index + 1) * cache.BlockSize
+		end = block.End()
 	}
 	if len(w.need) == 0 {
 		s.mu.Unlock()
