@@ -112,11 +112,7 @@ func (d *Draft) clear() error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.layered {
-		d.layer.ext.cut(0)
-		d.layer.limit = 0
-		d.changes++
-	}
+	d.cutLocked(0)
 	d.size = 0
 	d.touches++
 	return nil

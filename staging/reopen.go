@@ -77,10 +77,6 @@ func (s *Store) reopen(id string, o ReopenSpec) (_ *Draft, err error) {
 	}
 	j.Uncertain = j.uncertain(s.boot, info.Size())
 	j.Size = info.Size()
-	if j.Size < j.limit { // truncated after the journal was written
-		j.ext.cut(j.Size)
-		j.limit = j.Size
-	}
 	return reopened(s, f, j, o, info.ModTime()), nil
 }
 
@@ -140,6 +136,7 @@ func reopened(s *Store, f *os.File, j journal, o ReopenSpec, changed time.Time) 
 	d.mod = changed.UTC()
 	d.unlinked = j.Unlinked
 	d.written = j.Size > 0
+	d.cutLocked(j.Size) // truncated after the journal was written; nobody else has d
 	untouched := d.layered && j.ext.count() == 0 && j.limit == j.Size && j.Size == o.BaseImage.Size
 	d.dirty = j.State != StateCommitted && (j.Owed() || d.layered && !untouched || !d.layered && (d.written || j.Replaces != ""))
 	if !j.Synced && !j.Closed {

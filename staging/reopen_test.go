@@ -152,6 +152,15 @@ func TestReopenTruncated(t *testing.T) {
 	if got := string(contents(t, again)); got != "012345x\x00\x00" {
 		t.Errorf("%q", got)
 	}
+
+	// Nor after the next Sync.
+	write(t, again, "z", 8)
+	must(t, again.Sync(t.Context()))
+	killed(t, again)
+	again = reopen(t, s, d.ID(), ReopenSpec{Base: &memory{data: []byte("0123456789")}, BaseImage: spec.BaseImage})
+	if got := string(contents(t, again)); got != "012345x\x00z" {
+		t.Errorf("%q after a Sync", got)
+	}
 }
 
 func TestReopenRefuses(t *testing.T) {

@@ -107,6 +107,15 @@ func (d *Draft) localLocked(off, end int64) {
 	}
 }
 
+// cutLocked notes that nothing of the base shows from size on.
+func (d *Draft) cutLocked(size int64) {
+	if size < d.layer.limit {
+		d.layer.ext.cut(size)
+		d.layer.limit = size
+		d.changes++
+	}
+}
+
 // touchLocked notes that the draft has changed.
 func (d *Draft) touchLocked() {
 	d.touches++
@@ -150,11 +159,7 @@ func (d *Draft) truncate(ctx context.Context, size int64) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if size < d.layer.limit {
-		d.layer.ext.cut(size)
-		d.layer.limit = size
-		d.changes++
-	}
+	d.cutLocked(size)
 	d.size = size
 	d.refused.written(size, math.MaxInt64)
 	d.touchLocked()
