@@ -76,7 +76,6 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	var few [fewSegments]segment
 	plan := d.segmentsLocked(few[:0], off, off+int64(len(p)))
-	frozen := d.frozen
 	var base *heldBase
 	if slices.ContainsFunc(plan, func(s segment) bool { return !s.local }) {
 		base = d.base.hold()
@@ -88,7 +87,7 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 	for _, s := range plan {
 		part := p[at-off : s.end-off]
 		if s.local {
-			err = readLocal(d.file, part, at, frozen)
+			err = d.readLocal(part, at)
 		} else {
 			err = base.read(ctx, part, at)
 		}
@@ -107,14 +106,22 @@ func (d *Draft) read(ctx context.Context, p []byte, off int64) (int, error) {
 // readLocal fills p from the data file; what a truncation took meanwhile is
 // zeros. Of a draft that stands still nothing is taken but by others: then a file that
 // is too short has lost bytes.
-func readLocal(f *os.File, p []byte, off int64, frozen bool) error {
-	n, err := f.ReadAt(p, off)
+func (d *Draft) readLocal(p []byte, off int64) error {
+	n, err := d.file.ReadAt(p, off)
 	switch {
-	case errors.Is(err, io.EOF) && frozen:
-		return fmt.Errorf("%s ends early: %w", f.Name(), io.ErrUnexpectedEOF)
+	case errors.Is(err, io.EOF) && d.lacks(off+int64(len(p))):
+		return fmt.Errorf("%s ends early: %w", d.file.Name(), io.ErrUnexpectedEOF)
 	case errors.Is(err, io.EOF):
 		clear(p[n:])
 		return nil
 	}
 	return err
+}
+
+// lacks reports whether bytes before end are missing that no writer has cut off: the draft
+// stands still, and has them, or had them until its end.
+func (d *Draft) lacks(end int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.frozen && (d.closed || end <= d.size)
 }

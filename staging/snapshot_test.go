@@ -208,6 +208,33 @@ func TestRebaseWaitsForNoRead(t *testing.T) {
 	})
 }
 
+// TestTruncatedAfterCommit: a read that began during a commit and goes on when somebody has
+// truncated meets no error.
+func TestTruncatedAfterCommit(t *testing.T) {
+	s := tempStore(t)
+	synctest.Test(t, func(t *testing.T) {
+		base := &memory{data: []byte("base"), hold: make(chan struct{})}
+		d := create(t, s, Spec{Name: "n", Base: base, BaseImage: image.Image{ID: "x", Size: 4}})
+		write(t, d, "local", 4)
+		snap, err := d.BeginCommit(t.Context())
+		must(t, err)
+		read := make(chan error, 1)
+		p := make([]byte, 9)
+		go func() {
+			_, err := d.ReadAt(t.Context(), p, 0)
+			read <- err
+		}()
+		synctest.Wait()
+		snap.End(false)
+		must(t, d.Truncate(t.Context(), 6))
+		close(base.hold)
+		if err := <-read; err != nil || string(p) != "baselo\x00\x00\x00" {
+			t.Errorf("%q, %v", p, err)
+		}
+		must(t, d.Discard())
+	})
+}
+
 func TestShortBase(t *testing.T) {
 	d := create(t, tempStore(t), Spec{Name: "n", Base: &memory{data: []byte("abc")}, BaseImage: image.Image{ID: "x", Size: 8}})
 	n, err := d.ReadAt(t.Context(), make([]byte, 8), 0)

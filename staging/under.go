@@ -43,7 +43,7 @@ func (s *Snapshot) Overlay(p []byte, off int64, begin func()) error {
 	at := off
 	for _, next := range plan {
 		if next.local {
-			if err := readLocal(d.file, p[at-off:next.end-off], at, true); err != nil {
+			if err := d.readLocal(p[at-off:next.end-off], at); err != nil {
 				return fail("read draft", d.name(), err)
 			}
 		}
