@@ -143,8 +143,8 @@ type Catalog struct {
 	// way, or not answered.
 	unfinished map[string]begun // by the id of the journal
 	// ended says of journals that have not been told Settled that their rename has ended
-	// all the same, and whether the image has the name. (A few, and for ever.)
-	ended   map[string]bool
+	// all the same. (A few, and for ever.)
+	ended   map[string]outcome
 	drafts  map[string]*overlay // by entry
 	placed  map[string]*overlay // by draft id
 	outage  *outage             // nil while the service answers
@@ -179,7 +179,7 @@ func New(opts Options) *Catalog {
 		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, now: opts.Now, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project, opts.Filter),
-		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{}, unfinished: map[string]begun{}, ended: map[string]bool{},
+		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{}, unfinished: map[string]begun{}, ended: map[string]outcome{},
 		drafts: map[string]*overlay{}, placed: map[string]*overlay{},
 		bound: time.Unix(0, 0),
 	}

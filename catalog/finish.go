@@ -18,15 +18,16 @@ const finishBound = time.Minute
 // rename had not begun, or is taken back; not, though, where what had the name has gone
 // meanwhile: then nothing else has it. What others have changed since is left as it
 // is: then both images stay, and the log says so. It tells j how far it got. An error
-// means that the service did not answer, or ErrTooYoung: call it again.
-func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, j RenameJournal) (carried bool, err error) {
+// means that the service did not answer, or ErrTooYoung: call it again. age is for how long
+// it has been there.
+func (c *Catalog) FinishRename(ctx context.Context, r image.Rename, age time.Duration, j RenameJournal) (carried bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
 	if err := c.renaming.enter(ctx, r.Image.ID); err != nil {
 		return false, wrap(opRenameOver, r.Image.ID, err)
 	}
 	defer c.renaming.leave(r.Image.ID)
-	b, carried, ended := c.takeUp(r, j.ID())
+	b, carried, ended := c.takeUp(begun{Rename: r, at: time.Now().Add(-age)}, j.ID())
 	if ended {
 		return carried, nil
 	}

@@ -188,12 +188,12 @@ func TestFinishRename(t *testing.T) {
 					}
 					kills++
 					var log bytes.Buffer
-					_, err := m.catalog(t, again, &log).FinishRename(t.Context(), *m.noted, m)
+					_, err := m.catalog(t, again, &log).FinishRename(t.Context(), *m.noted, RenameSettles, m)
 					if diedAgain = m.left < 0; !diedAgain && err != nil {
 						t.Errorf("%s: killed at %d: %v", title, steps, err)
 					}
 					if diedAgain {
-						carried, err := m.catalog(t, forever, &log).FinishRename(t.Context(), *m.noted, m)
+						carried, err := m.catalog(t, forever, &log).FinishRename(t.Context(), *m.noted, RenameSettles, m)
 						if now := m.images[ours(2, "").ID]; err != nil || carried != m.noted.Carried(now) && !c.sameNames {
 							t.Errorf("%s: killed at %d and %d: %v, %v", title, steps, again, carried, err)
 						}
@@ -260,7 +260,7 @@ func TestFinishRenameAfterOthers(t *testing.T) {
 			was := s.state()
 			m := &mortal{service: s}
 			var log bytes.Buffer
-			carried, err := m.catalog(t, 1<<20, &log).FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Over: &over, Undone: c.undone}, m)
+			carried, err := m.catalog(t, 1<<20, &log).FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Over: &over, Undone: c.undone}, RenameSettles, m)
 			if err != nil || carried != c.carried || s.state() != was {
 				t.Errorf("%s: %v, %v:\n%s", title, carried, err, s.state())
 			}
@@ -280,7 +280,7 @@ func TestFinishRenameKeepsMembers(t *testing.T) {
 		r := image.Rename{Image: img, Name: "old", Over: &over, Members: shares("both lost"), Noted: true, Undone: true}
 		m := &mortal{service: newService(over, img)}
 		m.members[over.ID], m.members[img.ID] = shares("both given"), shares("given other")
-		carried, err := m.catalog(t, 1<<20, &bytes.Buffer{}).FinishRename(t.Context(), r, m)
+		carried, err := m.catalog(t, 1<<20, &bytes.Buffer{}).FinishRename(t.Context(), r, RenameSettles, m)
 		if diff := cmp.Diff([]string{"lost", "other"}, slices.Sorted(slices.Values(projects(m.members[img.ID])))); err != nil || carried || diff != "" {
 			t.Errorf("%v, %v %s", carried, err, diff)
 		}
@@ -301,11 +301,11 @@ func TestFinishRenameDuringAnOutage(t *testing.T) {
 				m.members[over.ID] = shares("a")
 				m.failing(request, failure(kind))
 				c := m.catalog(t, 1<<20, &bytes.Buffer{})
-				if _, err := c.FinishRename(t.Context(), r, m); !image.Is(err, kind) || m.settled || m.images[img.ID].Name != "old" || len(m.images) != 2 {
+				if _, err := c.FinishRename(t.Context(), r, RenameSettles, m); !image.Is(err, kind) || m.settled || m.images[img.ID].Name != "old" || len(m.images) != 2 {
 					t.Errorf("%s: %v, settled %v", request, err, m.settled)
 				}
 				clear(m.fail)
-				if carried, err := c.FinishRename(t.Context(), r, m); err != nil || !carried || !m.settled || len(m.images) != 1 {
+				if carried, err := c.FinishRename(t.Context(), r, RenameSettles, m); err != nil || !carried || !m.settled || len(m.images) != 1 {
 					t.Errorf("%s: when it is back: %v, %v", request, carried, err)
 				}
 			})
@@ -323,7 +323,7 @@ func TestFinishRenameTells(t *testing.T) {
 		var told []string
 		c := newCatalog(t, s, func(o *Options) { o.OnChange = func(entry string) { told = append(told, entry) } })
 		was := listed(t, c)
-		if _, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Over: &over}, unjournaled("")); err != nil {
+		if _, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Over: &over}, RenameSettles, unjournaled("")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

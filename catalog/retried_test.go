@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,7 +59,7 @@ func TestUnansweredRenameOverDraftTriedAgain(t *testing.T) {
 					t.Errorf("it goes on with %v", left)
 				}
 				time.Sleep(RenameSettles)
-				if carried, err := c.FinishRename(t.Context(), *m.noted, m); !carried || err != nil {
+				if carried, err := c.FinishRename(t.Context(), *m.noted, RenameSettles, m); !carried || err != nil {
 					t.Errorf("by its journal: %v, %v", carried, err)
 				}
 				if have := m.want(); have["old"] != img.ID || len(have) != 1 {
@@ -93,7 +94,7 @@ func TestUnansweredRenameOverEditedTriedAgain(t *testing.T) {
 			RenameJournal
 			noted *image.Rename
 		}{{m, m.noted}, {again, again.noted}} {
-			if carried, err := c.FinishRename(t.Context(), *j.noted, j.RenameJournal); !carried || err != nil {
+			if carried, err := c.FinishRename(t.Context(), *j.noted, RenameSettles, j.RenameJournal); !carried || err != nil {
 				t.Errorf("by the journal %s: %v, %v", j.ID(), carried, err)
 			}
 		}
@@ -126,6 +127,31 @@ func TestUnansweredRenameOverEdited(t *testing.T) {
 		}
 		if diff := cmp.Diff(map[string]string{"old": over.ID, "new": img.ID}, m.want()); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// Nor is one of an earlier run that had not happened when the next one looked, and was too
+// young to count as such.
+func TestRenameOfEarlierRunTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		img := ours(2, "new")
+		m := &mortal{service: newService(img), left: 1 << 20}
+		c := newCatalog(t, m.service)
+		listed(t, c)
+		r := image.Rename{Image: img, Name: "old", Undone: true}
+		if _, err := c.FinishRename(t.Context(), r, time.Second, m); !errors.Is(err, ErrTooYoung) {
+			t.Fatal(err)
+		}
+		if _, err := c.Rename(t.Context(), img, "old", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(RenameSettles)
+		if carried, err := c.FinishRename(t.Context(), r, RenameSettles, m); !carried || err != nil {
+			t.Errorf("%v, %v", carried, err)
+		}
+		if have := m.want(); have["old"] != img.ID || len(have) != 1 {
+			t.Errorf("the service has %v", have)
 		}
 	})
 }

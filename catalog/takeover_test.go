@@ -236,7 +236,7 @@ func TestRenameOverThatHangs(t *testing.T) {
 				}
 				m.hung = nil
 				if !m.settled {
-					if carried, err := c.FinishRename(t.Context(), *m.noted, m); err != nil || carried {
+					if carried, err := c.FinishRename(t.Context(), *m.noted, RenameSettles, m); err != nil || carried {
 						t.Errorf("later: %v %v", carried, err)
 					}
 				}
@@ -256,7 +256,7 @@ func TestRenameOverTakenBackAfterOthers(t *testing.T) {
 		s := newService(over, img)
 		s.members[over.ID], s.members[img.ID] = shares("a b"), shares("a theirs d")
 		r := image.Rename{Image: img, Name: "old", Over: &over, Undone: true, Noted: true, Members: shares("c d")}
-		carried, err := newCatalog(t, s).FinishRename(t.Context(), r, unjournaled(""))
+		carried, err := newCatalog(t, s).FinishRename(t.Context(), r, RenameSettles, unjournaled(""))
 		if diff := cmp.Diff(shares("c d theirs"), s.members[img.ID], anyOrder); err != nil || carried || diff != "" {
 			t.Errorf("%v %v %s", carried, err, diff)
 		}

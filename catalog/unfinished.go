@@ -19,7 +19,14 @@ var ErrTooYoung = &image.Error{Op: "finish a rename", Kind: image.NoData, Detail
 // begun is a rename over another image that has not ended.
 type begun struct {
 	image.Rename
-	at time.Time // zero: by an earlier run, whose journal knows
+	at  time.Time // by the host's clock
+	own bool      // by this process
+}
+
+// outcome is how one has ended of which a journal may still tell.
+type outcome struct {
+	carried bool // the image has the name
+	own     bool
 }
 
 // followed is the journal of a rename over another image that the catalog follows, too,
@@ -34,9 +41,10 @@ func (f followed) Note(r image.Rename) error {
 	f.c.mu.Lock()
 	known, again := f.c.unfinished[f.ID()]
 	if !again {
-		known.at = time.Now()
+		known.at, known.own = time.Now(), true
 	}
-	f.c.unfinished[f.ID()] = begun{r, known.at}
+	known.Rename = r
+	f.c.unfinished[f.ID()] = known
 	f.c.mu.Unlock()
 	return f.RenameJournal.Note(r)
 }
@@ -96,17 +104,16 @@ func (c *Catalog) unfinishedOf(id string) map[string]string {
 // seen to. ended: nothing is left to do; not, without an error, where it knows no such rename.
 func (c *Catalog) FinishOwn(ctx context.Context, journal string) (ended bool, err error) {
 	c.mu.Lock()
-	r, left := c.unfinished[journal]
+	r := c.unfinished[journal]
 	c.mu.Unlock()
-	if left {
+	if r.own {
 		if err := c.finishOne(ctx, journal, r.Image.ID); err != nil {
 			return false, err
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ended = c.ended[journal]
-	return ended, nil
+	return c.ended[journal].own, nil
 }
 
 // overtake ends the earlier renames of the image that are to be taken back, after one that
@@ -118,29 +125,28 @@ func (c *Catalog) overtake(id, name string) {
 	for journal, r := range c.unfinished {
 		if r.Image.ID == id && r.Name == name && (r.Over == nil || r.Undone) {
 			delete(c.unfinished, journal)
-			c.ended[journal] = true
+			c.ended[journal] = outcome{carried: true, own: r.own}
 		}
 	}
 }
 
-// takeUp returns what is known of a rename of which a journal tells r. ended: nothing is
+// takeUp returns what is known of a rename of which a journal tells. ended: nothing is
 // left to do, and carried says whether the image has the name.
-func (c *Catalog) takeUp(r image.Rename, journal string) (known begun, carried, ended bool) {
+func (c *Catalog) takeUp(told begun, journal string) (known begun, carried, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if carried, ended = c.ended[journal]; ended {
-		return begun{Rename: r}, carried, true
+	if o, ended := c.ended[journal]; ended {
+		return told, o.carried, true
 	}
 	if known, ours := c.unfinished[journal]; ours {
 		return known, false, false // the journal may not know of its last step
 	}
-	known = begun{Rename: r}
-	c.unfinished[journal] = known
-	return known, false, false
+	c.unfinished[journal] = told
+	return told, false, false
 }
 
-// finishOne finishes a rename of the image that this process has begun, once it is not
-// under way. Its journal stays, and FinishRename finds nothing to do then.
+// finishOne finishes a rename of the image that this process has begun, or knows by its
+// journal, once it is not under way. Its journal stays, and FinishRename finds nothing to do then.
 func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
@@ -160,6 +166,6 @@ func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended[journal] = carried
+	c.ended[journal] = outcome{carried, r.own}
 	return nil
 }

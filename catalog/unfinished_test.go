@@ -144,7 +144,7 @@ func TestUnansweredRenameOver(t *testing.T) {
 					before := m.state()
 					time.Sleep(RenameSettles)
 					if m.noted != nil {
-						if _, err := c.FinishRename(t.Context(), *m.noted, m); err != nil || m.state() != before {
+						if _, err := c.FinishRename(t.Context(), *m.noted, RenameSettles, m); err != nil || m.state() != before {
 							t.Errorf("%s: refused %v, unanswered at %d: what the journal has changed since: %v\n%swas\n%s", title, refused, steps, err, m.state(), before)
 						}
 					}
@@ -222,7 +222,7 @@ func TestUnansweredRenameOverLate(t *testing.T) {
 		if _, err := c.Update(t.Context(), over.ID, []image.Change{{Field: image.PropertyAttributes, Property: true, Value: "{}"}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.FinishRename(t.Context(), *m.noted, m); !errors.Is(err, ErrTooYoung) {
+		if _, err := c.FinishRename(t.Context(), *m.noted, RenameSettles, m); !errors.Is(err, ErrTooYoung) {
 			t.Fatal(err)
 		}
 		late := img.Clone()
@@ -253,7 +253,7 @@ func TestUnansweredRenameOverForgotten(t *testing.T) {
 		}
 		clear(m.fail)
 		time.Sleep(RenameSettles)
-		if carried, err := c.FinishRename(t.Context(), *m.noted, m); carried || err != nil {
+		if carried, err := c.FinishRename(t.Context(), *m.noted, RenameSettles, m); carried || err != nil {
 			t.Errorf("%v, %v", carried, err)
 		}
 		if left := asks(t, c, m.service, over.ID, img.ID); len(left) > 0 {
@@ -321,7 +321,7 @@ func TestFinishRenameOfOneNameChangedSince(t *testing.T) {
 		m.set(now)
 		clear(m.fail)
 		var log bytes.Buffer
-		if carried, err := m.catalog(t, 1<<20, &log).FinishRename(t.Context(), *m.noted, m); err != nil || !carried || len(m.images) != 1 {
+		if carried, err := m.catalog(t, 1<<20, &log).FinishRename(t.Context(), *m.noted, RenameSettles, m); err != nil || !carried || len(m.images) != 1 {
 			t.Errorf("%v, %v: %s", carried, err, strings.TrimSpace(log.String()))
 		}
 	})
@@ -338,7 +338,7 @@ func TestUnansweredRenameOverDraft(t *testing.T) {
 			return c.FinishBefore(t.Context(), img.ID)
 		},
 		"by its journal": func(t *testing.T, c *Catalog, m *mortal) error {
-			carried, err := c.FinishRename(t.Context(), *m.noted, m)
+			carried, err := c.FinishRename(t.Context(), *m.noted, RenameSettles, m)
 			if carried {
 				t.Error("the draft counts as replaced")
 			}
@@ -392,7 +392,7 @@ func TestFinishRenameOverDraft(t *testing.T) {
 		var log bytes.Buffer
 		m := &mortal{service: s}
 		c := m.catalog(t, 1<<20, &log)
-		carried, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Undone: undone}, m)
+		carried, err := c.FinishRename(t.Context(), image.Rename{Image: img, Name: "old", Undone: undone}, RenameSettles, m)
 		if err != nil || carried == undone || s.want()[want] == "" {
 			t.Errorf("undone %v: carried %v, %v; the service has %v", undone, carried, err, s.want())
 		}

@@ -84,10 +84,10 @@ func (r *rooms) finish(ctx context.Context, k staging.Rename) (err error) {
 	return errors.Join(err, leaveDraft(gone), leaveDraft(moves))
 }
 
-// meanwhile takes a rename back whose drafts cannot be had, for why, where it is this mount's
-// own: its drafts have kept their names, and may be in use for long.
+// meanwhile finishes a rename whose drafts cannot be had, for why, where it is this mount's
+// own: they have been seen to, and may be in use for long.
 func (r *rooms) meanwhile(ctx context.Context, j *staging.RenameJournal, why error) error {
-	if !j.Rename().Undone || !errors.Is(why, errElsewhere) {
+	if !errors.Is(why, errElsewhere) {
 		return why
 	}
 	ended, err := r.catalog.FinishOwn(ctx, j.ID())
@@ -100,12 +100,9 @@ func (r *rooms) meanwhile(ctx context.Context, j *staging.RenameJournal, why err
 
 // finishWith does so with the drafts, each nil where there is none (any more).
 func (r *rooms) finishWith(ctx context.Context, k staging.Rename, j *staging.RenameJournal, gone, moves *staging.Draft) error {
-	carried, err := r.catalog.FinishRename(ctx, k.Rename, j)
-	switch {
-	case err != nil:
+	carried, err := r.catalog.FinishRename(ctx, k.Rename, r.client.Now().Sub(k.Begun).Abs(), j)
+	if err != nil {
 		return err
-	case !carried && r.client.Now().Sub(k.Begun).Abs() < catalog.RenameSettles:
-		return catalog.ErrTooYoung
 	}
 	from, to := place{k.Image.Name, k.From}, place{k.Name, k.To}
 	if !carried {
@@ -114,7 +111,7 @@ func (r *rooms) finishWith(ctx context.Context, k staging.Rename, j *staging.Ren
 	if err := follow(moves, from, to); err != nil {
 		return err
 	}
-	if gone != nil && carried && gone.Record().Entry == k.To {
+	if gone != nil && carried && !k.Undone && gone.Record().Entry == k.To { // of an undone one it was told that it stays
 		r.log.Info("removing a file of an earlier run that another was renamed over", "name", k.Name, "draft", gone.ID())
 		if err := unlinkDraft(gone); err != nil {
 			return err
@@ -173,7 +170,7 @@ func leaveDraft(d *staging.Draft) error {
 }
 
 // undecided are the drafts that interrupted renames decide about: none of them is
-// committed before.
+// committed before, by whomever.
 func undecided(renames []staging.Rename) map[string]bool {
 	drafts := map[string]bool{}
 	for _, k := range renames {
