@@ -194,6 +194,13 @@ var errNothingWritten = errors.New("nothing that was written to it is known: exp
 
 // retry commits one draft and returns what came of it, in one line.
 func (r *rooms) retry(ctx context.Context, k staging.Record) (string, error) {
+	renames, err := r.staging.Renames()
+	if err != nil {
+		return "", err
+	}
+	if undecided(renames)[k.Draft] {
+		return "", fail(exitDraftBusy, "%s: a rename that was interrupted decides about it, which a mount finishes first", nameOf(k))
+	}
 	d, err := r.reopen(ctx, k)
 	if err != nil {
 		return "", err

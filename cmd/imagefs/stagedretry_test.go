@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imagefs/imagefs/client"
 	"github.com/imagefs/imagefs/image"
@@ -104,5 +105,29 @@ func TestStagedRetryShowsProgress(t *testing.T) {
 	g.release()
 	if out, stderr, code := p.end(); code != exitOK || strings.Count(out, "later.img is image") != recoveredAtOnce+1 {
 		t.Errorf("code %d: %s%s", code, out, stderr)
+	}
+}
+
+// What an interrupted rename decides about is not uploaded before that: there would be two
+// images of its name for ever.
+func TestStagedRetryUndecided(t *testing.T) {
+	r := newRenameRooms(t, time.Minute)
+	r.killed(t)
+	kept, err := r.staging.Kept()
+	if err != nil || len(kept) != 2 {
+		t.Fatal(len(kept), err)
+	}
+	for _, k := range kept {
+		if said, err := r.retry(t.Context(), k); codeOf(err) != exitDraftBusy || !strings.Contains(err.Error(), "rename") {
+			t.Errorf("%s: %s, %v", k.Name, said, err)
+		}
+	}
+	if err := r.finish(t.Context(), r.rename(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kept {
+		if _, err := r.retry(t.Context(), k); err != nil {
+			t.Errorf("%s, decided: %v", k.Name, err)
+		}
 	}
 }
