@@ -226,7 +226,7 @@ func (d *draft) tryBehind(b *behind) outcome {
 		d.cut++
 	}
 	tell, entry := d.cut == toldCut && work.Err() != nil, d.entry
-	deleted := errors.Is(err, image.ErrDeletedSince)
+	deleted := errors.Is(err, image.ErrDeletedSince) && work.Err() == nil // else its journal may not have been told what is owed
 	if err == nil || deleted {
 		d.settled, d.failure = max(d.settled, taken), err
 	}

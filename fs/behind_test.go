@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -230,6 +231,34 @@ func TestWritebackDeletedSince(t *testing.T) {
 				t.Errorf("%d lines of the log tell of it, and %d that it waits", kept, waits)
 			}
 		})
+	}
+}
+
+// A try that a removal has ended tells nothing of what it made: where the removal fails, it is
+// tried again.
+func TestWritebackRefusedRemoval(t *testing.T) {
+	h, away := newHouse(), &failing{op: "remove", kind: image.Unavailable}
+	away.on.Store(true)
+	tried := make(chan struct{})
+	once := sync.OnceFunc(func() { close(tried) })
+	var ended atomic.Bool
+	h.hook = func(ctx context.Context, op, what string) error {
+		if op == "behind" && !ended.Load() {
+			once()
+			<-ctx.Done()
+			ended.Store(true)
+			return &image.Error{Op: op, Kind: image.Stale, Err: image.ErrDeletedSince}
+		}
+		return away.hook(ctx, op, what)
+	}
+	h.add("disk", "before")
+	m := mountHouse(t, h, quickly)
+	m.write("disk", "after")
+	<-tried
+	wantErr(t, os.Remove(m.path("disk")), syscall.EIO)
+	m.settled()
+	if m.content("disk") != "after" || m.ends()["failed"] != 0 {
+		t.Errorf("the image is %q; drafts ended %v", m.content("disk"), m.ends())
 	}
 }
 
