@@ -28,6 +28,9 @@ func lookBefore(s metrics.Snapshot) leftBehind {
 			l.before[k.Draft] = true
 		}
 	}
+	for _, w := range s.Waiting { // its journal may not say so yet
+		delete(l.before, w.Draft)
+	}
 	return l
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,20 +120,27 @@ func TestLeftBehind(t *testing.T) {
 	failing := make(s, "failing", func(d *staging.Draft) error {
 		return d.Update(func(r *staging.Record) { r.State = staging.StateFailed })
 	})
-	left := lookBefore(metrics.Snapshot{Options: metrics.Options{StagingDir: dir}, Service: metrics.Service{URL: "http://s/v2"}})
+	waiting := make(s, "waiting", func(d *staging.Draft) error {
+		return d.Update(func(r *staging.Record) { r.State = staging.StateFailed })
+	})
+	left := lookBefore(metrics.Snapshot{
+		Options: metrics.Options{StagingDir: dir}, Service: metrics.Service{URL: "http://s/v2"},
+		Waiting: []metrics.Waiting{{Name: "waiting", Draft: waiting.ID()}},
+	})
 	make(s, "since", failed)
 	make(s, "killed", func(d *staging.Draft) error { return d.Abandon("killed", true) })
 	make(s, "perhaps", func(d *staging.Draft) error { return d.Abandon("killed", false) })
 	make(openStagingOf(t, dir, "http://other/v2", ""), "of another service", failed)
 	held := make(s, "held", nil)
-	if err := failing.Keep("why"); err != nil {
+	if err := errors.Join(failing.Keep("why"), waiting.Close()); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, err := range left.failures(metrics.Snapshot{}) {
 		names = append(names, strings.SplitN(err.Error(), `"`, 3)[1])
 	}
-	if got := strings.Join(names, " "); got != "since perhaps" {
+	slices.Sort(names)
+	if got := strings.Join(names, " "); got != "perhaps since waiting" {
 		t.Errorf("named: %s", got)
 	}
 	if err := held.Discard(); err != nil {
