@@ -103,16 +103,20 @@ func (r *run) retire(ctx context.Context, img image.Image) (image.Image, error) 
 	if r.plan.old == nil {
 		return img, nil
 	}
-	err := again(ctx, transient, func(ctx context.Context) error { return r.c.renames.FinishBefore(ctx, r.plan.old.ID) })
-	if err != nil {
-		return img, err
+	moved := again(ctx, transient, func(ctx context.Context) error { return r.c.renames.FinishBefore(ctx, r.plan.old.ID) })
+	if moved != nil && !image.Is(moved, image.Stale) {
+		return img, moved
 	}
 	old, err := r.lookup(ctx, r.plan.old.ID)
 	switch {
 	case transient(err):
 		return img, fmt.Errorf("%w: %w", errUnsure, err)
-	case err != nil || old == nil:
+	case err != nil:
 		return img, err
+	case moved != nil && (old == nil || r.retired(*old)): // else it has come back to its name
+		return img, moved
+	case old == nil:
+		return img, nil
 	case r.retired(*old):
 		r.log.Info("the image to replace has been put aside already; it is left alone", "image", r.made, "replaced", old.ID, "name", old.Name)
 		return img, nil

@@ -19,7 +19,7 @@ func (f fakeRenames) FinishBefore(_ context.Context, id string) error { return f
 // What is to be replaced may have come to its name by a rename that is not finished: it
 // stays until that is.
 func TestFinishBeforeReplacing(t *testing.T) {
-	for kind, ok := range map[image.Kind]bool{image.Other: true, image.Stalled: false, image.Stale: false} {
+	for kind, ok := range map[image.Kind]bool{image.Other: true, image.Stalled: false} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, newFake())
 			old := h.service.put(image.Image{Name: "x"}, []byte("old bytes"))
@@ -46,6 +46,31 @@ func TestFinishBeforeReplacing(t *testing.T) {
 			}
 			if r := d.Record(); !ok && (r.State != staging.StateFailed || r.Image != "") {
 				t.Errorf("%v: draft %+v", kind, r)
+			}
+		})
+	}
+}
+
+// What is to be replaced is not there any more once that is finished, for another image has
+// its name; or it has its own name again.
+func TestFinishBeforeReplacingMovesIt(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake())
+			old := h.service.put(image.Image{Name: "x"}, []byte("old bytes"))
+			successor := ""
+			o := h.options()
+			o.Renames = fakeRenames(func(id string) error {
+				if !back {
+					check(t, h.service.Delete(ctxb, id))
+					successor = h.service.put(image.Image{Name: "x"}, []byte("other bytes")).ID
+				}
+				return &image.Error{Op: "finish", Image: id, Kind: image.Stale}
+			})
+			h.Committer = New(o)
+			img, err := h.Commit(ctxb, h.draft(over(old), pattern(5000)))
+			if left := h.only().ID; back && (err != nil || left != img.ID) || !back && (!image.Is(err, image.Stale) || left != successor) {
+				t.Errorf("back %v: %v, %+v", back, err, h.service.all())
 			}
 		})
 	}
