@@ -346,7 +346,7 @@ func TestSpoolBesideDiskThatCannotBeRead(t *testing.T) {
 	}
 	e.o.Cache.Forget(func(image.Key) bool { return true }) // the last reference: the files are closed
 	r := e.Open(img)
-	defer r.Close() //nolint:errcheck // always nil
+	defer r.Close()
 
 	withoutDescriptors(t, func() { expect(t, r, unit-10, 20) })
 	if held := onDisk(store, img); held != img.Size || v.streams() != 2 {
