@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -49,7 +50,7 @@ func (c *Catalog) recovered() {
 
 func (c *Catalog) failed(err error) {
 	c.counts.failures++
-	if c.ctx.Err() != nil {
+	if c.ctx.Err() != nil || errors.Is(err, image.ErrUnreadable) { // of one image
 		return
 	}
 	if c.refused = !away(err); c.refused {

@@ -126,3 +126,29 @@ func TestNameThatMayBeLeftOut(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadableRecordIsNoOutage: who asks for the one image whose record cannot be read
+// keeps nobody from others, nor from making new ones.
+func TestUnreadableRecordIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(ours(1, "a"), ours(2, "odd"))
+		s.omit(ours(2, "").ID)
+		c := newCatalog(t, s)
+		listed(t, c)
+		unreadable := &image.Error{Op: "get", Kind: image.UnexpectedAnswer, Err: image.ErrUnreadable}
+		s.failing("name odd", unreadable)
+		s.failing("get "+ours(2, "").ID, unreadable)
+		if _, err := c.Lookup(t.Context(), "odd"); !image.Is(err, image.UnexpectedAnswer) {
+			t.Errorf("by name: %v", err)
+		}
+		if _, err := c.ByID(t.Context(), ours(2, "").ID); !image.Is(err, image.UnexpectedAnswer) {
+			t.Errorf("by id: %v", err)
+		}
+		if _, err := c.Lookup(t.Context(), "new"); !image.Is(err, image.NotFound) {
+			t.Errorf("a free name: %v", err)
+		}
+		if warning := c.Stats().Warning; warning != "" {
+			t.Error(warning)
+		}
+	})
+}

@@ -150,8 +150,20 @@ func TestListBadRecordOfName(t *testing.T) {
 	name := "wanted"
 	got, err := list(t, c, Filter{Name: &name})
 	wantKind(t, err, image.UnexpectedAnswer)
-	if len(got) != 0 {
-		t.Errorf("%v", got)
+	if len(got) != 0 || !errors.Is(err, image.ErrUnreadable) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestGetBadRecord: a record that is not understood is told from an answer that is none.
+func TestGetBadRecord(t *testing.T) {
+	for body, unreadable := range map[string]bool{`{"id": "x", "status": "active"}`: true, `<html>`: false, `{"id": `: false} {
+		c := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		_, err := c.Get(t.Context(), someID)
+		wantKind(t, err, image.UnexpectedAnswer)
+		if errors.Is(err, image.ErrUnreadable) != unreadable {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }
 

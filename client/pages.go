@@ -47,7 +47,7 @@ func parsePage(data []byte, record func(image.Image, image.UUID, error)) (scanne
 		if s.peek() != '{' {
 			v, err := s.value()
 			if err == nil {
-				record(image.Image{}, image.UUID{}, fmt.Errorf("record: %.40q is not an object", data[v.from:v.to]))
+				record(image.Image{}, image.UUID{}, fmt.Errorf("%w: %.40q is not an object", image.ErrUnreadable, data[v.from:v.to]))
 			}
 			return err
 		}

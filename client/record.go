@@ -102,6 +102,15 @@ func (r *scannedRecord) scanTags(s *scanner, from int) (value, error) {
 
 // image makes an image of what was scanned.
 func (r *scannedRecord) image() (image.Image, image.UUID, error) {
+	img, id, err := r.made()
+	if err != nil {
+		err = fmt.Errorf("%w: %w", image.ErrUnreadable, err)
+	}
+	return img, id, err
+}
+
+// made is image, with what is wrong of the record alone.
+func (r *scannedRecord) made() (image.Image, image.UUID, error) {
 	var i image.Image
 	for f, v := range r.known {
 		if v.kind == kindNone {

@@ -20,6 +20,10 @@ var (
 // and somebody has deleted it since. Only a user can want it again.
 var ErrDeletedSince = errors.New("the image was published and has been deleted since")
 
+// ErrUnreadable is why there is no record in an answer: the service has given one that is none.
+// That says nothing of others.
+var ErrUnreadable = errors.New("the record cannot be read")
+
 // ErrUnshown is why an empty file is not made an image: it would not show.
 var ErrUnshown = errors.New("the mount would not show it")
 
