@@ -1,8 +1,9 @@
-# Runs in a clean Debian: once before it boots, and as a service at its two boots.
+# Runs in a clean Debian: once before it boots, and as a service at its two boots. Its image
+# is none of the project demo, of which other tests look at all.
 set -euo pipefail
 
 # written says that the image which the first boot has made can be read.
-written() { [ "$(cat /srv/imagefs/demo/boot.raw 2>/dev/null)" = hello ]; }
+written() { [ "$(cat /srv/imagefs/admin/boot.raw 2>/dev/null)" = hello ]; }
 
 if [ "${1:-}" = install ]; then
   export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin HOME=/root
@@ -21,8 +22,8 @@ END
   systemctl enable boot.service
 elif [ ! -e /booted ]; then
   touch /booted
-  systemctl enable --now imagefs@demo
-  echo hello >/srv/imagefs/demo/boot.raw
+  systemctl enable --now imagefs@admin
+  echo hello >/srv/imagefs/admin/boot.raw
   written
   echo "first boot: all well"
 else
@@ -31,6 +32,6 @@ else
     sleep 0.1
   done
   written
-  rm /srv/imagefs/demo/boot.raw
+  rm /srv/imagefs/admin/boot.raw
   echo "second boot: all well"
 fi
