@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,7 +173,8 @@ func (r *contentReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// everything lists all images of the service, also the hidden ones.
+// everything lists all images of the service, also the hidden ones. A Glance that was killed
+// in a deletion lists what it was deleting for ever, as deleted: that is none.
 func everything(ctx context.Context, api *client.Client) ([]image.Image, error) {
 	var all []image.Image
 	for _, hidden := range []bool{false, true} {
@@ -184,7 +186,7 @@ func everything(ctx context.Context, api *client.Client) ([]image.Image, error) 
 			return nil, err
 		}
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(img image.Image) bool { return img.Status == image.StatusDeleted }), nil
 }
 
 // repository is the directory of this repository.
