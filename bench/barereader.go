@@ -27,8 +27,9 @@ const (
 	// bareReadAhead and bareBackground are what imagefs tells the kernel (fs/tuning.go).
 	bareReadAhead  = 1 << 20 // bytes
 	bareBackground = 64      // requests
-	// bareBlock is what is received, checked and written at once, and bareSpan what is
-	// asked for by one request: any larger was not faster. Bytes.
+	// bareBlock is what is received, checked and written at once: no request of the
+	// kernel is larger. bareSpan is what is asked for by one request, so that there are
+	// few. Bytes.
 	bareBlock = 1 << 20
 	bareSpan  = 16 << 20
 	// bareSpans is how many requests are under way, and bareWindow how many blocks are
@@ -37,7 +38,8 @@ const (
 	bareWindow = 64
 )
 
-const bareReading = "bare-reader"
+// bareReading is its contender, and its one file.
+const bareReading = bareReaderCommand
 
 // onBareReader is the least that a FUSE filesystem in Go with a checked cache on disk
 // does for one reader from start to end, and nothing else: no other reader, no
