@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -153,9 +154,7 @@ func (d *draft) commitBehind(b *behind) {
 		if !d.rest(b, pause) || !f.place() {
 			return
 		}
-		how = d.tryBehind(b)
-		<-f.places
-		if how == over {
+		if how = d.tryBehind(b, sync.OnceFunc(func() { <-f.places })); how == over {
 			return
 		}
 	}
@@ -172,9 +171,11 @@ func (f *FS) place() bool {
 }
 
 // tryBehind tries the commit once. It takes the node's turn only to publish, so that
-// what is being uploaded can be renamed and removed, and have its attributes set.
-func (d *draft) tryBehind(b *behind) outcome {
+// what is being uploaded can be renamed and removed, and have its attributes set. It has
+// a place, and leaves it before it waits for another upload of the same file.
+func (d *draft) tryBehind(b *behind, leave func()) outcome {
 	f, n := d.fs, d.node
+	defer leave()
 	work, cancel := context.WithCancelCause(f.life)
 	defer cancel(nil)
 	d.mu.Lock()
@@ -182,6 +183,7 @@ func (d *draft) tryBehind(b *behind) outcome {
 	case !d.owedLocked() || d.closed:
 		d.behind = nil
 		d.mu.Unlock()
+		leave()
 		d.settle()
 		return over
 	case d.changing > 0:
@@ -209,6 +211,7 @@ func (d *draft) tryBehind(b *behind) outcome {
 		})
 	}
 	close(b.ended)
+	leave()
 	if !turn && n.take(f.life) != nil {
 		return over // Server.Abort: the journal tells the next mount
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/imagefs/imagefs/image"
@@ -119,4 +120,37 @@ func TestCloseAtExitTriesAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A try that gives way to a close which is uploading keeps no other file from its own.
+func TestOvertakenTryTakesNoPlace(t *testing.T) {
+	h, first, upload := newHouse(), &failing{op: "commit empty", kind: image.Unreachable}, newGate("commit", "busy")
+	first.on.Store(true)
+	trying := make(chan struct{})
+	begun := sync.OnceFunc(func() { close(trying) })
+	h.hook = func(ctx context.Context, op, what string) error {
+		if op == "behind" && what == "busy" {
+			begun()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return errors.Join(first.hook(ctx, op, what), upload.hold(ctx, op, what))
+	}
+	m := mountHouse(t, h, quickly, func(o *Options) { o.Writeback, o.Behind = false, 1 })
+	empty := func(name string) {
+		if err := must(os.Create(m.path(name))).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty("busy")
+	<-trying
+	written := soon(func() error { return os.WriteFile(m.path("busy"), []byte("data"), 0o644) })
+	upload.wait(t)
+	empty("other")
+	m.eventually("the other to be uploaded", func() bool { return m.did("behind", "other") == 1 })
+	close(upload.open)
+	if err := result(t, written); err != nil {
+		t.Error(err)
+	}
+	m.settled()
 }
