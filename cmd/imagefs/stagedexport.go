@@ -23,7 +23,8 @@ what was not written over comes from that image, so that its service must answer
 All of that image is read, and compared with its hash: where that is wrong, also after it
 was read anew, no FILE is written. Holes stay holes. The draft stays as it is.
 
-FILE must not exist, unless --force is given; it appears when it is complete.`
+FILE must not exist; --force replaces a regular file, and nothing else. It appears when it
+is complete.`
 
 func stagedExportCommand(std streams) *cobra.Command {
 	var options optionFlags
@@ -41,7 +42,7 @@ func stagedExportCommand(std streams) *cobra.Command {
 		},
 	}
 	options.add(cmd, whichDrafts...)
-	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it exists")
+	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it is a file")
 	return cmd
 }
 
@@ -54,8 +55,8 @@ func exportStaged(ctx context.Context, c config.Config, id, path string, force b
 	if err := usable(k); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil && !force {
-		return fileExists(path)
+	if err := mayWrite(path, force); err != nil {
+		return err
 	}
 	services := newStagedRooms(c, std.Err, slog.LevelWarn)
 	defer func() { err = errors.Join(err, services.close()) }()
@@ -115,6 +116,21 @@ func (s *stagedRooms) reopen(ctx context.Context, k staging.Record) (exported, e
 	}
 	whole := func(_ context.Context, d *staging.Draft, read func(from commit.Bytes) error) error { return read(d) }
 	return exported{d, whole, store.Close}, nil
+}
+
+// mayWrite says whether a file may get the name path: by force also a file's, but not that of
+// a device, say, which would be gone for all who open it there.
+func mayWrite(path string, force bool) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil: // none there, or what is wrong shows when it is made
+		return nil
+	case !force:
+		return fileExists(path)
+	case !info.Mode().IsRegular():
+		return fail(exitFileExists, "%s is no regular file: name another", path)
+	}
+	return nil
 }
 
 func fileExists(path string) error {

@@ -65,6 +65,25 @@ func TestAside(t *testing.T) {
 	}
 }
 
+func TestExportReplacesNothingButFiles(t *testing.T) {
+	dir := t.TempDir()
+	file, pipe, link := filepath.Join(dir, "file"), filepath.Join(dir, "pipe"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), syscall.Mkfifo(pipe, 0o600), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, pipe, link, "/dev/null"} {
+		if err := mayWrite(path, true); codeOf(err) != exitFileExists {
+			t.Errorf("%s by force: %v", path, err)
+		}
+	}
+	if err := mayWrite(file, false); codeOf(err) != exitFileExists {
+		t.Error(err)
+	}
+	if err := errors.Join(mayWrite(file, true), mayWrite(filepath.Join(dir, "new"), false)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCopySparse(t *testing.T) {
 	dir := t.TempDir()
 	s := openStaging(t, filepath.Join(dir, "staging"))
