@@ -152,3 +152,30 @@ func TestUnreadableRecordIsNoOutage(t *testing.T) {
 		}
 	})
 }
+
+// TestManyLeftOut: however many images a listing leaves out each time, one of them that is
+// gone is asked for in the end.
+func TestManyLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		images := cloud(4 * maxUnseen)
+		s := newService(images...)
+		s.page = 1000
+		c := newCatalog(t, s)
+		listed(t, c)
+		ids := make([]string, len(images))
+		for i, img := range images {
+			ids[i] = img.ID
+		}
+		s.omit(ids...)
+		for _, id := range ids[:maxUnseen] {
+			s.drop(id)
+		}
+		for range 100 { // which are asked for is drawn each time
+			time.Sleep(DefaultTTL)
+			settle(t, c)
+		}
+		if got := len(remembered(c)); got != len(images)-maxUnseen {
+			t.Errorf("%d show, want %d", got, len(images)-maxUnseen)
+		}
+	})
+}

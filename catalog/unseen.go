@@ -2,12 +2,14 @@ package catalog
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/imagefs/imagefs/image"
 )
 
 // maxUnseen is how many images that a pass has not seen are asked for before they leave:
-// each costs a request, and those that are left wait for the next pass.
+// each costs a request, and those that are left wait for the next pass, which asks for
+// others.
 const maxUnseen = 100
 
 // wanders reports whether an image may go past a pass that reads what the service lists
@@ -16,7 +18,7 @@ const maxUnseen = 100
 func wanders(f image.Filter) bool { return f.Hidden || len(f.Statuses) > 0 }
 
 // askUnseen asks for the images that a pass has not seen, where it may have missed them.
-// An answer that is no record says nothing of that image: then the pass is not whole. An
+// An answer that is neither a record nor that none is to be seen says nothing of that image: then the pass is not whole. An
 // error means that the service did not answer.
 func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) (bool, error) {
 	if whole && !wanders(c.filter) {
@@ -25,6 +27,7 @@ func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) (bool, err
 	c.mu.Lock()
 	unseen := c.unseen(p.began.seq)
 	c.mu.Unlock()
+	rand.Shuffle(len(unseen), func(i, j int) { unseen[i], unseen[j] = unseen[j], unseen[i] })
 	for _, id := range unseen[:min(len(unseen), maxUnseen)] {
 		c.mu.Lock()
 		began := c.begin()
@@ -32,16 +35,17 @@ func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) (bool, err
 		c.mu.Unlock()
 		img, err := c.records.Get(ctx, id)
 		c.mu.Lock()
-		if err == nil || !away(err) && ctx.Err() == nil {
+		told := err == nil || image.Is(err, image.NotFound) || image.Is(err, image.Forbidden)
+		if told {
 			c.askedUnseen(id, img, err, began)
-			err = nil
 		}
 		c.end(began)
 		c.mu.Unlock()
 		switch {
-		case image.Is(err, image.UnexpectedAnswer):
+		case told:
+		case image.Is(err, image.UnexpectedAnswer), !away(err) && ctx.Err() == nil:
 			whole = false
-		case err != nil:
+		default:
 			return false, err
 		}
 	}

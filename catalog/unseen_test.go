@@ -125,3 +125,26 @@ func TestUnseenWithoutAFilter(t *testing.T) {
 		}
 	})
 }
+
+// TestUnseenAndNotTold: only an answer about the image itself takes it away.
+func TestUnseenAndNotTold(t *testing.T) {
+	for _, kind := range []image.Kind{image.Credentials, image.NoDescriptors, image.Busy} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(ours(1, "a"), ours(2, "b"))
+				c := newCatalog(t, s, hiddenToo)
+				want := listed(t, c)
+				hidden := ours(1, "a")
+				hidden.Hidden = true
+				s.set(hidden) // it has gone past
+				s.failing("get", failure(kind))
+				time.Sleep(DefaultTTL)
+				_, err := c.List(t.Context())
+				synctest.Wait()
+				if diff := cmp.Diff(want, remembered(c)); diff != "" {
+					t.Errorf("%v: %s", err, diff)
+				}
+			})
+		})
+	}
+}
