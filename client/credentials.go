@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"strconv"
@@ -43,8 +44,7 @@ func findAccess(o Options) (*access, error) {
 
 func findCredentials(o Options) (*access, error) {
 	if o.Endpoint != "" {
-		u, err := url.Parse(o.Endpoint)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		if !isAddress(o.Endpoint) {
 			return nil, misconfigured("the endpoint is not an http or https URL")
 		}
 		_, _, config, err := parseEnvironment() // the certificate variables alone
@@ -61,7 +61,7 @@ func findCredentials(o Options) (*access, error) {
 	var err error
 	switch {
 	case cloud != "":
-		a.auth, a.where, a.tls, err = clouds.Parse(clouds.WithCloudName(cloud))
+		a.auth, a.where, a.tls, err = parseCloud(cloud)
 	case os.Getenv("OS_AUTH_URL") != "":
 		a.auth, a.where, a.tls, err = parseEnvironment()
 	default:
@@ -72,6 +72,9 @@ func findCredentials(o Options) (*access, error) {
 	}
 	if a.auth.IdentityEndpoint == "" {
 		return nil, misconfigured("auth_url is not set for cloud " + strconv.Quote(cloud))
+	}
+	if !isAddress(a.auth.IdentityEndpoint) { // and is not quoted: a password may stand in it
+		return nil, misconfigured("auth_url is not an http or https URL")
 	}
 	tidy(&a.auth)
 	if a.auth.TokenID != "" && a.auth.Password == "" {
@@ -94,6 +97,23 @@ func findCredentials(o Options) (*access, error) {
 		return nil, misconfigured(err.Error())
 	}
 	return &a, nil
+}
+
+// isAddress reports whether text is the URL of something that speaks HTTP.
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// parseCloud reads an entry of clouds.yaml. gophercloud takes it for granted that there
+// is an auth in it, in secure.yaml or in its profile, and panics where there is none.
+func parseCloud(name string) (auth gophercloud.AuthOptions, where gophercloud.EndpointOpts, config *tls.Config, err error) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("cloud %q has no auth: name its auth_url and credentials there, or give --endpoint for an Image API without Keystone", name)
+		}
+	}()
+	return clouds.Parse(clouds.WithCloudName(name))
 }
 
 // defaultDomain is the id of the domain that Keystone makes at its installation;

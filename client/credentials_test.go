@@ -1,0 +1,67 @@
+package client
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/imagefs/imagefs/image"
+)
+
+// An entry of clouds.yaml that leads nowhere is refused with what is wrong of it, and
+// without its secrets.
+func TestWrongClouds(t *testing.T) {
+	for name, c := range map[string]struct{ entry, says string }{
+		"empty":          {"", "has no auth"},
+		"no auth":        {"{region_name: near}", "has no auth"},
+		"auth is empty":  {"{auth: }", "has no auth"},
+		"auth_type none": {"{auth_type: none}", "has no auth"},
+		"no scheme":      {"{auth: {auth_url: 'geheim@127.0.0.1:1/v3', username: u, password: geheim}}", "auth_url is not"},
+		"another scheme": {"{auth: {auth_url: 'ftp://127.0.0.1:1/v3', username: u, password: geheim}}", "auth_url is not"},
+		"no host":        {"{auth: {auth_url: 'https:///v3', username: u, password: geheim}}", "auth_url is not"},
+		"half an address": {"{auth: {auth_url: 'http://u:geheim@[x/v3', username: u, password: geheim}}",
+			"auth_url is not"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setOS(t, "CLIENT_CONFIG_FILE", cloudsYAML(t, c.entry))
+			_, err := Dial(t.Context(), Options{Cloud: "mine"})
+			wantKind(t, err, image.Misconfigured)
+			if text := fmt.Sprint(err); !strings.Contains(text, c.says) || strings.Contains(text, "geheim") {
+				t.Errorf("it says %q", text)
+			}
+		})
+	}
+}
+
+// A Keystone behind https whose list of versions has links without gets no password there.
+func TestPasswordsStayEncrypted(t *testing.T) {
+	k := newKeystone(t, fakeServer(t, glance("", anyToken)))
+	https := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			fmt.Fprintf(w, `{"versions": {"values": [{"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": %q}]}]}}`, k.URL+"/v3/")
+			return
+		}
+		k.serve(w, r)
+	}))
+	https.Config.ErrorLog = log.New(io.Discard, "", 0)
+	https.StartTLS()
+	t.Cleanup(https.Close)
+	password := []string{"USERNAME", "u", "PASSWORD", "geheim", "PROJECT_NAME", "proj", "REGION_NAME", "near", "INSECURE", "true"}
+
+	setOS(t, append(password, "AUTH_URL", strings.Replace(https.URL, "https", "HTTPS", 1))...)
+	_, err := Dial(t.Context(), Options{})
+	wantKind(t, err, image.Misconfigured)
+	if len(k.auth) != 0 {
+		t.Errorf("it was sent %s", k.auth)
+	}
+	if text := fmt.Sprint(err); !strings.Contains(text, "/v3") {
+		t.Errorf("%q does not say how to go on", text)
+	}
+
+	setOS(t, append(password, "AUTH_URL", https.URL+"/v3")...)
+	dial(t, Options{}) // links count no more
+}
