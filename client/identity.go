@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -79,6 +80,9 @@ func (s *session) authenticate(ctx context.Context, a *access, o Options) (strin
 		return "", misconfigured("auth_url: " + err.Error())
 	}
 	provider.HTTPClient = *s.http
+	if u, err := url.Parse(provider.IdentityEndpoint); err == nil && u.Scheme == "https" {
+		provider.HTTPClient.Transport = &encrypted{s.http.Transport}
+	}
 	provider.UserAgent.Prepend(o.UserAgent)
 	s.provider, s.identity = provider, a.auth.IdentityEndpoint
 	if err := defaultRetries.dial(ctx, func() error {
@@ -106,6 +110,21 @@ func (s *session) authenticate(ctx context.Context, a *access, o Options) (strin
 			a.where.Region, a.where.Availability))
 	}
 	return endpoint, nil
+}
+
+// encrypted sends nothing unencrypted. Keystone's list of versions has links, to which
+// gophercloud sends the password: behind a proxy they are often http where auth_url is https.
+type encrypted struct{ next http.RoundTripper }
+
+func (e *encrypted) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "https" {
+		return e.next.RoundTrip(req)
+	}
+	if req.Body != nil {
+		_ = req.Body.Close() // it is not sent
+	}
+	return nil, misconfigured(fmt.Sprintf("Keystone says that it is at %s://%s, which would send the password unencrypted: write auth_url with its version, as in https://HOST/v3",
+		req.URL.Scheme, req.URL.Host))
 }
 
 // token returns what to send; "" for nothing.
