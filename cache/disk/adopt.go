@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/imagefs/imagefs/image"
 )
 
 // adoptPart is the part of the limit that one adopted image may take, a half: what
@@ -33,6 +36,7 @@ func (i *Image) Adopt(f *os.File) (begin func(), err error) {
 var (
 	errCached   = errors.New("there are blocks of it")
 	errTooLarge = errors.New("it would take most of the cache")
+	errNoRoom   = errors.New("there is no room")
 )
 
 func (c *contents) adopt(f *os.File) error {
@@ -50,10 +54,26 @@ func (c *contents) adopt(f *os.File) error {
 	if st.Size != c.id.size {
 		return fmt.Errorf("the file has %d bytes", st.Size)
 	}
+	if c.onDisk.Load() {
+		return errCached
+	}
+	room := (c.blocks-1)*s.blockSize + c.charge(c.blocks-1)
+	if room > s.Room(map[image.Key]bool{c.id.key: true}) || !s.reserve(room+fileCharge) {
+		return errNoRoom
+	}
+	if err := c.take(f, room); err != nil {
+		s.room.used.Add(-room - fileCharge)
+		return err
+	}
+	return nil
+}
+
+// take makes f the data file of an image that has none, and whose room is reserved.
+func (c *contents) take(f *os.File, room int64) error {
 	c.io.Lock()
 	defer c.io.Unlock()
 	switch {
-	case c.gone || s.closed.Load():
+	case c.gone || c.store.closed.Load():
 		return errClosed
 	case c.onDisk.Load():
 		return errCached
@@ -63,9 +83,9 @@ func (c *contents) adopt(f *os.File) error {
 		return err
 	}
 	c.onDisk.Store(true)
-	s.room.used.Add(fileCharge)
 	c.opened(made)
-	c.adopted = &adoption{removals: c.removals, wrong: c.wrong.Load()}
+	c.adopted = &adoption{removals: c.removals, wrong: c.wrong.Load(), stamp: c.store.clock.stamp(room)}
+	c.adopted.room.Store(room)
 	return nil
 }
 
@@ -101,54 +121,75 @@ func (c *contents) linkFiles(f *os.File) (*files, error) {
 }
 
 // adoption is what is left to do for an image whose data file was made elsewhere.
+// Until then it goes whole when it is evicted.
 type adoption struct {
-	removals int64 // contents.removals as it was made: what was taken away since is a hole
-	wrong    int64 // contents.wrong then
+	removals int64  // contents.removals as it was made: what was taken away since is a hole
+	wrong    int64  // contents.wrong then
+	stamp    uint32 // of then: it counts as used
+	// room, in bytes, is what the file counts beyond the blocks that are present. It is
+	// changed with contents.io held, shared at least.
+	room atomic.Int64
 }
 
 // stamp makes the blocks of an adopted data file present. It is part of verifying,
-// and gives up what it cannot finish: bytes in the file that are no blocks take room
-// that nobody counts.
+// and gives up what it cannot finish: bytes in the file that are no blocks take room.
 func (c *contents) stamp(ctx context.Context, buf []byte) {
-	c.io.Lock()
+	c.io.RLock()
 	a := c.adopted
-	c.adopted = nil
-	c.io.Unlock()
+	c.io.RUnlock()
 	if a == nil {
 		return
 	}
-	s := c.store
-	pace := pace{store: s}
+	pace := pace{store: c.store}
 	for index := range c.blocks {
 		if !pace.wait(ctx) {
 			return // the next load finds the bytes that are no blocks
 		}
-		n := c.charge(index)
-		if !s.reserve(n) {
-			c.abandon("there is no room", nil)
-			return
-		}
-		stored, err := c.putAs(index, a.wrong, func(f *files) ([]byte, error) {
-			if c.removals != a.removals {
-				return nil, errSpoiled
-			}
-			p := buf[:c.blockLen(index)]
-			_, err := f.data.ReadAt(p, index*s.blockSize)
-			return p, err
-		})
-		if !stored {
-			s.room.used.Add(-n)
-		}
-		if err != nil {
-			c.abandon("it cannot be read or noted, or was evicted meanwhile", err)
+		if err := c.stampBlock(a, index, buf[:c.blockLen(index)]); err != nil {
+			c.abandon(err)
 			return
 		}
 	}
+	c.io.Lock()
+	defer c.io.Unlock()
+	if c.adopted == a {
+		c.store.room.used.Add(-c.endAdoption()) // of blocks that readers have stored and reserved
+	}
+}
+
+// stampBlock makes one block of an adopted data file present, unless it is. p has its
+// length and is overwritten.
+func (c *contents) stampBlock(a *adoption, index int64, p []byte) error {
+	taken := int64(0)
+	stored, err := c.putAs(index, a.wrong, func(f *files) ([]byte, error) {
+		if c.removals != a.removals {
+			return nil, errSpoiled
+		}
+		taken = c.charge(index)
+		a.room.Add(-taken)
+		_, err := f.data.ReadAt(p, index*c.store.blockSize)
+		return p, err
+	})
+	if !stored {
+		c.store.room.used.Add(-taken)
+	}
+	return err
+}
+
+// endAdoption forgets that the data file was made elsewhere, and returns what it
+// counted beyond its blocks, in bytes. io is held exclusively.
+func (c *contents) endAdoption() (room int64) {
+	if c.adopted != nil {
+		room = c.adopted.room.Load()
+	}
+	c.adopted = nil
+	return room
 }
 
 // abandon drops an image that was to be adopted.
-func (c *contents) abandon(why string, err error) {
-	c.store.log.Info("a committed image is not kept in the cache; it is fetched when it is read", "image", c.id.key.ID, "reason", why, "err", err)
+func (c *contents) abandon(err error) {
+	c.store.log.Info("a committed image is not kept in the cache; it is fetched when it is read: it cannot be read or noted, or was evicted meanwhile",
+		"image", c.id.key.ID, "err", err)
 	c.io.Lock()
 	c.clear()
 	c.io.Unlock()

@@ -2,11 +2,13 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -92,6 +94,73 @@ func TestAdoptRefuses(t *testing.T) {
 	p.write(i, 3, 4)
 	refuse("an image with blocks", p, lend(t, p.bytes))
 	p.want(t, i, 1)
+}
+
+// Files that wait to be looked at count from the start, and make room as blocks do: the
+// last used stay.
+func TestAdoptTakesRoom(t *testing.T) {
+	o := options(t.TempDir())
+	o.Limit = 44 * unit
+	d := newFakeDisk()
+	s := openStore(t, o, d)
+	var begins []func()
+	var pictures []picture
+	for n := range byte(8) {
+		d.pass(time.Second)
+		p := draw(n, 10*unit-5)
+		i := p.in(s)
+		begin, err := i.Adopt(lend(t, p.bytes))
+		must(t, err)
+		i.Close()
+		if on := stored(t, o.Dir); on > o.Limit+chargeUnit { // the lock is not counted
+			t.Fatalf("%d bytes are on disk, the limit is %d", on, o.Limit)
+		}
+		begins, pictures = append(begins, begin), append(pictures, p)
+	}
+	for _, begin := range begins {
+		begin()
+	}
+	settle(t, s)
+	for n, p := range pictures {
+		i := p.in(s)
+		blocks := p.blocks()
+		if n < len(pictures)-3 {
+			blocks = 0
+		}
+		p.want(t, i, blocks)
+		i.Drop()
+		i.Close()
+	}
+	if got := s.Stats(); got.Bytes != 0 || got.Verified != 3 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A file for which there is no room is not adopted, and nothing goes for it.
+func TestAdoptWithoutRoom(t *testing.T) {
+	o := options(t.TempDir())
+	o.Limit = 64 * unit
+	s := openStore(t, o, nil)
+	_, i := wholeImage(t, s, 1, 40)
+	defer i.Close()
+	_, release, ok := i.Pin()
+	if !ok {
+		t.Fatal("not pinned")
+	}
+	defer release()
+	part := draw(2, 10*unit)
+	j := part.in(s)
+	defer j.Close()
+	part.write(j, 0, 5)
+	p := draw(3, 21*unit)
+	k := p.in(s)
+	defer k.Close()
+	if _, err := k.Adopt(lend(t, p.bytes)); !errors.Is(err, errNoRoom) {
+		t.Errorf("%v", err)
+	}
+	part.want(t, j, 5)
+	part.write(j, 5, 10)
+	part.want(t, j, 10)
 }
 
 // Bytes that are not the image's do not become it.

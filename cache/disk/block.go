@@ -165,6 +165,9 @@ func (c *contents) damaged(index int64, v uint64) {
 		return // dropped meanwhile
 	}
 	c.erase(page, index, index+1)
+	if c.present.Load() == 0 {
+		c.clear() // else two files without a block take room
+	}
 	c.store.counts.damaged.Add(1)
 	if !c.warned.Swap(true) { // once: a whole file may be damaged
 		c.store.log.Warn("cached block is damaged; fetched again", "image", c.id.key.ID, "block", index)
@@ -245,7 +248,7 @@ func (c *contents) clear() (freed int64) {
 	c.pages = map[int64]*page{}
 	c.mu.Unlock()
 	blocks := int64(0)
-	freed = fileCharge
+	freed = fileCharge + c.endAdoption()
 	for n, p := range pages {
 		p.each(func(i int64, slot *atomic.Uint64) {
 			slot.Store(absent)

@@ -37,7 +37,7 @@ type contents struct {
 	whole    bool      // see header.Whole
 	pins     *pins     // files handed out and not released
 	removals int64     // how often blocks were taken away
-	adopted  *adoption // nil: the data file was made here, or all of it is looked at
+	adopted  *adoption // nil: the data file was made here, or all its blocks are present
 
 	// mu guards pages, and is never held across I/O: Has waits for no disk. The
 	// slots in a page are atomic; pages are removed only under io as well.

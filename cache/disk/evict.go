@@ -56,7 +56,7 @@ func (c *contents) candidate() (candidate, bool) {
 	if !c.onDisk.Load() || c.pins.count > 0 {
 		return candidate{}, false
 	}
-	k := candidate{of: c, lump: c.whole}
+	k := candidate{of: c, lump: c.whole || c.adopted != nil}
 	c.mu.RLock()
 	for n, p := range maps.All(c.pages) {
 		k.pages = append(k.pages, numbered{p, n})
@@ -66,6 +66,10 @@ func (c *contents) candidate() (candidate, bool) {
 	if k.lump || len(k.pages) == 0 { // files without blocks: they go as they are
 		k.lump = true
 		k.charge = fileCharge
+		if a := c.adopted; a != nil {
+			k.stamp = a.stamp
+			k.charge += a.room.Load()
+		}
 		k.each(func(stamp uint32, charge int64) {
 			k.stamp = max(k.stamp, stamp)
 			k.charge += charge

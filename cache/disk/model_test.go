@@ -21,7 +21,8 @@ type model struct {
 	refs     []*Image         // one for each picture, nil while closed
 	written  []map[int64]bool // blocks that may be there: written and not dropped since
 	pins     []modelPin
-	cut      bool // files were removed or cut since the store was opened
+	begin    []func() // of files that were adopted
+	cut      bool     // files were removed or cut since the store was opened
 }
 
 type modelPin struct {
@@ -60,6 +61,14 @@ func (m *model) closeRefs() {
 	}
 }
 
+func (m *model) beginAdopted(t *rapid.T) {
+	for _, begin := range m.begin {
+		begin()
+	}
+	m.begin = nil
+	settle(t, m.store)
+}
+
 func (m *model) releasePins() {
 	for _, p := range m.pins {
 		p.release()
@@ -88,6 +97,9 @@ func (m *model) check(t *rapid.T) {
 		}
 		if i.of.onDisk.Load() {
 			charge += fileCharge
+		}
+		if a := i.of.adopted; a != nil {
+			charge += a.room.Load()
 		}
 		i.Close()
 	}
@@ -151,6 +163,25 @@ func (m *model) actions() map[string]func(*rapid.T) {
 			n := m.choose(t)
 			m.pictures[n].read(t, m.refs[n])
 		},
+		"adopt": func(t *rapid.T) {
+			n := m.choose(t)
+			p := m.pictures[n]
+			f, err := os.CreateTemp(m.dir, "adopted")
+			must(t, err)
+			defer f.Close()
+			_, err = f.Write(p.bytes)
+			must(t, err)
+			begin, err := m.refs[n].Adopt(f)
+			must(t, os.Remove(f.Name()))
+			if err != nil {
+				return // no room, or there are blocks of it
+			}
+			m.begin = append(m.begin, begin)
+			for index := range p.blocks() {
+				m.written[n][index] = true
+			}
+		},
+		"begin": m.beginAdopted,
 		"drop": func(t *rapid.T) {
 			n := m.choose(t)
 			m.refs[n].Drop()
@@ -170,6 +201,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"shrink":  func(*rapid.T) { m.store.shrink() },
 		"wait":    func(*rapid.T) { m.disk.pass(pauseTime) },
 		"restart": func(t *rapid.T) {
+			m.beginAdopted(t)
 			m.closeRefs()
 			m.releasePins()
 			m.disk.setFree(1 << 20) // else what is too much goes at once
@@ -184,6 +216,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"flip": func(t *rapid.T) {
 			n := m.choose(t)
 			file := filepath.Join(m.o.Dir, m.pictures[n].name()+dataSuffix)
+			m.beginAdopted(t) // what has no checksum yet does not have its hash
 			pinned := false
 			for _, p := range m.pins {
 				pinned = pinned || p.of.img.ID == m.pictures[n].img.ID
