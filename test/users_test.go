@@ -84,13 +84,46 @@ func TestOtherUsersOfRootsMount(t *testing.T) {
 	open.settled()
 }
 
-// Of a user's mount others see nothing, nor does root; and the daemon's memory and
-// environment are nobody's, not even theirs.
-func TestOtherUsersOfAUsersMount(t *testing.T) {
+// A user who asks for what is another's is told whose it is, and not to end that.
+func TestOtherUsersAskADaemon(t *testing.T) {
 	t.Parallel()
 	s := embedded(t)
-	s.upload(t, image.New{Name: "a.img"}, []byte("data"))
-	home, err := os.MkdirTemp("", "imagefs-test-user-") // t.TempDir lets no other user pass
+	home, program := userHome(t, somebody)
+	m := mountOn(t, s, "--allow-other")
+	for _, command := range [][]string{{"status", m.dir}, {"ls", m.dir}, {"cache", "list", m.dir}, {"unmount", m.dir}} {
+		_, err := asUser(t, somebody, append([]string{"env", "HOME=" + home, program}, command...)...)
+		if err == nil || !strings.Contains(err.Error(), "was mounted by uid 0") || strings.Contains(err.Error(), "--force") {
+			t.Errorf("%v by another user: %v", command, err)
+		}
+	}
+}
+
+// What a user may not write to would keep a mount from working, and doctor says so.
+func TestDoctorOfAUserWithoutDirectories(t *testing.T) {
+	t.Parallel()
+	s := embedded(t)
+	home, program := userHome(t, somebody)
+	run(t, "install", "-d", "-o", somebody, filepath.Join(home, "own"))
+	run(t, "chown", "root", home)
+	for _, c := range []struct{ state, cache, staging, bad string }{
+		{"own/state", "own/cache", "own/staging", ""},
+		{"own/state", "cache", "own/staging", "cache"},
+		{"own/state", "own/cache", "staging", "staging"},
+		{"state", "own/cache", "own/staging", "log"},
+	} {
+		out, err := asUser(t, somebody, append([]string{"env", "HOME=" + home, "XDG_STATE_HOME=" + filepath.Join(home, c.state), program, "doctor", "--read-only",
+			"--cache-dir", filepath.Join(home, c.cache), "--staging-dir", filepath.Join(home, c.staging)}, s.args...)...)
+		if bad := strings.Count(out, "BAD"); (err != nil) != (c.bad != "") || c.bad == "" && bad != 0 || c.bad != "" && (bad != 1 || !strings.Contains(out, "BAD   "+c.bad)) {
+			t.Errorf("%+v: %v, %s", c, err, out)
+		}
+	}
+}
+
+// userHome is a directory of a user's own, with a copy of the program: t.TempDir lets no
+// other user pass.
+func userHome(t *testing.T, uid string) (home, program string) {
+	t.Helper()
+	home, err := os.MkdirTemp("", "imagefs-test-user-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,11 +132,22 @@ func TestOtherUsersOfAUsersMount(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	dir, program := filepath.Join(home, "images"), filepath.Join(home, "imagefs")
+	program = filepath.Join(home, "imagefs")
 	run(t, "install", "-m", "755", binary, program)
-	run(t, "install", "-d", "-o", nobody, "-g", nobody, dir)
-	run(t, "chown", nobody+":"+nobody, home)
+	run(t, "chown", uid+":"+uid, home)
 	run(t, "chmod", "755", home)
+	return home, program
+}
+
+// Of a user's mount others see nothing, nor does root; and the daemon's memory and
+// environment are nobody's, not even theirs.
+func TestOtherUsersOfAUsersMount(t *testing.T) {
+	t.Parallel()
+	s := embedded(t)
+	s.upload(t, image.New{Name: "a.img"}, []byte("data"))
+	home, program := userHome(t, nobody)
+	dir := filepath.Join(home, "images")
+	run(t, "install", "-d", "-o", nobody, "-g", nobody, dir)
 	theirs := func(args ...string) string {
 		t.Helper()
 		environment := []string{"env", "HOME=" + home, "IMAGEFS_STAGING_DIR=" + home + "/staging", "TMPDIR=" + home, "XDG_RUNTIME_DIR=", "OS_PASSWORD=in the environment"}

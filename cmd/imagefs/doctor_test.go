@@ -60,7 +60,7 @@ func TestDoctor(t *testing.T) {
 		{"no ranges", noRanges, true, nil, map[string]string{"service": "ok", "ranges": "note"}, exitOK},
 		{"an hour ahead", late, false, nil, map[string]string{"clock": "note"}, exitOK},
 		{"little room", nil, false, []string{"--cache-size", "1000TiB"}, map[string]string{"cache": "note"}, exitOK},
-		{"no cache", nil, false, []string{"--cache-size", "0", "--read-only"}, map[string]string{"cache": "note", "staging": ""}, exitOK},
+		{"no cache", nil, false, []string{"--cache-size", "0", "--read-only"}, map[string]string{"cache": "note", "staging": "ok"}, exitOK},
 		{"a cache of anybody's", nil, false, []string{"--cache-dir", open}, map[string]string{"cache": "BAD", "service": "ok"}, exitLocalDir},
 		{"staging of anybody's", nil, false, []string{"--staging-dir", open}, map[string]string{"cache": "ok", "staging": "BAD", "service": "ok"}, exitLocalDir},
 		{"nobody there", nil, false, []string{"--endpoint", "http://127.0.0.1:1"}, map[string]string{"FUSE": "ok", "service": "BAD", "clock": ""}, exitUnreachable},

@@ -59,7 +59,7 @@ func passesThrough(release string) bool {
 	return major > 6 || major == 6 && minor >= 9
 }
 
-// directories looks at the cache and at staging.
+// directories looks at the cache, at staging, and at where a daemon logs.
 func (d *doctor) directories(c config.Config) {
 	if c.CacheSize == 0 {
 		d.note("cache", "there is none on disk (--cache-size 0)")
@@ -70,8 +70,10 @@ func (d *doctor) directories(c config.Config) {
 	} else {
 		d.ok("cache", "%s: may take %s, and %s are free", c.CacheDir, sizeText(c.CacheSize), sizeText(free))
 	}
-	if c.ReadOnly {
-		return
+	if !c.Foreground {
+		if _, err := roomIn(filepath.Dir(logPath(configHost(), "")), false); err != nil {
+			d.bad("log", fail(localCode(err), "%w; or mount with --foreground", err))
+		}
 	}
 	free, err := roomIn(c.StagingDir, false)
 	if err != nil {
@@ -89,8 +91,8 @@ func (d *doctor) directories(c config.Config) {
 	}
 }
 
-// roomIn is how many bytes are free where the directory is or would be made. link: it may
-// be one.
+// roomIn is how many bytes are free where the directory is or would be made, if this user
+// may write there. link: it may be one.
 func roomIn(dir string, link bool) (int64, error) {
 	if link {
 		resolved, err := localdir.Resolve(dir)
@@ -106,6 +108,9 @@ func roomIn(dir string, link bool) (int64, error) {
 		var st unix.Statfs_t
 		err := unix.Statfs(dir, &st)
 		if err == nil {
+			if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+				return 0, &os.PathError{Op: "write to", Path: dir, Err: err}
+			}
 			return int64(st.Bavail) * st.Frsize, nil
 		}
 		if !errors.Is(err, unix.ENOENT) || dir == filepath.Dir(dir) {

@@ -71,7 +71,7 @@ func exitTable() []exitMeaning {
 		{exitNotDirectory, "the mountpoint is not a directory", "name a directory"},
 		{exitNotEmpty, "the mountpoint is not empty", "name an empty directory"},
 		{exitMountBusy, "something is mounted on the mountpoint", "unmount it first"},
-		{exitMountDenied, "you may not mount there", "name a directory that is yours"},
+		{exitMountDenied, "you may not mount there, or the mount is another user's", "name one that is yours"},
 		{exitNoFUSE, "/dev/fuse or fusermount3 is missing or refused", "install fuse3; in a container, pass --device /dev/fuse"},
 		{exitAllowOther, "--allow-other is not permitted", "write user_allow_other into /etc/fuse.conf"},
 		{exitLocalDir, "a local directory (cache, staging, log, socket) cannot be used", "mend its owner or mode, or name another"},

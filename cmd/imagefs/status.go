@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -56,12 +57,15 @@ func statusTarget(args []string) (target, error) {
 	}
 	t, ok, err := theMount()
 	if err == nil && !ok {
-		err = fail(exitNotMounted, "nothing is mounted: see imagefs mount --help")
+		err = fail(exitNotMounted, "you have mounted nothing: see imagefs mount --help")
 	}
 	return t, err
 }
 
-// noDaemon says that the mount is there and nobody serves it.
+// noDaemon says that the mount is there and nobody serves it, or answers this user.
 func (t target) noDaemon(err error) error {
+	if uid := os.Geteuid(); uid != 0 && t.owner() != uid {
+		return fail(exitMountDenied, "%s was mounted by uid %d: only they and root may ask its daemon", t.path, t.owner())
+	}
 	return fail(exitNoDaemon, "%s: %w: if it was killed or is stuck, run imagefs unmount --force %s", t.path, err, t.path)
 }

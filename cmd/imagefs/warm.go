@@ -92,7 +92,7 @@ func imagesOfMounts(cmd *cobra.Command, words []string) ([]imagesOfMount, error)
 		case err != nil:
 			return nil, err
 		case !ok:
-			return nil, fail(exitNotMounted, "%s: nothing is mounted: see imagefs mount --help", word)
+			return nil, fail(exitNotMounted, "%s: you have mounted nothing: see imagefs mount --help", word)
 		}
 		i, known := at[t.path]
 		if !known {
