@@ -176,13 +176,22 @@ func (e *contents) prune() {
 	}
 }
 
-// unlock unlocks Cache.mu, and then closes what was pruned under it: that may write
-// to the disk.
+// unlock unlocks Cache.mu, and has what was pruned under it closed: that may write to the
+// disk, for which nobody waits before Close.
 func (c *Cache) unlock() {
-	leaving := c.leaving
+	leaving, closed := c.leaving, c.closed
 	c.leaving = nil
+	if len(leaving) > 0 && !closed {
+		c.wg.Go(func() { closeAll(leaving) })
+	}
 	c.mu.Unlock()
-	for _, d := range leaving {
+	if closed {
+		closeAll(leaving)
+	}
+}
+
+func closeAll(images []*disk.Image) {
+	for _, d := range images {
 		d.Close()
 	}
 }

@@ -26,8 +26,8 @@
 //
 // Behind memory lies the disk (package disk), where there is one: a block that is not
 // in memory is looked for there before it is fetched, and every block that arrives is
-// written there after its readers have got it, by one goroutine for an image at a time
-// (writer.go). What the disk does not have as it was
+// written there by one goroutine for an image at a time (writer.go), for which no reader
+// waits: the disk may not answer for a while. What the disk does not have as it was
 // written it does not have, and is fetched.
 //
 // When bytes of an image turn out to be wrong (Drop, or a hash that the disk has
@@ -39,8 +39,9 @@
 // process keeps the most that was in use at one time.
 //
 // Goroutines: one for each running fetch, started under the lock and ended by its
-// last block, an error, or Close; and one for an image while its blocks wait for the
-// disk. Close waits for all of them.
+// last block, an error, or Close; one for an image while its blocks wait for the
+// disk; and one that closes an image's files when nothing is left of it in memory. Close
+// waits for all of them.
 //
 // Locks: Cache.mu is the only one and guards everything in this package that
 // changes. It is never held across a request or a copy of block data to a reader.

@@ -142,7 +142,8 @@ func (f *File) Has(s image.Span) bool {
 
 // Add keeps a block whose bytes came another way than by a fetch: from the whole
 // stream of a store without ranges. The bytes are copied. It reports whether data
-// has the length of that block; if not, nothing is kept.
+// has the length of that block; if not, nothing is kept. The block is in memory when Add
+// returns, and on its way to the disk, for which it waits no longer than a fetch does.
 func (f *File) Add(index int64, data []byte) bool {
 	if index < 0 || int64(len(data)) != BlockSpan(index, f.size).Len || len(data) == 0 {
 		return false
@@ -154,16 +155,20 @@ func (f *File) Add(index int64, data []byte) bool {
 		c.unlock()
 		return true
 	}
-	if id := (blockID{f.of, index}); !c.memory.touch(id) {
-		b := &block{data: c.memory.buffer(int64(len(data))), refs: 1}
+	id := blockID{f.of, index}
+	b := c.memory.get(id)
+	if b == nil {
+		b = &block{data: c.memory.buffer(int64(len(data))), refs: 1}
 		// The copy is made under the lock: the buffer must not be seen half full, and
 		// a block takes some ten microseconds.
 		copy(b.data, data)
 		c.memory.put(id, b)
-		c.memory.unpin(b)
 	}
+	f.of.keeping++
+	c.wg.Add(1) // so that keep may begin a goroutine when Close waits already
 	c.unlock()
-	f.of.toDisk(index, data)
+	defer c.wg.Done()
+	c.keep(f.of, index, b)
 	return true
 }
 

@@ -24,25 +24,23 @@ type unwritten struct {
 	block *block
 }
 
-// keep brings a block that its readers have got to the disk, where there is one, or
-// leaves it to whoever writes the image now. It takes over the caller's pin and its
-// share in contents.keeping. Who has a block when nobody writes does it itself, for
-// waking somebody takes as long.
+// keep leaves a block that its readers have got to whoever writes the image to the disk,
+// where there is one. It takes over the caller's pin and its share in contents.keeping.
+// The caller does not write itself: the disk may not answer, and others wait for what the
+// caller fetches next.
 func (c *Cache) keep(e *contents, index int64, b *block) {
 	taken := e.disk != nil && c.takeUnwritten()
 	c.mu.Lock()
+	defer c.unlock()
 	e.keeping--
 	if !taken {
 		c.memory.unpin(b)
 		e.prune()
-		c.unlock()
 		return
 	}
 	e.unwritten = append(e.unwritten, unwritten{index, b})
-	busy := e.writing
-	e.writing = true
-	c.unlock()
-	if !busy && c.writeBatch(e) {
+	if !e.writing {
+		e.writing = true
 		c.wg.Go(func() {
 			for c.writeBatch(e) {
 			}

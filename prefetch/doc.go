@@ -37,7 +37,7 @@
 //
 // Locks, in this order: Engine.mu, spool.mu, places.mu; Reader.mu, metadata.mu and
 // Pace.mu are taken with none of them held. The cache's lock is inside all of
-// them. None is held across a request or a read of a body.
+// them. None is held across a request, a read of a body, or a write to the disk.
 //
 // Units: sizes, offsets, windows and limits are bytes; an index counts blocks of
 // cache.BlockSize; times are as their type says.

@@ -238,8 +238,10 @@ func (s *spool) proceed() bool {
 	}
 }
 
-// deliver hands a block to those who wait for it and to the cache.
+// deliver hands a block to the cache, which may wait for its disk a while and so gets it
+// without the lock, and to those who wait for it.
 func (s *spool) deliver(index int64, data []byte) {
+	s.file.Add(index, data) // the length is the block's; a closed file keeps nothing
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := s.waiters[:0]
@@ -255,6 +257,5 @@ func (s *spool) deliver(index int64, data []byte) {
 	}
 	clear(s.waiters[len(kept):])
 	s.waiters = kept
-	s.file.Add(index, data) // the length is the block's; a closed file keeps nothing
 	s.pos = index + 1
 }

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -345,6 +349,9 @@ func TestSpoolBesideDiskThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.o.Cache.Forget(func(image.Key) bool { return true }) // the last reference: the files are closed
+	for limit := time.Now().Add(time.Minute); opensData(t) && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond)
+	}
 	r := e.Open(img)
 	defer r.Close()
 
@@ -352,6 +359,19 @@ func TestSpoolBesideDiskThatCannotBeRead(t *testing.T) {
 	if held := onDisk(store, img); held != img.Size || v.streams() != 2 {
 		t.Errorf("%d bytes on disk, %d streams", held, v.streams())
 	}
+}
+
+// opensData reports whether this process has a file of blocks open.
+func opensData(t *testing.T) bool {
+	t.Helper()
+	open, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(open, func(fd string) bool {
+		to, err := os.Readlink(fd)
+		return err == nil && strings.HasSuffix(to, ".data")
+	})
 }
 
 // withoutDescriptors calls fn while this process can open no file.

@@ -106,8 +106,8 @@ func (s *spool) touched(index int64) {
 func (s *spool) await(ctx context.Context, p []byte, off int64, withheld bool) (int, error) {
 	w := &waiter{p: p, off: off, done: make(chan struct{})}
 	s.mu.Lock()
-	// What a stream brings it brings under this lock: a block is either cached now
-	// or still to come.
+	// A stream passes a block under this lock, and has put it into the cache before: a block
+	// is either cached now or still to come.
 	end := off
 	for index := off / cache.BlockSize; end < off+int64(len(p)); index++ {
 		block := cache.BlockSpan(index, s.file.Size())

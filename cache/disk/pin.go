@@ -14,6 +14,9 @@ type pins struct {
 
 // pin opens the data file for somebody who reads it without asking for blocks.
 func (c *contents) pin() (*os.File, func(), bool) {
+	if !c.complete() { // who writes a block that is missing holds io
+		return nil, nil, false
+	}
 	c.io.Lock()
 	defer c.io.Unlock()
 	if !c.complete() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -302,4 +303,42 @@ func TestRepairFailsUnderPin(t *testing.T) {
 	if !bytes.Equal(data, p.bytes) { // its bytes were written, and are right
 		t.Error("a file that was handed out has a hole")
 	}
+}
+
+// Who asks for the file of an image that is not there whole does not wait for a write that the
+// kernel does not answer.
+func TestPinBesideHungWrite(t *testing.T) {
+	d := newFakeDisk()
+	asked, may := make(chan struct{}), make(chan struct{})
+	d.write = func(_ *os.File, p []byte, _ int64) error {
+		if len(p) == unit/2 { // the last block
+			close(asked)
+			<-may
+		}
+		return nil
+	}
+	s := openStore(t, options(t.TempDir()), d)
+	p := draw(1, 4*unit+unit/2)
+	i := p.in(s)
+	defer i.Close()
+	var writing sync.WaitGroup
+	writing.Go(func() { p.write(i, 0, 5) })
+	<-asked
+	pinned := make(chan bool)
+	go func() {
+		_, _, ok := i.Pin()
+		pinned <- ok
+	}()
+	select {
+	case ok := <-pinned:
+		if ok {
+			t.Error("pinned, and a block is missing")
+		}
+		close(may)
+	case <-time.After(time.Minute):
+		t.Error("it waits for the write")
+		close(may)
+		<-pinned
+	}
+	writing.Wait()
 }
