@@ -31,7 +31,7 @@ const (
 )
 
 // errLookAgain makes the kernel look the entry up again.
-var errLookAgain = &image.Error{Op: "open", Kind: image.Stale, Detail: "its readers keep the old file, the entry gets a new one"}
+var errLookAgain = &image.Error{Op: "open", Kind: image.Stale, Detail: "its entry is to be looked up anew"}
 
 // enter counts an open handle that goes through us. Where the node is passed
 // through, it gives the entry another node and returns errLookAgain.

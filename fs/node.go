@@ -227,8 +227,10 @@ func (n *node) openRead(ctx context.Context) error {
 // who has it open goes on.
 func (f *FS) mayRead(ctx context.Context, img image.Image) error {
 	err := f.Permission.MayRead(ctx, img)
-	if image.Is(err, image.NotFound) { // others have deleted or replaced it
+	if image.Is(err, image.NotFound) { // others have deleted or replaced it: what has its name now?
 		f.Catalog.Gone(img.ID)
+		f.log.Debug("open failed", "error", err)
+		return errLookAgain
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -54,21 +55,43 @@ func TestPermissionToRead(t *testing.T) {
 	}
 }
 
-// An image that is gone where its permission is asked for is ENOENT, and is looked up anew.
+// What is gone where its permission is asked for is looked up anew: others may have put
+// another image in its place.
 func TestPermissionOfWhatIsGone(t *testing.T) {
-	h := newHouse()
-	img := h.add("gone", "cached")
-	h.hook = func(_ context.Context, op, what string) error {
-		if op == "may read" && what == img.ID {
-			return missing(op, what)
+	for name, open := range map[string]func(path string) error{
+		"to read":  func(path string) error { return closed(os.Open(path)) },
+		"to write": func(path string) error { return closed(os.OpenFile(path, os.O_RDWR, 0)) },
+		"truncate": func(path string) error { return os.Truncate(path, 3) },
+	} {
+		for replaced, want := range map[bool]error{false: syscall.ENOENT, true: nil} {
+			t.Run(fmt.Sprintf("%s, replaced %v", name, replaced), func(t *testing.T) {
+				h := newHouse()
+				img := h.add("disk", "cached")
+				h.hook = func(_ context.Context, op, what string) error {
+					if op != "may read" || what != img.ID {
+						return nil
+					}
+					h.drop(img.ID)
+					if replaced {
+						h.add("disk", "another")
+					}
+					return missing(op, what)
+				}
+				m := mountHouse(t, h)
+				wantErr(t, open(m.path("disk")), want)
+				if h.did("gone", img.ID) != 1 {
+					t.Error("the directory was not told that it is gone")
+				}
+			})
 		}
-		return nil
 	}
-	m := mountHouse(t, h)
-	wantErr(t, second(os.Open(m.path("gone"))), syscall.ENOENT)
-	if h.did("gone", img.ID) != 1 {
-		t.Error("the directory was not told that it is gone")
+}
+
+func closed(f *os.File, err error) error {
+	if err == nil {
+		err = f.Close()
 	}
+	return err
 }
 
 // An open waits for the answer no longer than a lookup would.
