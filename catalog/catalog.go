@@ -67,6 +67,8 @@ type Options struct {
 	Records Records
 	Remover Remover
 	Sharer  Sharer
+	// Journals may be nil, where no rename has one.
+	Journals Journals
 	// Project is whose images are ours; "" when it is not known: all are.
 	Project string
 	// Filter says which images the root shows; what Lister lists is only a hint of it.
@@ -96,15 +98,16 @@ type Entry struct {
 
 // Catalog is the directory. All methods may be called at once.
 type Catalog struct {
-	lister  Lister
-	records Records
-	remover Remover
-	sharer  Sharer
-	project string
-	filter  image.Filter
-	ttl     time.Duration
-	log     *slog.Logger
-	serial  serial // changes of one image
+	lister   Lister
+	records  Records
+	remover  Remover
+	sharer   Sharer
+	journals Journals
+	project  string
+	filter   image.Filter
+	ttl      time.Duration
+	log      *slog.Logger
+	serial   serial // changes of one image
 	// renaming puts renames of one image over others, and what finishes them, in order.
 	renaming serial
 	notify   *notifier
@@ -176,7 +179,7 @@ const (
 func New(opts Options) *Catalog {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Catalog{
-		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, now: opts.Now, log: opts.Logger,
+		lister: opts.Lister, records: opts.Records, remover: opts.Remover, sharer: opts.Sharer, journals: opts.Journals, project: opts.Project, filter: opts.Filter, ttl: opts.TTL, now: opts.Now, log: opts.Logger,
 		ctx: ctx, cancel: cancel, notify: newNotifier(opts.OnChange),
 		dir:    newDirectory(opts.Project, opts.Filter),
 		asking: map[string]*request{}, begun: map[uint64]int{}, own: map[string]ownChange{}, left: map[string]uint64{}, unfinished: map[string]begun{}, ended: map[string]outcome{},

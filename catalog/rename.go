@@ -26,6 +26,21 @@ type RenameJournal interface {
 	Settled()
 }
 
+// HeldJournal is a journal that nobody else is about until End. That removes it where it is
+// Settled, else leaves it for FinishRename.
+type HeldJournal interface {
+	RenameJournal
+	End() error
+}
+
+// Journals has the journals of renames that have not ended, on a disk that other daemons
+// may use, too.
+type Journals interface {
+	// TakeRename holds one; the caller ends it. NotFound: nothing is left to tell of that
+	// rename. Busy: somebody else is about it.
+	TakeRename(id string) (HeldJournal, error)
+}
+
 // unjournaled is the journal of a rename that needs none, or is about one whose journal
 // is not at hand.
 type unjournaled string
@@ -85,7 +100,7 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		named, err = c.renameAway(ctx, img, name, toEntry, j, also)
 	}
 	if named.ID != "" {
-		c.overtake(img.ID, name)
+		c.outlive(named)
 	}
 	return named, err
 }
@@ -103,6 +118,7 @@ func (c *Catalog) renameAway(ctx context.Context, img image.Image, name, toEntry
 		return c.updateInPlace(ctx, img.ID, also, toEntry)
 	}
 	if j == nil {
+		c.overtake("", r)
 		return change()
 	}
 	return c.renameOverDraft(ctx, r, followed{j, c}, change)

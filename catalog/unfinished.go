@@ -3,6 +3,8 @@ package catalog
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -36,7 +38,8 @@ type followed struct {
 	c *Catalog
 }
 
-// Note notes it also where the journal cannot: what this process has done it knows.
+// Note notes it also where the journal cannot: what this process has done it knows. With the
+// first one, earlier renames of the image end that it overtakes.
 func (f followed) Note(r image.Rename) error {
 	f.c.mu.Lock()
 	known, again := f.c.unfinished[f.ID()]
@@ -46,7 +49,11 @@ func (f followed) Note(r image.Rename) error {
 	known.Rename = r
 	f.c.unfinished[f.ID()] = known
 	f.c.mu.Unlock()
-	return f.RenameJournal.Note(r)
+	err := f.RenameJournal.Note(r)
+	if err == nil && !again {
+		f.c.overtake(f.ID(), r)
+	}
+	return err
 }
 
 func (f followed) Settled() {
@@ -116,19 +123,94 @@ func (c *Catalog) FinishOwn(ctx context.Context, journal string) (ended bool, er
 	return c.ended[journal].own, nil
 }
 
-// overtake ends the earlier renames of the image that are to be taken back, after one that
-// has given it the same name: it keeps that, whatever became of them.
-// The caller has the image's turn.
-func (c *Catalog) overtake(id, name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for journal, r := range c.unfinished {
-		if r.Image.ID == id && r.Name == name && (r.Over == nil || r.Undone) {
-			delete(c.unfinished, journal)
-			c.ended[journal] = outcome{carried: true, own: r.own}
+// overtake ends the earlier renames of the image that are to be taken back, before it is asked
+// for the same name anew by a rename whose journal, if it has one, is by: else they would undo
+// that, once it is answered. The caller has the image's turn.
+func (c *Catalog) overtake(by string, r image.Rename) {
+	for journal, earlier := range c.renamesOf(r.Image.ID) {
+		if journal == by || earlier.Name != r.Name || earlier.Over != nil && !earlier.Undone {
+			continue
+		}
+		if j, there := c.hold(journal); there {
+			c.conclude(j, earlier, true)
 		}
 	}
 }
+
+// outlive has the earlier renames of the image, whose requests may still be on their way, taken
+// back to what a later one has made it, should they arrive. The caller has the image's turn.
+func (c *Catalog) outlive(now image.Image) {
+	for journal, earlier := range c.renamesOf(now.ID) {
+		if earlier.Name == now.Name {
+			continue
+		}
+		j, there := c.hold(journal)
+		if !there {
+			continue
+		}
+		earlier.Image = now
+		c.noteUndone(earlier.Rename, followed{j, c})
+		c.letGo(j, earlier)
+	}
+}
+
+// renamesOf returns the renames of the image that have not ended, by their journals.
+func (c *Catalog) renamesOf(id string) map[string]begun {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	left := maps.Clone(c.unfinished)
+	maps.DeleteFunc(left, func(_ string, r begun) bool { return r.Image.ID != id })
+	return left
+}
+
+// hold holds a journal on the disk, or what stands for one that cannot be held: who has that
+// finds what is known here, or does the same. Not there: another daemon has ended it, and what
+// is known of it here is forgotten.
+func (c *Catalog) hold(journal string) (j HeldJournal, there bool) {
+	if c.journals == nil {
+		return unheld{unjournaled(journal)}, true
+	}
+	j, err := c.journals.TakeRename(journal)
+	switch {
+	case image.Is(err, image.NotFound):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.unfinished, journal)
+		return nil, false
+	case err != nil:
+		return unheld{unjournaled(journal)}, true
+	}
+	return j, true
+}
+
+// unheld stands for a journal that cannot be held.
+type unheld struct{ unjournaled }
+
+func (unheld) End() error { return nil }
+
+// conclude ends a rename, and its journal unless that decides about drafts of an earlier run: then
+// FinishRename finds nothing else to do.
+func (c *Catalog) conclude(j HeldJournal, r begun, carried bool) {
+	c.mu.Lock()
+	delete(c.unfinished, j.ID())
+	c.ended[j.ID()] = outcome{carried, r.own}
+	c.mu.Unlock()
+	if r.own || !j.Drafted() {
+		j.Settled()
+	}
+	c.letGo(j, r)
+}
+
+func (c *Catalog) letGo(j HeldJournal, r begun) {
+	if err := j.End(); err != nil {
+		c.log.Warn("the journal of a rename stays, and is looked at by the next mount", slog.String("image", r.Image.ID), slog.Any("error", err))
+	}
+}
+
+// lasting is a journal that is not ended by what is noted in it.
+type lasting struct{ RenameJournal }
+
+func (lasting) Settled() {}
 
 // takeUp returns what is known of a rename of which a journal tells. ended: nothing is
 // left to do, and carried says whether the image has the name.
@@ -138,15 +220,19 @@ func (c *Catalog) takeUp(told begun, journal string) (known begun, carried, ende
 	if o, ended := c.ended[journal]; ended {
 		return told, o.carried, true
 	}
-	if known, ours := c.unfinished[journal]; ours {
-		return known, false, false // the journal may not know of its last step
+	known, ours := c.unfinished[journal]
+	switch { // the journal may not know of the last step, nor is another daemon's known here
+	case !ours:
+		known = told
+	case told.Undone && !known.Undone, told.Noted && !known.Noted:
+		known.Rename = told.Rename
 	}
-	c.unfinished[journal] = told
-	return told, false, false
+	c.unfinished[journal] = known
+	return known, false, false
 }
 
 // finishOne finishes a rename of the image that this process has begun, or knows by its
-// journal, once it is not under way. Its journal stays, and FinishRename finds nothing to do then.
+// journal, once it is not under way.
 func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
 	ctx, cancel := context.WithTimeout(ctx, finishBound)
 	defer cancel()
@@ -160,12 +246,15 @@ func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
 	if !left {
 		return nil
 	}
-	carried, err := c.finish(ctx, r, followed{unjournaled(journal), c})
+	j, there := c.hold(journal)
+	if !there {
+		return nil
+	}
+	carried, err := c.finish(ctx, r, followed{lasting{j}, c})
 	if err != nil {
+		c.letGo(j, r)
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ended[journal] = outcome{carried, r.own}
+	c.conclude(j, r, carried)
 	return nil
 }

@@ -45,7 +45,7 @@ func newUnheardRooms(t *testing.T, ago time.Duration) (*renameRooms, *unheard, f
 		t.Fatal(err)
 	}
 	records := &unheard{Client: r.client}
-	r.catalog = catalog.New(catalog.Options{Lister: lister{client: r.client}, Records: records, Remover: records, Sharer: r.client})
+	r.catalog = catalog.New(catalog.Options{Lister: lister{client: r.client}, Records: records, Remover: records, Sharer: r.client, Journals: r.journals()})
 	t.Cleanup(r.catalog.Close)
 	return r, records, r.drafts().BeginRename(fs.RenameSpec{From: "a", To: "b", Gone: r.gone.ID()})
 }
@@ -101,7 +101,7 @@ func finishRenameOverLiveDraft(t *testing.T, edited bool) {
 func TestFinishRenameOverOpenFile(t *testing.T) {
 	r, records, j := newUnheardRooms(t, time.Minute)
 	settling := &unheard{Client: r.client, lost: true}
-	r.catalog = catalog.New(catalog.Options{Lister: lister{client: r.client}, Records: records, Remover: settling, Sharer: r.client})
+	r.catalog = catalog.New(catalog.Options{Lister: lister{client: r.client}, Records: records, Remover: settling, Sharer: r.client, Journals: r.journals()})
 	t.Cleanup(r.catalog.Close)
 	if named, err := r.catalog.Rename(t.Context(), r.img, "b", &r.over, j); !image.Is(err, image.Stalled) || named.Name != "b" {
 		t.Fatal(named.Name, err)

@@ -180,7 +180,7 @@ func undecided(renames []staging.Rename) map[string]bool {
 	return drafts
 }
 
-// renameJournal is the journal of a rename as fs sees it.
+// renameJournal is the journal of a rename as fs and the catalog see it.
 type renameJournal struct {
 	*staging.RenameJournal
 	left chan<- struct{} // see rooms.left
@@ -193,6 +193,23 @@ func (j renameJournal) End() error {
 		tell(j.left)
 	}
 	return err
+}
+
+// journals are those of interrupted renames as the catalog sees them.
+type journals struct {
+	staging *staging.Store
+	left    chan<- struct{} // see rooms.left
+}
+
+func (r *rooms) journals() journals { return journals{r.staging, r.left} }
+
+// TakeRename holds one of them.
+func (j journals) TakeRename(id string) (catalog.HeldJournal, error) {
+	taken, err := j.staging.TakeRename(id)
+	if err != nil {
+		return nil, err
+	}
+	return renameJournal{taken, j.left}, nil
 }
 
 // tell says that something is left to settle.

@@ -45,7 +45,7 @@ func newRenameRooms(t *testing.T, ago time.Duration) *renameRooms {
 		}
 	})
 	r := &renameRooms{rooms: &rooms{client: api, staging: s, log: quiet, left: make(chan struct{}, 1), trash: newTrash(api, 0, quiet)}}
-	r.catalog = catalog.New(catalog.Options{Lister: lister{client: api}, Records: api, Remover: r.trash, Sharer: api})
+	r.catalog = catalog.New(catalog.Options{Lister: lister{client: api}, Records: api, Remover: r.trash, Sharer: api, Journals: r.journals()})
 	t.Cleanup(r.catalog.Close)
 	r.committer = commit.New(commit.Options{Service: api})
 	make := func(name string) (image.Image, *staging.Draft) {

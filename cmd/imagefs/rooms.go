@@ -98,7 +98,7 @@ func openRooms(ctx context.Context, c config.Config, log *slog.Logger) (*rooms, 
 	})
 	r.trash = newTrash(service, c.Trash, log)
 	r.catalog = catalog.New(catalog.Options{
-		Lister: lister{service, c.Filter}, Records: service, Remover: r.trash, Sharer: service, Project: service.Project(), Filter: c.Filter, TTL: c.ListTTL, Now: service.Now, Logger: log,
+		Lister: lister{service, c.Filter}, Records: service, Remover: r.trash, Sharer: service, Journals: r.journals(), Project: service.Project(), Filter: c.Filter, TTL: c.ListTTL, Now: service.Now, Logger: log,
 		OnChange: func(entry string) {
 			if server := r.server.Load(); server != nil {
 				server.EntryChanged(entry)
