@@ -177,7 +177,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 	spec.Attributes.ModTime = nil // new bytes have a time of their own
 	switch {
 	case img.Status == image.StatusQueued:
-		spec.Into = img.ID
+		spec.Into = &img
 	case !img.HasData() || img.Status != image.StatusActive:
 		if err := readable("open for writing", img); err != nil {
 			return nil, err

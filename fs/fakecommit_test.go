@@ -55,10 +55,12 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 	if d.unlinked {
 		return image.Image{}, nil
 	}
-	if there, ok := h.images[d.spec.Into]; ok && len(d.bytes) == 0 { // it is that already
-		h.noteLocked(op, d.spec.Name)
-		d.dirty, d.accepted = false, false
-		return there, nil
+	if d.spec.Into != nil && len(d.bytes) == 0 {
+		if there, ok := h.images[d.spec.Into.ID]; ok { // it is that already
+			h.noteLocked(op, d.spec.Name)
+			d.dirty, d.accepted = false, false
+			return there, nil
+		}
 	}
 	at := h.nowLocked()
 	img := image.Image{
@@ -68,8 +70,8 @@ func (h *house) commit(ctx context.Context, op string, d *fakeDraft, turn func(c
 	if d.committed != "" {
 		img.ID = uuid.NewString()
 	}
-	if d.spec.Into != "" {
-		img.ID, d.spec.Into = d.spec.Into, ""
+	if d.spec.Into != nil {
+		img.ID, d.spec.Into = d.spec.Into.ID, nil
 		img.CreatedAt = h.images[img.ID].CreatedAt
 	}
 	if img.Size == 0 {

@@ -147,8 +147,9 @@ type DraftSpec struct {
 	// Base reads the bytes of Replaces, under what is written; nil when the draft
 	// begins empty. Who makes the draft closes it, also when that fails.
 	Base Reader
-	// Into is the id of our own record without data that the commit fills, or "".
-	Into string
+	// Into is our own record without data that the commit fills, nil for none. Where that has
+	// gone by then, what it was known to be is carried over.
+	Into *image.Image
 	// Attributes are what the committed image begins with.
 	Attributes image.Attributes
 }

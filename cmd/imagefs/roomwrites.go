@@ -22,12 +22,15 @@ type drafts struct {
 
 // Create makes a draft. One of a new file must be of an image that shows.
 func (s drafts) Create(spec fs.DraftSpec) (fs.Draft, error) {
-	if spec.Into == "" && spec.Replaces == nil {
+	if spec.Into == nil && spec.Replaces == nil {
 		if err := s.fresh.check(spec.Name); err != nil {
 			return nil, err
 		}
 	}
-	with := staging.Spec{Name: spec.Name, Entry: spec.Entry, Into: spec.Into, Attributes: spec.Attributes}
+	with := staging.Spec{Name: spec.Name, Entry: spec.Entry, Attributes: spec.Attributes}
+	if spec.Into != nil {
+		with.Into, with.Inherit = spec.Into.ID, spec.Into
+	}
 	if spec.Replaces != nil {
 		with.Replaces, with.Inherit = spec.Replaces.ID, spec.Replaces
 	}
