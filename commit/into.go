@@ -60,7 +60,7 @@ func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
 		return err
 	}
 	if r.marked(*into) && !r.rec.Uncertain {
-		err := r.delete(ctx, into.ID, transientOrBusy)
+		err := r.removeSpoilt(ctx, into.ID)
 		if err == nil {
 			r.plan.into = into
 			return r.instead()
@@ -78,6 +78,32 @@ func (r *run) replaceSpoilt(ctx context.Context, into *image.Image) error {
 		r.plan.old = into
 	}
 	return err
+}
+
+// removeSpoilt removes a record that cannot be filled any more, once the journal has the members
+// of the plan, which its successor is to have, perhaps by a later commit.
+func (r *run) removeSpoilt(ctx context.Context, id string) error {
+	if r.plan.old == nil && len(r.plan.members) > 0 {
+		var projects []string
+		for _, m := range r.plan.members {
+			projects = append(projects, m.Project)
+		}
+		if err := r.settle(func(rec *staging.Record) { rec.Members = projects }); err != nil {
+			return err
+		}
+	}
+	return r.delete(ctx, id, transientOrBusy)
+}
+
+// sharesAsRemoved has what takes the place of a record that an earlier commit has removed get
+// the members of that.
+func (r *run) sharesAsRemoved() {
+	if r.plan.old != nil || r.plan.into != nil || len(r.plan.members) > 0 {
+		return
+	}
+	for _, project := range r.rec.Members {
+		r.plan.members = append(r.plan.members, image.Member{Project: project})
+	}
 }
 
 // stillEmpty looks at the queued record once more before it is changed, where the wait
@@ -236,7 +262,7 @@ func (r *run) putBack(ctx context.Context, id string) {
 			r.plan.members, err = r.members(ctx, *now) // while it is there
 		}
 		if err == nil {
-			err = r.delete(ctx, id, transientOrBusy)
+			err = r.removeSpoilt(ctx, id)
 		}
 	}
 	if err != nil {

@@ -30,6 +30,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.sharesAsRemoved()
 	switch {
 	case source == nil:
 		r.plan.create = r.c.defaults.fresh(r.rec.Name)

@@ -200,6 +200,40 @@ func TestIntoQueuedSpoiltAndKept(t *testing.T) {
 		if got := h.only(); got.ID != img.ID || got.Name != "q" || got.Properties["k"] != "v" || got.Hidden {
 			t.Errorf("record %+v", got)
 		}
+		if members := h.service.members[img.ID]; len(members) != 1 || members[0].Project != "friend" {
+			t.Errorf("it is shared with %v", members)
+		}
+	})
+}
+
+// What takes the place of a spoilt record is shared as that was also where it is not made before
+// the next commit, or the next daemon: those who are known by then are those whom the journal has.
+func TestIntoQueuedSpoiltAndSharedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newFake(nth("upload", 1, image.Stalled, damaged), nth("create", 1, image.Forbidden, before)))
+		q, spec := queued(h)
+		check(t, h.service.AddMember(ctxb, q.ID, "friend"))
+		d := h.draft(spec, pattern(500))
+		if _, err := h.Commit(ctxb, d); !image.Is(err, image.Forbidden) || len(h.service.all()) != 0 {
+			t.Fatalf("%v: %+v", err, h.service.all())
+		}
+		check(t, d.Close())
+		d, err := h.store.Reopen(d.ID(), staging.ReopenSpec{})
+		check(t, err)
+		img, err := h.Recover(ctxb, d)
+		check(t, err)
+		if members := h.service.members[img.ID]; len(members) != 1 || members[0].Project != "friend" {
+			t.Errorf("it is shared with %v", members)
+		}
+		// What follows an image that others have deleted is not.
+		check(t, h.service.Delete(ctxb, img.ID))
+		h.write(d, []byte("more"), 0)
+		img, err = h.Commit(ctxb, d)
+		check(t, err)
+		if members := h.service.members[img.ID]; len(members) != 0 {
+			t.Errorf("later it is shared with %v", members)
+		}
+		check(t, d.Discard())
 	})
 }
 

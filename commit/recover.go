@@ -242,6 +242,7 @@ func (r *run) adopt(ctx context.Context, img *image.Image) error {
 		r.filled = r.checked() || r.marked(*img) && r.rec.Filling
 	}
 	err := r.findOld(ctx)
+	r.sharesAsRemoved()
 	source := r.plan.old
 	if err == nil && source == nil && r.rec.Inherit != "" && r.rec.Inherit != img.ID {
 		source, err = r.lookup(ctx, r.rec.Inherit)

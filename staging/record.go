@@ -83,8 +83,11 @@ type Record struct {
 	// journal was written before there was such a thing.
 	BaseVersion string `json:"base_version,omitempty"`
 	Inherit     string `json:"inherit,omitempty"` // id of the image whose record is carried over
-	Size        int64  `json:"size"`              // bytes; in a journal as of its writing, elsewhere live
-	Reason      string `json:"reason,omitempty"`  // one line: why it failed or was abandoned
+	// Members are the projects with which that image was shared, where a commit has removed it:
+	// then nobody else knows them.
+	Members []string `json:"members,omitempty"`
+	Size    int64    `json:"size"`             // bytes; in a journal as of its writing, elsewhere live
+	Reason  string   `json:"reason,omitempty"` // one line: why it failed or was abandoned
 	// Settings are what was set of the image's record before it is there; the commit gives
 	// them to it.
 	Settings image.Settings `json:"settings,omitzero"`

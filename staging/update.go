@@ -109,7 +109,7 @@ func (d *Draft) RenameOver(name, entry string, over *image.Image, inherit bool, 
 			r.Replaces = over.ID
 		}
 		if over != nil && inherit {
-			r.Inherit, r.Inherited = over.ID, over
+			r.Inherit, r.Inherited, r.Members = over.ID, over, nil
 		}
 	})
 }
@@ -141,6 +141,7 @@ func (d *Draft) Rebase(base Base, img image.Image) error {
 	if err == nil {
 		err = d.rewrite(func(r *Record) bool {
 			r.Replaces, r.Inherit, r.Inherited, r.Into, r.Filling, r.Reason = img.ID, img.ID, &img, "", false, ""
+			r.Members = nil
 			r.Settings, r.Given = image.Settings{}, image.Settings{} // the image has them: what others change from here on is not to be changed back
 			if d.layered {
 				r.BaseVersion = versionOf(img)
