@@ -56,8 +56,18 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		return err
 	}
 	defer n.give()
+	spec := RenameSpec{From: from, To: to}
+	under, moves := n.now()
+	if moves != nil {
+		spec.Moves = moves.bytes.ID()
+	}
 	if over == nil {
-		_, err := n.renameInTurn(ctx, name, to, replaced{})
+		free := replaced{}
+		if under.ID != "" && moves != nil { // where the service does not answer, the draft keeps its name, and so has the image to
+			free.journal = &renaming{RenameJournal: r.fs.Drafts.BeginRename(spec)}
+			defer r.endJournal(free.journal, to)
+		}
+		_, err := n.renameInTurn(ctx, name, to, free)
 		return err
 	}
 	img, _ := over.now()
@@ -73,12 +83,8 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		verdict(false)
 		return err
 	}
-	spec := RenameSpec{From: from, To: to}
 	if goes.draft != nil {
 		spec.Gone = goes.draft.bytes.ID()
-	}
-	if _, moves := n.now(); moves != nil {
-		spec.Moves = moves.bytes.ID()
 	}
 	journal := &renaming{RenameJournal: r.fs.Drafts.BeginRename(spec)}
 	over.keepSet()
@@ -91,17 +97,21 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		r.fs.notifier.entry(from)
 		r.fs.notifier.entry(to)
 	}
-	if endErr := journal.End(); endErr != nil {
-		r.fs.log.Warn("the journal of a rename stays, and is looked at by the next mount", "entry", to, "error", endErr)
-	}
+	r.endJournal(journal, to)
 	return err
+}
+
+func (r *rootNode) endJournal(j *renaming, entry string) {
+	if err := j.End(); err != nil {
+		r.fs.log.Warn("the journal of a rename stays, and is looked at by the next mount", "entry", entry, "error", err)
+	}
 }
 
 // replaced is what has the name that something is renamed to, each nil or "" for none.
 type replaced struct {
 	img     *image.Image
 	draft   string
-	journal *renaming // of the rename over it
+	journal *renaming // of the rename
 }
 
 // renameInTurn gives the node's image, its draft, or both the new name, which over had

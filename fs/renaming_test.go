@@ -106,3 +106,36 @@ func TestRenameOverThatMayHaveLeftTheOther(t *testing.T) {
 		t.Errorf("%d images are left, after %v", m.count(), m.log)
 	}
 }
+
+// A rename of a file that is being edited has a journal also where nothing has the name: should
+// the service not answer, the file keeps its own name, and its image is to have that again.
+func TestRenameOfEditedFileIsJournaled(t *testing.T) {
+	for _, unanswered := range []bool{false, true} {
+		h := newHouse()
+		h.add("a", "AAAA")
+		h.hook = func(_ context.Context, op, _ string) error {
+			if op == "rename" && unanswered {
+				return &image.Error{Op: op, Kind: image.Stalled}
+			}
+			return nil
+		}
+		m := mountHouse(t, h)
+		f := must(os.OpenFile(m.path("a"), os.O_RDWR, 0))
+		must(f.WriteString("x"))
+		want := "b"
+		if err := os.Rename(m.path("a"), m.path("b")); unanswered != errors.Is(err, syscall.EIO) {
+			t.Fatal(err)
+		} else if unanswered {
+			want = "a"
+		}
+		all := h.journaled()
+		if len(all) != 1 || all[0].settled == unanswered || !all[0].ended || h.drafts[all[0].spec.Moves] == nil {
+			t.Fatalf("journals %+v", all)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		m.settled()
+		m.want(want, "xAAA")
+	}
+}

@@ -157,7 +157,8 @@ type DraftSpec struct {
 // Drafts makes drafts in staging.
 type Drafts interface {
 	Create(spec DraftSpec) (Draft, error)
-	// BeginRename returns the journal of a rename of an image over what is there.
+	// BeginRename returns the journal of a rename of an image over what is there, or of one
+	// that is being edited.
 	// Nothing is on the disk before its first Note.
 	BeginRename(spec RenameSpec) RenameJournal
 }

@@ -34,7 +34,8 @@ type RenameSpec struct {
 	Gone, Moves string
 }
 
-// Rename is what the journal of a rename over an image, or over a draft, says.
+// Rename is what the journal of a rename over an image, over a draft, or of an image with a
+// draft, says.
 type Rename struct {
 	image.Rename
 	RenameSpec
