@@ -220,6 +220,7 @@ func TestRefusedFlags(t *testing.T) {
 		{"new-tag=", `--new-tag: "" is not a tag`},
 		{"staging-dir=~/x", `--staging-dir: "~/x": only a shell expands ~`},
 		{"staging-dir=", `--staging-dir: the path is empty`},
+		{"staging-dir=/\xff", `--staging-dir: the path is not UTF-8`},
 		{"endpoint=glance:9292", `--endpoint: "glance:9292" is not a URL of an Image API`},
 		{"endpoint=https://u:geheim@h", `--endpoint: the URL carries a password`},
 		{"endpoint=ftp://u:geheim@h", `--endpoint: "…@h" is not a URL`},

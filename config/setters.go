@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -192,6 +193,8 @@ func setPath(field func(*Config) *string) func(*Config, []string) error {
 			return fmt.Errorf("%q: only a shell expands ~, write the whole path", v[0])
 		case strings.ContainsRune(v[0], 0):
 			return errors.New("the path has a NUL byte: name a directory")
+		case !utf8.ValidString(v[0]): // JSON, by which a daemon is told, has no other text
+			return errors.New("the path is not UTF-8: name another directory")
 		}
 		abs, err := filepath.Abs(v[0])
 		if err != nil {

@@ -80,6 +80,8 @@ func (t target) unmountNow(ctx context.Context, flags int) error {
 		return errBusy
 	case errors.Is(err, unix.EPERM): // not root, or root without CAP_SYS_ADMIN: the helper may
 		return t.fusermount(ctx, flags&unix.MNT_DETACH != 0)
+	case t.hasGone():
+		return nil
 	default:
 		return fail(exitInternal, "unmount %s: %w", t.path, err)
 	}
@@ -105,10 +107,19 @@ func (t target) fusermount(ctx context.Context, lazy bool) error {
 	}
 	// The helper has one exit code for everything. Whose mount it is has been
 	// checked, so what is still mounted is in use.
+	if t.hasGone() {
+		return nil
+	}
 	if still, mountErr := topMount(t.path); mountErr == nil && still != nil && still.FSType == fsType && !lazy {
 		return errBusy
 	}
 	return fail(exitInternal, "%s: %s", program, strings.TrimSpace(string(out)))
+}
+
+// hasGone reports that another program has taken the mount away meanwhile.
+func (t target) hasGone() bool {
+	there, err := t.isThere()
+	return err == nil && !there
 }
 
 func (t target) abortPath() string {

@@ -234,6 +234,7 @@ func TestMountFailures(t *testing.T) {
 		{"--endpoint " + good + " none", exitNoMountpoint, "mkdir -p"},
 		{"--endpoint " + good + " file", exitNotDirectory, "not a directory"},
 		{"--endpoint " + good + " full", exitNotEmpty, "not empty"},
+		{"--endpoint " + good + " " + w.mkdir("\xff"), exitUsage, "not UTF-8"},
 		{"--endpoint " + good + " --allow-other m", exitAllowOther, "add the line user_allow_other to /etc/fuse.conf"},
 		{"--endpoint " + good + " --staging-dir stage m", exitLocalDir, "stage"},
 		{"--endpoint " + good + " --streams none m", exitUsage, "--streams"},

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,9 @@ func checkMountpoint(path string) (string, error) {
 		return "", fail(exitNotDirectory, "%s: a part of the path is not a directory: name one", abs)
 	case err != nil:
 		return "", fail(exitMountDenied, "%w: name a mountpoint that you can reach", err)
+	}
+	if !utf8.ValidString(canonical) { // a daemon is told by JSON, and says it in JSON and to Prometheus
+		return "", fail(exitUsage, "the path of the mountpoint %s is not UTF-8: name another directory", canonical)
 	}
 	return canonical, checkDirectory(canonical)
 }

@@ -52,6 +52,26 @@ func (w *world) uploading(m string) {
 	eventually(w.t, "the upload begins", func() bool { s, err := w.ask(m); return err == nil && len(s.Uploads) == 1 })
 }
 
+// Of two that unmount at once, the later one finds the mount gone, which is what it wants.
+func TestUnmountOfWhatHasJustGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.mounted(service(t, nil))
+	found, err := findTarget(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustRun("unmount", m)
+	for _, lazy := range []bool{false, true} {
+		if err := found.detach(t.Context(), lazy); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := found.fusermount(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUnmountWaitsForUploads(t *testing.T) {
 	t.Parallel()
 	g, endpoint := gatedService(t)
