@@ -199,3 +199,20 @@ func TestKeystoneThatAnswersTooMuch(t *testing.T) {
 		})
 	}
 }
+
+// Nor do tasks without number take more than their text a few times over.
+func TestManyTasks(t *testing.T) {
+	const tasks, mib = 5000, 1 << 20
+	one := `{"status": "processing", "message": "copied some of the data", "updated_at": "2026-01-02T03:04:05Z"},`
+	f := fake(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"tasks": [`+strings.Repeat(one, tasks)+`{"status": "failure", "message": "no room"}]}`)
+	})
+	var got importTasks
+	took := allocated(func() { got = f.importTasks(t.Context(), someID) })
+	if !got.failed || got.message != "no room" {
+		t.Errorf("failed %v, %q", got.failed, got.message)
+	}
+	if took > 32*mib {
+		t.Errorf("%d MiB were allocated", took/mib)
+	}
+}

@@ -25,3 +25,16 @@ func TestClock(t *testing.T) {
 		}
 	}
 }
+
+// Where data comes from another host, its clock is not the service's.
+func TestClockOfAnotherHost(t *testing.T) {
+	other := fakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(24*time.Hour).UTC().Format(http.TimeFormat))
+		_, _ = w.Write([]byte("x"))
+	})
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, http.StatusFound) })
+	wantPermission(t, c.MayRead(t.Context(), active(1)))
+	if off := time.Until(c.Now()); off.Abs() > clockError {
+		t.Errorf("the time is off by %s", off)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/imagefs/imagefs/image"
@@ -139,10 +140,12 @@ func (c *Client) importTasks(ctx context.Context, id string) importTasks {
 		return importTasks{} // it tells nothing that is understood
 	}
 	var all importTasks
+	var text strings.Builder
 	for _, t := range list.Tasks {
-		all.text += t.Status + t.Message + t.Updated
+		text.WriteString(t.Status + t.Message + t.Updated)
 		all.message = t.Message
 		all.failed = all.failed || t.Status == "failure"
 	}
+	all.text = text.String()
 	return all
 }

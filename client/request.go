@@ -162,7 +162,9 @@ func (c *Client) try(ctx context.Context, r *request, token string) (*http.Respo
 		cause, away := c.plainCause(err)
 		return nil, r.fail(kindOfTransport(ctx, err), &transportError{sent: sent.Load(), away: away, err: cause})
 	}
-	c.clock.read(resp.Header)
+	if resp.Request == nil || !c.elsewhere(resp.Request.URL) {
+		c.clock.read(resp.Header)
+	}
 	return resp, nil
 }
 
@@ -180,6 +182,9 @@ func (c *Client) headers(req *http.Request, token string) {
 // refusal reads an answer that is not success into an error, and closes it.
 func (c *Client) refusal(o op, id string, resp *http.Response) error {
 	words := readDetail(resp)
+	if resp.StatusCode/100 == 3 {
+		words = "" // they repeat the address, whose query may be the right to read the bytes
+	}
 	k := kindOfStatus(o, resp.StatusCode, words)
 	if k == image.NotFound && c.identifies && resp.Header.Get(headerRequestID) == "" {
 		// Of a proxy that has lost the service: of the image it says nothing.

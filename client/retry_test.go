@@ -211,6 +211,22 @@ func TestRedirect(t *testing.T) {
 	wantKind(t, c.Delete(t.Context(), someID), image.UnexpectedAnswer)
 }
 
+// A redirect that is not followed may lead to the right to read bytes, which its text
+// repeats: the error has neither.
+func TestRefusedRedirect(t *testing.T) {
+	c := fake(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		const target = "http://store.example/x?sig=SECRET"
+		w.Header().Set("Location", target)
+		w.WriteHeader(http.StatusFound)
+		fmt.Fprintf(w, `The resource was found at <a href="%s">%s</a>.`, target, target)
+	})
+	err := c.Delete(t.Context(), someID)
+	wantKind(t, err, image.UnexpectedAnswer)
+	if text := fmt.Sprint(err); strings.Contains(text, "SECRET") || !strings.Contains(text, "302") {
+		t.Errorf("it says %s", text)
+	}
+}
+
 func TestBudgetOf(t *testing.T) {
 	for stall, want := range map[time.Duration]time.Duration{
 		defaultStall: defaultRetries.budget, 2 * time.Second: 2 * time.Second, 10 * time.Minute: 150 * time.Second,
