@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"unicode/utf8"
 )
 
 // maxJSON is the most bytes of a JSON body: 128 properties of 64 KiB.
@@ -35,7 +36,7 @@ func parseJSON(text []byte) (any, error) {
 	var body any
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	if err := dec.Decode(&body); err != nil {
+	if err := dec.Decode(&body); err != nil || !utf8.Valid(text) { // Decode takes U+FFFD for what is none
 		return nil, refuse(http.StatusBadRequest, "Malformed JSON in request body.")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {

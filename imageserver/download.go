@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/imagefs/imagefs/image"
 )
@@ -28,7 +29,7 @@ func (s *Server) download(w http.ResponseWriter, r *request, id string) error {
 	}
 	ranged := len(r.Header["Range"]) > 0
 	if !rec.hasData() {
-		if ranged { // size is null there, and Glance trips over it
+		if ranged && rec.Size == nil { // Glance trips over it
 			return &problem{status: http.StatusInternalServerError, text: "The server has either erred or is incapable of performing the requested operation.", close: true}
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -36,7 +37,7 @@ func (s *Server) download(w http.ResponseWriter, r *request, id string) error {
 	}
 	span, status := image.Span{Len: *rec.Size}, http.StatusOK
 	if ranged {
-		if span, err = parseRange(r.Header.Get("Range"), *rec.Size); err != nil {
+		if span, err = parseRange(strings.Join(r.Header["Range"], ","), *rec.Size); err != nil {
 			return err
 		}
 		if s.opt.NoRanges {

@@ -117,6 +117,9 @@ func setText(to **string, field string, value any) error {
 
 // checkText refuses what the database of a Glance cannot hold.
 func checkText(field, v string, maxRunes int) error {
+	if !utf8.ValidString(v) {
+		return mismatch(field, "is not UTF-8")
+	}
 	if utf8.RuneCountInString(v) > maxRunes {
 		return mismatch(field, "is too long")
 	}

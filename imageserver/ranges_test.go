@@ -71,6 +71,23 @@ func TestRanges(t *testing.T) {
 	}
 }
 
+// Two headers are one with a comma.
+func TestTwoRanges(t *testing.T) {
+	r := open(t, Options{})
+	req, err := http.NewRequest(http.MethodGet, r.url+"/v2/images/"+r.newActive(t, "0123456789")+"/file", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header["Range"] = []string{"bytes=0-1", "bytes=3-4"}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d, %v", resp.StatusCode, err)
+	}
+}
+
 func TestRangesOfStoresWithoutAny(t *testing.T) {
 	r := open(t, Options{NoRanges: true})
 	path := "/v2/images/" + r.newActive(t, "0123456789") + "/file"
@@ -88,6 +105,8 @@ func TestRangesWithoutData(t *testing.T) {
 	id := r.newImage(t, `"name":"q"`)
 	r.want(t, http.StatusNoContent, "GET", "/v2/images/"+id+"/file", "")
 	r.want(t, http.StatusInternalServerError, "GET", "/v2/images/"+id+"/file", "", "Range: bytes=0-0")
+	r.want(t, http.StatusNoContent, "PUT", "/v2/images/"+id+"/stage", "data", octetStream)
+	r.want(t, http.StatusNoContent, "GET", "/v2/images/"+id+"/file", "", "Range: bytes=0-0")
 	empty := "/v2/images/" + r.newActive(t, "") + "/file"
 	if got := r.want(t, http.StatusOK, "GET", empty, ""); len(got.body) != 0 {
 		t.Errorf("empty image: %q", got.body)
