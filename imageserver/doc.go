@@ -17,8 +17,7 @@
 // # Goroutines
 //
 // ServeHTTP starts none that outlives its request, except the import of staged
-// data, which [Server.Close] waits for. [Server.Serve] ends the ones it starts
-// before it returns.
+// data, which [Server.Close] waits for.
 //
 // # Locks
 //

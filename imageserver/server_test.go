@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -193,38 +192,14 @@ func (s *signal) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-func TestServe(t *testing.T) {
-	s, err := New(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, l) }()
-	r := &rig{Server: s, url: "http://" + l.Addr().String()}
-	id := r.newActive(t, "served")
-	if got := r.want(t, http.StatusOK, "GET", "/v2/images/"+id+"/file", ""); string(got.body) != "served" {
-		t.Errorf("%q", got.body)
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	http.DefaultClient.CloseIdleConnections()
+func TestClosed(t *testing.T) {
+	r := open(t, Options{})
 	for range 2 {
-		if err := s.Close(); err != nil {
+		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest("GET", "/v2/images", nil))
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("after Close: %d", w.Code)
-	}
+	r.want(t, http.StatusServiceUnavailable, "GET", "/v2/images", "")
 }
 
 func TestNewFails(t *testing.T) {

@@ -25,7 +25,7 @@ const hostile = `</script><img src=x onerror=alert(1)>`
 func fetch(t *testing.T, o Options, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	sameHost(false, routes(o)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, nil))
+	SameHost(false, routes(o)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, nil))
 	return w
 }
 

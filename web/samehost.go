@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// sameHost refuses, where only this host reaches the server, what does not name it: a
+// SameHost refuses, where only this host reaches the server, what does not name it: a
 // page of the web whose name leads to 127.0.0.1 (DNS rebinding) could otherwise have the
 // browser of somebody here read the answers for it. An answer stays out of other pages'
 // reach in any case.
-func sameHost(open bool, next http.Handler) http.Handler {
+func SameHost(open bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")

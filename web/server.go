@@ -52,7 +52,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{address: listener.Addr().(*net.TCPAddr)}
 	places := connections{open: map[net.Conn]struct{}{}}
 	s.answers = Serve(netutil.LimitListener(listener, mostConnections), &http.Server{
-		Handler: sameHost(s.Open(), routes(o)), ConnState: places.changed,
+		Handler: SameHost(s.Open(), routes(o)), ConnState: places.changed,
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: requestTime, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),

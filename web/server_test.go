@@ -127,7 +127,7 @@ func TestOpenAddress(t *testing.T) {
 		}
 	}
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "http://gate.example/", nil)
-	sameHost(true, http.NotFoundHandler()).ServeHTTP(w, r)
+	SameHost(true, http.NotFoundHandler()).ServeHTTP(w, r)
 	if w.Code != 404 {
 		t.Errorf("code %d", w.Code)
 	}

@@ -14,16 +14,20 @@ import (
 
 	"github.com/imagefs/imagefs/config"
 	"github.com/imagefs/imagefs/imageserver"
+	"github.com/imagefs/imagefs/web"
 )
 
 const serveHelp = `Serve runs an Image API v2 server on a directory: for trying imagefs out, for tests
 and development. It knows no users: whoever reaches it may change every image. So it
 listens on the loopback interface unless --listen names another host.`
 
-// headerLimit bounds how long a client may take for its headers, so that idle
-// connections do not add up. Bodies have no limit: an image takes as long as it
-// takes.
-const headerLimit = 30 * time.Second
+// headerLimit bounds how long a client may take for its headers, and unaskedLimit how long
+// a connection stays open on which it asks nothing, so that these do not add up. Bodies
+// have no limit: an image takes as long as it takes.
+const (
+	headerLimit  = 30 * time.Second
+	unaskedLimit = 2 * time.Minute
+)
 
 // drainLimit is how long transfers under way may go on after the first signal.
 const drainLimit = 30 * time.Second
@@ -96,9 +100,16 @@ func startEmbedded(o imageserver.Options, listen string) (*embedded, error) {
 	if err != nil {
 		return nil, errors.Join(fail(exitListen, "%w: choose another address with --listen", err), server.Close())
 	}
+	at, ok := listener.Addr().(*net.TCPAddr)
+	open := ok && !at.IP.IsLoopback()
 	e := &embedded{
 		url: "http://" + listener.Addr().String(), server: server, failed: make(chan struct{}),
-		http: &http.Server{Handler: server, ReadHeaderTimeout: headerLimit, ErrorLog: slog.NewLogLogger(logHandler(o.Logger), slog.LevelWarn)},
+		http: &http.Server{
+			// It knows no users: every page of the web that is open on this host could be one.
+			Handler:           web.SameHost(open, http.NewCrossOriginProtection().Handler(server)),
+			ReadHeaderTimeout: headerLimit, IdleTimeout: unaskedLimit,
+			ErrorLog: slog.NewLogLogger(logHandler(o.Logger), slog.LevelWarn),
+		},
 	}
 	go func() {
 		defer close(e.failed)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +24,27 @@ func TestServe(t *testing.T) {
 	}
 	if n := imagesOf(t, match[1]); n != 0 {
 		t.Errorf("%d images", n)
+	}
+	for name, c := range map[string]struct{ host, site string }{
+		"by another name": {"attacker.example", "same-origin"}, "from another page": {"127.0.0.1", "cross-site"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, match[1]+"/v2/images", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = c.host
+		req.Header.Set("Sec-Fetch-Site", c.site)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil || resp.StatusCode/100 != 4 {
+			t.Errorf("a page of the web, %s: status %d, %v", name, resp.StatusCode, err)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if n := imagesOf(t, match[1]); n != 0 {
+		t.Errorf("pages of the web have made %d images", n)
 	}
 	// A second server can have neither the directory nor the address.
 	_, stderr, code := w.run("serve", "--dir", "images", "--listen", "127.0.0.1:0")
