@@ -61,8 +61,14 @@ func findCredentials(o Options) (*access, error) {
 	var err error
 	switch {
 	case cloud != "":
+		if err := checkAuthType(authType(cloud)); err != nil {
+			return nil, misconfigured(err.Error())
+		}
 		a.auth, a.where, a.tls, err = parseCloud(cloud)
 	case os.Getenv("OS_AUTH_URL") != "":
+		if err := checkAuthType(os.Getenv("OS_AUTH_TYPE")); err != nil {
+			return nil, misconfigured(err.Error())
+		}
 		a.auth, a.where, a.tls, err = parseEnvironment()
 	default:
 		return nil, misconfigured("no cloud is named: use --cloud or $OS_CLOUD with a clouds.yaml, or $OS_AUTH_URL and the other OS_* variables, or --endpoint")
@@ -77,7 +83,8 @@ func findCredentials(o Options) (*access, error) {
 		return nil, misconfigured("auth_url is not an http or https URL")
 	}
 	tidy(&a.auth)
-	if a.auth.TokenID != "" && a.auth.Password == "" {
+	credential := a.auth.ApplicationCredentialID != "" || a.auth.ApplicationCredentialName != ""
+	if a.auth.TokenID != "" && a.auth.Password == "" && !credential {
 		// gophercloud refuses a token together with the user's name, which
 		// openstackclient ignores. A token cannot be renewed by itself.
 		a.auth.Username, a.auth.UserID, a.auth.DomainID, a.auth.DomainName = "", "", "", ""
@@ -85,7 +92,7 @@ func findCredentials(o Options) (*access, error) {
 		a.auth.TokenID = ""
 		a.auth.AllowReauth = true
 	}
-	if a.auth.ApplicationCredentialID != "" || a.auth.ApplicationCredentialName != "" {
+	if credential {
 		// The credential has its project; Keystone refuses a scope beside it.
 		a.auth.Scope, a.auth.TenantID, a.auth.TenantName = nil, "", ""
 	}

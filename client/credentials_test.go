@@ -19,7 +19,9 @@ func TestWrongClouds(t *testing.T) {
 		"empty":          {"", "has no auth"},
 		"no auth":        {"{region_name: near}", "has no auth"},
 		"auth is empty":  {"{auth: }", "has no auth"},
-		"auth_type none": {"{auth_type: none}", "has no auth"},
+		"auth_type none": {"{auth_type: none}", "auth_type \"none\""},
+		"another auth_type": {"{auth_type: v3oidcpassword, auth: {auth_url: 'http://127.0.0.1:1/v3', username: u, password: geheim}}",
+			"application credential"},
 		"no scheme":      {"{auth: {auth_url: 'geheim@127.0.0.1:1/v3', username: u, password: geheim}}", "auth_url is not"},
 		"another scheme": {"{auth: {auth_url: 'ftp://127.0.0.1:1/v3', username: u, password: geheim}}", "auth_url is not"},
 		"no host":        {"{auth: {auth_url: 'https:///v3', username: u, password: geheim}}", "auth_url is not"},
@@ -34,6 +36,34 @@ func TestWrongClouds(t *testing.T) {
 				t.Errorf("it says %q", text)
 			}
 		})
+	}
+}
+
+// A password that is for another than Keystone is not sent to it.
+func TestAuthTypes(t *testing.T) {
+	k := newKeystone(t, fakeServer(t, glance("", anyToken)))
+	for _, known := range []bool{true, false} {
+		kind, want := "v3password", 1
+		if !known {
+			kind, want = "v3oidcpassword", 0
+		}
+		entry := "{auth_type: " + kind + ", region_name: near, auth: {auth_url: '" + k.URL + "/v3', username: u, password: pw, project_id: p}}"
+		for name, env := range map[string][]string{
+			"clouds.yaml": {"CLIENT_CONFIG_FILE", cloudsYAML(t, entry), "CLOUD", "mine"},
+			"environment": {"AUTH_TYPE", kind, "AUTH_URL", k.URL + "/v3", "USERNAME", "u", "PASSWORD", "pw", "PROJECT_ID", "p", "REGION_NAME", "near"},
+		} {
+			setOS(t, env...)
+			k.auth = nil
+			c, err := Dial(t.Context(), Options{})
+			if known && err == nil {
+				c.Close()
+			} else {
+				wantKind(t, err, image.Misconfigured)
+			}
+			if len(k.auth) != want {
+				t.Errorf("%s, %s: Keystone was sent %q", name, kind, k.auth)
+			}
+		}
 	}
 }
 

@@ -145,7 +145,7 @@ func (k *keystone) serve(w http.ResponseWriter, r *http.Request) {
 // setOS clears the environment of OS_* and sets what is given.
 func setOS(t *testing.T, pairs ...string) {
 	t.Helper()
-	for _, name := range []string{"CLOUD", "CLIENT_CONFIG_FILE", "AUTH_URL", "USERNAME", "USER_ID", "PASSWORD", "PROJECT_NAME", "PROJECT_ID",
+	for _, name := range []string{"CLOUD", "CLIENT_CONFIG_FILE", "AUTH_TYPE", "AUTH_URL", "USERNAME", "USER_ID", "PASSWORD", "PROJECT_NAME", "PROJECT_ID",
 		"USER_DOMAIN_NAME", "USER_DOMAIN_ID", "PROJECT_DOMAIN_NAME", "PROJECT_DOMAIN_ID", "DOMAIN_NAME", "DOMAIN_ID", "TOKEN", "REGION_NAME",
 		"INTERFACE", "ENDPOINT_TYPE", "CACERT", "INSECURE", "APPLICATION_CREDENTIAL_ID", "APPLICATION_CREDENTIAL_SECRET", "APPLICATION_CREDENTIAL_NAME"} {
 		t.Setenv("OS_"+name, "")

@@ -163,6 +163,8 @@ func TestCredentialForms(t *testing.T) {
 			`{"identity":{"methods":["password"],"password":{"user":{"id":"uid","password":"pw"}}},"scope":{"project":{"id":"pid"}}}`},
 		{"application credential", []string{"APPLICATION_CREDENTIAL_ID", "ac", "APPLICATION_CREDENTIAL_SECRET", "s", "PROJECT_NAME", "ignored"}, "",
 			`{"identity":{"application_credential":{"id":"ac","secret":"s"},"methods":["application_credential"]}}`},
+		{"application credential beside a token", []string{"APPLICATION_CREDENTIAL_ID", "ac", "APPLICATION_CREDENTIAL_SECRET", "s", "TOKEN", "ignored"}, "",
+			`{"identity":{"application_credential":{"id":"ac","secret":"s"},"methods":["application_credential"]}}`},
 		{"token", []string{"TOKEN", "tok", "PROJECT_ID", "pid", "USERNAME", "ignored"}, "",
 			`{"identity":{"methods":["token"],"token":{"id":"tok"}},"scope":{"project":{"id":"pid"}}}`},
 		{"clouds.yaml", nil, `{auth: {auth_url: URL, username: u, password: pw, project_id: pid, user_domain_id: d}, region_name: near, verify: true}`,
