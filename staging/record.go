@@ -69,7 +69,7 @@ type Record struct {
 	Replaces string `json:"replaces,omitempty"` // id of the image that the commit retires
 	// Removing is the id of the image that was being deleted because the entry was being
 	// removed: where that is gone, the process died before it unlinked the draft. Any
-	// other state of the draft takes it back.
+	// other state of the draft, or another name, takes it back.
 	Removing string `json:"removing,omitempty"`
 	// Supersedes is the id of the draft that this one was renamed over last: where both
 	// are found, the process died before the other was unlinked.

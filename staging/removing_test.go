@@ -21,9 +21,12 @@ func TestRemoving(t *testing.T) {
 	}
 	must(t, d.Removing("old"))
 	is("old")
-	must(t, d.Rename("g", "g", nil))
+	must(t, d.Update(func(r *Record) { r.Settings.Tags = &[]string{"t"} }))
 	is("old")
 	must(t, d.Removing(""))
+	is("")
+	must(t, d.Removing("old"))
+	must(t, d.Rename("g", "g", nil)) // it is there, and not where it was being removed
 	is("")
 	must(t, d.Removing("old"))
 	must(t, d.Update(func(r *Record) { r.State = StateCreated }))

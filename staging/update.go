@@ -104,7 +104,7 @@ func (d *Draft) Rename(name, entry string, over *image.Image) error {
 // goes on to inherit from what it did, though that is gone.
 func (d *Draft) RenameOver(name, entry string, over *image.Image, inherit bool, draft string) error {
 	return d.Update(func(r *Record) {
-		r.Name, r.Entry, r.Supersedes = name, entry, draft
+		r.Name, r.Entry, r.Supersedes, r.Removing = name, entry, draft, "" // it has outlived a removal that was not answered
 		if over != nil {
 			r.Replaces = over.ID
 		}
