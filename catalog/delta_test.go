@@ -139,7 +139,7 @@ func TestDeltaFindsReplacements(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"disk": ours(3, "").ID, "other": ours(2, "").ID}, settle(t, c)); diff != "" {
 			t.Error(diff)
 		}
-		wantRequests(t, s, "since", "name disk")
+		wantRequests(t, s, "since", "name disk", "get "+ours(1, "").ID)
 	})
 }
 
@@ -325,7 +325,8 @@ func TestDoubtSurvivesADelta(t *testing.T) {
 		if got := lookup(t, c, "disk"); got != "" {
 			t.Errorf("it was deleted, and is there: %q", got)
 		}
-		wantRequests(t, s, "name disk")
+		synctest.Wait()
+		wantRequests(t, s, "name disk", "get "+disk.ID)
 	})
 }
 

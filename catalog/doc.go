@@ -32,7 +32,8 @@
 // New starts one goroutine, which calls OnChange. A pass, a delta and each request
 // of a lookup run in a goroutine of their own, under the catalog's
 // context and a bound of their own; callers only wait for them, each with its
-// own context. Close ends and awaits all of them. A rename over a shared image changes
+// own context. So does, and nobody waits for it, what looks for images that a lookup has
+// not found any more (moved.go). Close ends and awaits all of them. A rename over a shared image changes
 // its members in up to eight goroutines, and awaits them.
 //
 // # Locks

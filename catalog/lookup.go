@@ -195,7 +195,7 @@ func (c *Catalog) askGroup(base string) *request {
 		if err == nil {
 			c.answered()
 			if !unclear {
-				c.mergeGroup(base, images, began)
+				c.askMoved(base, c.mergeGroup(base, images, began))
 			}
 		} else {
 			c.failed(err)
@@ -239,10 +239,11 @@ func (c *Catalog) fetchGroup(ctx context.Context, base string) (images []image.I
 	}
 }
 
-// mergeGroup makes what a lookup brought known. The caller holds mu.
-func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
+// mergeGroup makes what a lookup brought known, and returns what it has taken away. The
+// caller holds mu.
+func (c *Catalog) mergeGroup(base string, images []image.Image, began since) (lost []string) {
 	if began.seq < c.passed.seq {
-		return // the listing that came meanwhile began later
+		return nil // the listing that came meanwhile began later
 	}
 	touched := map[string]bool{}
 	here := make(map[string]bool, len(images))
@@ -253,6 +254,7 @@ func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
 	for _, id := range c.groupIDs(base) {
 		if !here[id] && c.dir.get(id).seen < began.seq {
 			c.leave(id, began, touched)
+			lost = append(lost, id)
 		}
 	}
 	if s, ok := c.known.Peek(base); !ok || s.seq < began.seq {
@@ -261,6 +263,7 @@ func (c *Catalog) mergeGroup(base string, images []image.Image, began since) {
 	c.stale.add(touched)
 	delete(touched, base) // who asked for it gets the answer
 	c.notify.add(touched)
+	return lost
 }
 
 func (c *Catalog) groupIDs(base string) []string {

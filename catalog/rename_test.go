@@ -264,7 +264,8 @@ func TestRemove(t *testing.T) {
 		if got := lookup(t, c, "c"); got != "" {
 			t.Errorf("it is gone: %q", got)
 		}
-		wantRequests(t, s, "name c")
+		synctest.Wait()
+		wantRequests(t, s, "name c", "get "+ours(3, "").ID)
 		s.slow(time.Hour)
 		start := time.Now()
 		if err := c.Remove(t.Context(), ours(3, "").ID); !image.Is(err, image.Stalled) || time.Since(start) > changeBound {
