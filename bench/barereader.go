@@ -20,7 +20,7 @@ import (
 )
 
 // bareReaderCommand makes this program a filesystem: `bench bare-reader URL SIZE CACHE
-// MOUNTPOINT`.
+// MOUNTPOINT`. Without a name of a file, CACHE is in memory only.
 const bareReaderCommand = "bare-reader"
 
 const (
@@ -38,15 +38,26 @@ const (
 	bareWindow = 64
 )
 
-// bareReading is its contender, and its one file.
+// bareReading is its one file, and the name of the contender.
 const bareReading = bareReaderCommand
 
 // onBareReader is the least that a FUSE filesystem in Go with a checked cache on disk
 // does for one reader from start to end, and nothing else: no other reader, no
 // offset but the next one, no error is thought of, and the cache is never read.
 func (l *lab) onBareReader(s *site, p published) contender {
+	return l.bareReader(bareReading, "CRC32C, and a file that is written on disk", "cache", s, p)
+}
+
+// onBareReaderAlone writes nothing: what it does not reach, no cache on disk lets one
+// reach, however little it costs.
+func (l *lab) onBareReaderAlone(s *site, p published) contender {
+	return l.bareReader(bareReading+" without a disk", "and CRC32C", "", s, p)
+}
+
+// bareReader is one of both, with the name of its file on disk, if any.
+func (l *lab) bareReader(name, what, cache string, s *site, p published) contender {
 	return contender{
-		name: bareReading, how: fmt.Sprintf("go-fuse, %d ranged requests of %d MiB at once by net/http, CRC32C, and a file that is written on disk; for one `dd` only", bareSpans, bareSpan>>20),
+		name: name, how: fmt.Sprintf("go-fuse, %d ranged requests of %d MiB at once by net/http, %s; for one `dd` only", bareSpans, bareSpan>>20, what),
 		measure: func(ctx context.Context) (values, error) {
 			self, err := os.Executable()
 			if err != nil {
@@ -56,7 +67,11 @@ func (l *lab) onBareReader(s *site, p published) contender {
 			if err != nil {
 				return nil, err
 			}
-			m, err := l.mountProgram(ctx, "env", "OS_TOKEN="+s.token, self, bareReaderCommand, s.image(p), strconv.FormatInt(p.size, 10), filepath.Join(private, "cache"), "MOUNTPOINT")
+			file := ""
+			if cache != "" {
+				file = filepath.Join(private, cache)
+			}
+			m, err := l.mountProgram(ctx, "env", "OS_TOKEN="+s.token, self, bareReaderCommand, s.image(p), strconv.FormatInt(p.size, 10), file, "MOUNTPOINT")
 			if m != nil {
 				m.private = private
 			}
@@ -73,11 +88,15 @@ func serveBareReader(args []string) error {
 	if err != nil {
 		return err
 	}
-	cache, err := os.OpenFile(args[2], os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
+	var cache io.WriterAt
+	if args[2] != "" {
+		file, err := os.OpenFile(args[2], os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+		if err != nil {
+			return err
+		}
+		defer file.Close() // nobody reads it
+		cache = file
 	}
-	defer cache.Close() // nobody reads it
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	image := &bareImage{url: args[0], size: size, cache: cache, blocks: map[int64][]byte{}, sums: make([]uint32, (size+bareBlock-1)/bareBlock)}
@@ -121,9 +140,9 @@ func readAhead(mountpoint string) error {
 type bareImage struct {
 	fs.Inode
 	url   string
-	size  int64 // bytes
-	cache *os.File
-	sums  []uint32 // by block; each is written by the goroutine that fetches it
+	size  int64       // bytes
+	cache io.WriterAt // nil: none
+	sums  []uint32    // by block; each is written by the goroutine that fetches it
 
 	mu      sync.Mutex // guards the fields below
 	changed *sync.Cond
@@ -194,7 +213,9 @@ func (f *bareImage) fetch(ctx context.Context, transport *http.Transport, span i
 			}
 			f.put(n, buf)
 			f.sums[n] = crc32.Checksum(buf, castagnoli)
-			_, err = f.cache.WriteAt(buf, off)
+			if f.cache != nil {
+				_, err = f.cache.WriteAt(buf, off)
+			}
 		}
 		if body != nil {
 			err = errors.Join(err, body.Close())

@@ -47,7 +47,7 @@ any mount is to be compared with.`,
 		},
 		prepare: func(_ context.Context, l *lab) ([]contender, error) {
 			s, p := l.plain, l.large
-			contenders := []contender{l.onImagefs(s, l.reading(p)), l.onBareReader(s, p), l.curl(s, p), l.nbdcopy(s, p, 4), l.qemuHTTP(s, p)}
+			contenders := []contender{l.onImagefs(s, l.reading(p)), l.onBareReader(s, p), l.onBareReaderAlone(s, p), l.curl(s, p), l.nbdcopy(s, p, 4), l.qemuHTTP(s, p)}
 			for _, r := range l.sequentialRclones() {
 				contenders = append(contenders, l.onRclone(s, r, l.reading(p)))
 			}

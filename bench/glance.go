@@ -29,7 +29,7 @@ cores, so this shows how much of them each way of reading needs.`,
 			if err != nil {
 				return nil, err
 			}
-			return []contender{l.onImagefs(s, l.reading(p)), l.curl(s, p), l.onBareReader(s, p), l.onImagefs(s, l.reading(p), "--streams", "4")}, nil
+			return []contender{l.onImagefs(s, l.reading(p)), l.curl(s, p), l.onBareReader(s, p), l.onBareReaderAlone(s, p), l.onImagefs(s, l.reading(p), "--streams", "4")}, nil
 		},
 	}
 }
