@@ -95,3 +95,15 @@ func TestPasswordsStayEncrypted(t *testing.T) {
 	setOS(t, append(password, "AUTH_URL", https.URL+"/v3")...)
 	dial(t, Options{}) // links count no more
 }
+
+// A token that is for no project is not one of somebody to whom all images belong.
+func TestNoProject(t *testing.T) {
+	k := newKeystone(t, fakeServer(t, glance("", anyToken)))
+	k.global = true
+	setOS(t, "AUTH_URL", k.URL+"/v3", "USERNAME", "u", "PASSWORD", "pw", "SYSTEM_SCOPE", "all", "REGION_NAME", "near")
+	_, err := Dial(t.Context(), Options{})
+	wantKind(t, err, image.Misconfigured)
+	if text := fmt.Sprint(err); !strings.Contains(text, "project") {
+		t.Errorf("it says %s", text)
+	}
+}

@@ -91,6 +91,7 @@ func served(w http.ResponseWriter, r *http.Request, data []byte) {
 type keystone struct {
 	*httptest.Server
 	image  string // the Image service's URL in the catalog
+	global bool   // its tokens are for no project
 	issued atomic.Int32
 	status atomic.Int32 // other than 0: what every request is answered with
 	hold   chan struct{}
@@ -132,14 +133,18 @@ func (k *keystone) serve(w http.ResponseWriter, r *http.Request) {
 	endpoint := func(region, iface, url string) map[string]string {
 		return map[string]string{"region": region, "region_id": region, "interface": iface, "url": url}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"token": map[string]any{
+	token := map[string]any{
 		"user": map[string]any{"id": "u1", "name": "ursula"}, "project": map[string]any{"id": "p1", "name": "proj"},
 		"catalog": []any{map[string]any{"type": "image", "name": "glance", "endpoints": []any{
 			endpoint("far", "public", "http://127.0.0.1:1/far"),
 			endpoint("near", "internal", k.image+"/internal"),
 			endpoint("near", "public", k.image),
 		}}},
-	}})
+	}
+	if k.global {
+		delete(token, "project")
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"token": token})
 }
 
 // setOS clears the environment of OS_* and sets what is given.
@@ -147,7 +152,7 @@ func setOS(t *testing.T, pairs ...string) {
 	t.Helper()
 	for _, name := range []string{"CLOUD", "CLIENT_CONFIG_FILE", "AUTH_TYPE", "AUTH_URL", "USERNAME", "USER_ID", "PASSWORD", "PROJECT_NAME", "PROJECT_ID",
 		"USER_DOMAIN_NAME", "USER_DOMAIN_ID", "PROJECT_DOMAIN_NAME", "PROJECT_DOMAIN_ID", "DOMAIN_NAME", "DOMAIN_ID", "TOKEN", "REGION_NAME",
-		"INTERFACE", "ENDPOINT_TYPE", "CACERT", "INSECURE", "APPLICATION_CREDENTIAL_ID", "APPLICATION_CREDENTIAL_SECRET", "APPLICATION_CREDENTIAL_NAME"} {
+		"INTERFACE", "ENDPOINT_TYPE", "SYSTEM_SCOPE", "CACERT", "INSECURE", "APPLICATION_CREDENTIAL_ID", "APPLICATION_CREDENTIAL_SECRET", "APPLICATION_CREDENTIAL_NAME"} {
 		t.Setenv("OS_"+name, "")
 	}
 	for i := 0; i < len(pairs); i += 2 {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,10 +96,13 @@ func (s *session) authenticate(ctx context.Context, a *access, o Options) (strin
 		ExtractProject() (*tokens.Project, error)
 		ExtractUser() (*tokens.User, error)
 	}); ok {
-		// A token without a project or user is fine: they are only unknown.
-		if p, err := r.ExtractProject(); err == nil && p != nil {
+		switch p, err := r.ExtractProject(); {
+		case err == nil && p == nil: // else all images would count as the caller's own
+			return "", misconfigured("the credentials are for no project, and images belong to projects: name one (project_name)")
+		case err == nil:
 			s.project = p.ID
 		}
+		// A token without a user is fine: it is only unknown.
 		if u, err := r.ExtractUser(); err == nil && u != nil {
 			s.user = u.Name
 		}
@@ -246,6 +250,10 @@ func identityError(ctx context.Context, err error) error {
 		switch e.Kind {
 		case image.Forbidden, image.Rejected:
 			e.Kind = image.Credentials
+		case image.Misconfigured: // 404 is also what Keystone says of a token that has expired
+			if strings.Contains(strings.ToLower(e.Detail), "token") {
+				e.Kind = image.Credentials
+			}
 		case image.NotFound, image.Busy, image.Full, image.Quota: // said of no image
 			e.Kind = image.UnexpectedAnswer
 		}
@@ -259,6 +267,9 @@ func identityError(ctx context.Context, err error) error {
 			// gophercloud has no type for "this is not Keystone".
 			e.Kind = image.UnexpectedAnswer
 		}
+	}
+	if e.Kind == image.UnexpectedAnswer {
+		e.Detail = strings.TrimSuffix("auth_url may not be Keystone's: "+e.Detail, ": ")
 	}
 	return e
 }

@@ -263,6 +263,11 @@ func TestIdentityErrors(t *testing.T) {
 	} {
 		wantKind(t, identityError(t.Context(), gophercloud.ErrUnexpectedResponseCode{Actual: status}), want)
 	}
+	lost := gophercloud.ErrUnexpectedResponseCode{Actual: 404, Body: []byte(`{"error": {"code": 404, "message": "Could not recognize Fernet token"}}`)}
+	wantKind(t, identityError(t.Context(), lost), image.Credentials) // of who authenticates by a token
+	if err := identityError(t.Context(), errors.New("no versions")); !strings.Contains(err.Error(), "auth_url") {
+		t.Errorf("%v does not say what is wrong", err)
+	}
 	wantKind(t, identityError(t.Context(), fmt.Errorf("token: %w", io.ErrUnexpectedEOF)), image.Unavailable)
 	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET} // as a body that was being read has it
 	wantKind(t, identityError(t.Context(), reset), image.Unavailable)
