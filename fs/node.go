@@ -138,15 +138,15 @@ func (n *node) refresh(img image.Image) {
 	}
 }
 
-// keepSet notes what was set on the image and never will be sent, for who has the file
-// open after its removal.
-func (n *node) keepSet() {
+// keepSet notes what was set on the image, and is set now, and never will be sent, for who
+// has the file open after its removal.
+func (n *node) keepSet(set image.Attributes) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.img.IsZero() {
 		return // packed, no record would be one
 	}
-	n.img = image.Pack(n.fs.asSet(n.img.Unpack()))
+	n.img = image.Pack(withSet(n.fs.asSet(n.img.Unpack()), set))
 }
 
 // replace puts another image behind the node: a commit's, which carries what was

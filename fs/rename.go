@@ -87,7 +87,7 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 		spec.Gone = goes.draft.bytes.ID()
 	}
 	journal := &renaming{RenameJournal: r.fs.Drafts.BeginRename(spec)}
-	over.keepSet()
+	over.keepSet(image.Attributes{})
 	named, err := n.renameInTurn(ctx, name, to, replaced{goes.img, spec.Gone, journal})
 	verdict(named)
 	if named && goes.strays {

@@ -79,7 +79,7 @@ func (n *node) remove(ctx context.Context) error {
 		err = &image.Error{Op: "unlink", Kind: image.NotFound, Detail: "its draft was not committed"}
 	}
 	if err == nil && goes.img != nil {
-		n.keepSet()
+		n.keepSet(image.Attributes{})
 		n.fs.unsent.drop(goes.img.ID)
 	}
 	verdict(err == nil)

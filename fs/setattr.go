@@ -100,7 +100,12 @@ func (n *node) setAttributes(ctx context.Context, want image.Attributes) error {
 		return &image.Error{Op: "set attributes", Kind: image.Stale, Detail: "its draft was not committed"}
 	}
 	set, err := n.allowed(img, want)
-	if err == nil && !set.IsZero() && !n.fs.unsent.add(ctx, n, img.ID, set) {
+	_, _, gone := n.look()
+	switch {
+	case err != nil || set.IsZero():
+	case gone:
+		n.keepSet(set)
+	case !n.fs.unsent.add(ctx, n, img.ID, set):
 		err = n.store(ctx, img, set)
 	}
 	if err == nil && d != nil {

@@ -204,8 +204,10 @@ func overlaid(a, b image.Attributes) image.Attributes {
 }
 
 // asSet returns the image's record with what waits for it.
-func (f *FS) asSet(img image.Image) image.Image {
-	set := f.unsent.of(img.ID)
+func (f *FS) asSet(img image.Image) image.Image { return withSet(img, f.unsent.of(img.ID)) }
+
+// withSet returns the image's record with attributes over those that it has.
+func withSet(img image.Image, set image.Attributes) image.Image {
 	if set.IsZero() {
 		return img
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -261,5 +262,33 @@ func TestUnsentOfRemoved(t *testing.T) {
 				t.Errorf("its mode is %v", fi.Mode())
 			}
 		})
+	}
+}
+
+// What is set on an open file after its removal holds for those who have it open: nothing
+// is sent that the service could not take.
+func TestSetAfterRemoval(t *testing.T) {
+	h := newHouse()
+	h.add("disk", "0123456789")
+	m := mountHouseFor(t, h)
+	f := must(os.Open(m.path("disk")))
+	if err := errors.Join(f.Chmod(0o600), os.Remove(m.path("disk")), f.Chmod(0o640)); err != nil {
+		t.Fatal(err)
+	}
+	shows := func() {
+		t.Helper()
+		if fi := must(f.Stat()); fi.Mode() != 0o640 {
+			t.Errorf("its mode is %v", fi.Mode())
+		}
+	}
+	shows()
+	m.eventually("nothing to wait", func() bool { return m.server.fs.unsent.count.Load() == 0 })
+	shows()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.unmount()
+	if text := m.logged.text(); strings.Contains(text, "could not be set") {
+		t.Error(text)
 	}
 }
