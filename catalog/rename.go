@@ -100,6 +100,7 @@ func (c *Catalog) Rename(ctx context.Context, img image.Image, toEntry string, o
 		named, err = c.renameAway(ctx, img, name, toEntry, j, also)
 	}
 	if named.ID != "" {
+		c.overtake("", image.Rename{Image: named, Name: name}, true)
 		c.outlive(named)
 	}
 	return named, err
@@ -118,7 +119,7 @@ func (c *Catalog) renameAway(ctx context.Context, img image.Image, name, toEntry
 		return c.updateInPlace(ctx, img.ID, also, toEntry)
 	}
 	if j == nil {
-		c.overtake("", r)
+		c.overtake("", r, false)
 		return change()
 	}
 	return c.renameOverDraft(ctx, r, followed{j, c}, change)

@@ -51,7 +51,7 @@ func (f followed) Note(r image.Rename) error {
 	f.c.mu.Unlock()
 	err := f.RenameJournal.Note(r)
 	if err == nil && !again {
-		f.c.overtake(f.ID(), r)
+		f.c.overtake(f.ID(), r, false)
 	}
 	return err
 }
@@ -125,10 +125,11 @@ func (c *Catalog) FinishOwn(ctx context.Context, journal string) (ended bool, er
 
 // overtake ends the earlier renames of the image that are to be taken back, before it is asked
 // for the same name anew by a rename whose journal, if it has one, is by: else they would undo
-// that, once it is answered. The caller has the image's turn.
-func (c *Catalog) overtake(by string, r image.Rename) {
+// that, once it is answered. Those of earlier runs end when it has the name, for their drafts
+// go where the image does. The caller has the image's turn.
+func (c *Catalog) overtake(by string, r image.Rename, named bool) {
 	for journal, earlier := range c.renamesOf(r.Image.ID) {
-		if journal == by || earlier.Name != r.Name || earlier.Over != nil && !earlier.Undone {
+		if journal == by || earlier.Name != r.Name || earlier.Over != nil && !earlier.Undone || !earlier.own && !named {
 			continue
 		}
 		if j, there := c.hold(journal); there {

@@ -173,6 +173,31 @@ func TestRenameTakenBackByAnotherDaemon(t *testing.T) {
 	}
 }
 
+// A rename of an earlier run decides about its drafts as it has ended, also where another one to
+// the same name was tried since, and has not happened.
+func TestRenameOfEarlierRunTriedInVain(t *testing.T) {
+	r, records, j := newUnheardRooms(t, 0)
+	if err := j.Note(image.Rename{Image: r.img, Name: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.End(), r.gone.Close(), r.moves.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.finish(t.Context(), r.rename(t)); !errors.Is(err, catalog.ErrTooYoung) {
+		t.Fatal(err)
+	}
+	records.lost = true
+	if _, err := r.catalog.Rename(t.Context(), r.img, "b", nil, nil); !image.Is(err, image.Stalled) {
+		t.Fatal(err)
+	}
+	records.lost = false
+	r.name(t, "a")
+	r.finishAll(t)
+	if names, _ := r.left(t); !slices.Equal(names, []string{"a moves", "b gone"}) {
+		t.Errorf("left %q", names)
+	}
+}
+
 // A file that is kept after a failed close, and whose image was being renamed, is where that is:
 // its retry makes one image of the name, which replaces that.
 func TestFinishRenameOfKeptFile(t *testing.T) {
