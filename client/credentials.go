@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -61,10 +62,12 @@ func findCredentials(o Options) (*access, error) {
 	var err error
 	switch {
 	case cloud != "":
-		if err := checkAuthType(authType(cloud)); err != nil {
+		entry := readEntry(cloud)
+		if err := checkAuthType(entry.AuthType); err != nil {
 			return nil, misconfigured(err.Error())
 		}
 		a.auth, a.where, a.tls, err = parseCloud(cloud)
+		a.where.Region = cmp.Or(a.where.Region, entry.region())
 	case os.Getenv("OS_AUTH_URL") != "":
 		if err := checkAuthType(os.Getenv("OS_AUTH_TYPE")); err != nil {
 			return nil, misconfigured(err.Error())

@@ -107,3 +107,22 @@ func TestNoProject(t *testing.T) {
 		t.Errorf("it says %s", text)
 	}
 }
+
+// Of regions that are listed the first counts, as for openstackclient, unless one is named.
+func TestRegions(t *testing.T) {
+	for _, c := range []struct{ regions, variable, want string }{
+		{"regions: [near, far]", "", "near"}, {"regions: [{name: near, values: {}}, far]", "", "near"},
+		{"regions: [near], region_name: far", "", "far"}, {"regions: [near]", "far", "far"}, {"regions: []", "", ""}, {"regions: [[near]]", "", ""},
+	} {
+		entry := "{" + c.regions + ", auth: {auth_url: 'http://127.0.0.1:1/v3', username: u, password: pw, project_id: p}}"
+		setOS(t, "CLIENT_CONFIG_FILE", cloudsYAML(t, entry), "REGION_NAME", c.variable)
+		a, err := findAccess(Options{Cloud: "mine"})
+		if c.regions == "regions: [[near]]" {
+			wantKind(t, err, image.Misconfigured)
+			continue
+		}
+		if err != nil || a.where.Region != c.want {
+			t.Errorf("%s, $OS_REGION_NAME %q: %v, %v", c.regions, c.variable, a, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -24,18 +25,21 @@ func checkAuthType(kind string) error {
 	return fmt.Errorf("auth_type %.40q is not known here: use an application credential, or --endpoint for an Image API without Keystone", kind)
 }
 
-// authType is the auth_type of an entry of clouds.yaml, which is looked for as
-// clouds.Parse does, that says what is wrong of the file.
-func authType(cloud string) string {
+// cloudEntry is what clouds.Parse does not tell of an entry of clouds.yaml.
+type cloudEntry struct {
+	AuthType string          `yaml:"auth_type"`
+	Regions  []clouds.Region `yaml:"regions"`
+}
+
+// readEntry looks for the entry as clouds.Parse does, that says what is wrong of the file.
+func readEntry(cloud string) cloudEntry {
 	places := []string{os.Getenv("OS_CLIENT_CONFIG_FILE")}
 	if places[0] == "" {
 		user, _ := os.UserConfigDir() // without a home there is none
 		places = []string{"clouds.yaml", filepath.Join(user, "openstack", "clouds.yaml"), "/etc/openstack/clouds.yaml"}
 	}
 	var file struct {
-		Clouds map[string]struct {
-			Type string `yaml:"auth_type"`
-		} `yaml:"clouds"`
+		Clouds map[string]cloudEntry `yaml:"clouds"`
 	}
 	for _, place := range places {
 		if text, err := os.ReadFile(place); err == nil {
@@ -43,5 +47,14 @@ func authType(cloud string) string {
 			break
 		}
 	}
-	return file.Clouds[cloud].Type
+	return file.Clouds[cloud]
+}
+
+// region is where to look for the service if nothing else says it: in the first region of
+// the entry, as openstackclient does; "" for the first of Keystone's catalog.
+func (e cloudEntry) region() string {
+	if len(e.Regions) == 0 {
+		return ""
+	}
+	return e.Regions[0].Name
 }
