@@ -29,6 +29,7 @@ func checkAuthType(kind string) error {
 type cloudEntry struct {
 	AuthType string          `yaml:"auth_type"`
 	Regions  []clouds.Region `yaml:"regions"`
+	Override string          `yaml:"image_endpoint_override"`
 }
 
 // readEntry looks for the entry as clouds.Parse does, that says what is wrong of the file.

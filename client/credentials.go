@@ -22,6 +22,7 @@ type access struct {
 	token    string // sent as it is when endpoint is set
 	auth     gophercloud.AuthOptions
 	where    gophercloud.EndpointOpts
+	override string // the Image API, whatever Keystone's catalog says; "" for what that says
 	tls      *tls.Config
 }
 
@@ -67,12 +68,13 @@ func findCredentials(o Options) (*access, error) {
 			return nil, misconfigured(err.Error())
 		}
 		a.auth, a.where, a.tls, err = parseCloud(cloud)
-		a.where.Region = cmp.Or(a.where.Region, entry.region())
+		a.where.Region, a.override = cmp.Or(a.where.Region, entry.region()), entry.Override
 	case os.Getenv("OS_AUTH_URL") != "":
 		if err := checkAuthType(os.Getenv("OS_AUTH_TYPE")); err != nil {
 			return nil, misconfigured(err.Error())
 		}
 		a.auth, a.where, a.tls, err = parseEnvironment()
+		a.override = os.Getenv("OS_IMAGE_ENDPOINT_OVERRIDE")
 	default:
 		return nil, misconfigured("no cloud is named: use --cloud or $OS_CLOUD with a clouds.yaml, or $OS_AUTH_URL and the other OS_* variables, or --endpoint")
 	}

@@ -126,3 +126,19 @@ func TestRegions(t *testing.T) {
 		}
 	}
 }
+
+// The address that somebody gives the service himself counts, not the one of the catalog.
+func TestEndpointOverride(t *testing.T) {
+	k := newKeystone(t, fakeServer(t, glance("", anyToken)))
+	other := fakeServer(t, glance("", anyToken))
+	entry := "{region_name: near, image_endpoint_override: '" + other + "/v2', auth: {auth_url: '" + k.URL + "/v3', username: u, password: pw, project_id: p}}"
+	for name, env := range map[string][]string{
+		"clouds.yaml": {"CLIENT_CONFIG_FILE", cloudsYAML(t, entry), "CLOUD", "mine"},
+		"environment": {"IMAGE_ENDPOINT_OVERRIDE", other, "AUTH_URL", k.URL + "/v3", "USERNAME", "u", "PASSWORD", "pw", "PROJECT_ID", "p", "REGION_NAME", "near"},
+	} {
+		setOS(t, env...)
+		if got := dial(t, Options{}).Service(); got != other+"/v2" {
+			t.Errorf("%s: %s is used, want %s", name, got, other)
+		}
+	}
+}

@@ -107,6 +107,9 @@ func (s *session) authenticate(ctx context.Context, a *access, o Options) (strin
 			s.user = u.Name
 		}
 	}
+	if a.override != "" {
+		return a.override, nil
+	}
 	a.where.ApplyDefaults("image")
 	endpoint, err := provider.EndpointLocator(a.where)
 	if err != nil {
