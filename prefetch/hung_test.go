@@ -95,7 +95,7 @@ func TestSpoolBesideHungDisk(t *testing.T) {
 		}
 		other := e.Open(record("b", mib))
 		expect(t, other, 0, mib)
-		other.Close() //nolint:errcheck // always nil
+		other.Close()
 	}()
 	select {
 	case <-done:
