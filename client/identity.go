@@ -87,7 +87,7 @@ func (s *session) authenticate(ctx context.Context, a *access, o Options) (strin
 	provider.UserAgent.Prepend(o.UserAgent)
 	s.provider, s.identity = provider, a.auth.IdentityEndpoint
 	if err := defaultRetries.dial(ctx, func() error {
-		return identityError(ctx, openstack.Authenticate(ctx, provider, a.auth))
+		return identityError(ctx, openstack.Authenticate(ctx, provider, a.auth), a.auth.TokenID != "")
 	}); err != nil {
 		return "", err
 	}
@@ -186,7 +186,7 @@ func (s *session) renew(ctx context.Context, old string) (string, error) {
 func (s *session) run(r *renewal, old string) {
 	ctx, cancel := context.WithTimeout(s.life, renewTimeout)
 	defer cancel()
-	err := identityError(ctx, s.provider.ReauthFunc(ctx))
+	err := identityError(ctx, s.provider.ReauthFunc(ctx), false)
 	switch image.KindOf(err) {
 	case image.Unreachable, image.Unavailable, image.Stalled, image.Untrusted:
 		err = away(err)
@@ -238,8 +238,9 @@ func away(err error) error {
 	return &image.Error{Op: string(opAuthenticate), Kind: image.IdentityAway, Err: err}
 }
 
-// identityError gives a failure of Keystone, as gophercloud reports it, its kind.
-func identityError(ctx context.Context, err error) error {
+// identityError gives a failure of Keystone, as gophercloud reports it, its kind. byToken: it
+// was given a token, and no password.
+func identityError(ctx context.Context, err error, byToken bool) error {
 	if err == nil {
 		return nil
 	}
@@ -253,8 +254,8 @@ func identityError(ctx context.Context, err error) error {
 		switch e.Kind {
 		case image.Forbidden, image.Rejected:
 			e.Kind = image.Credentials
-		case image.Misconfigured: // 404 is also what Keystone says of a token that has expired
-			if strings.Contains(strings.ToLower(e.Detail), "token") {
+		case image.Misconfigured:
+			if byToken { // 404 is also what Keystone says of a token that has expired
 				e.Kind = image.Credentials
 			}
 		case image.NotFound, image.Busy, image.Full, image.Quota: // said of no image

@@ -261,15 +261,15 @@ func TestIdentityErrors(t *testing.T) {
 		400: image.Credentials, 401: image.Credentials, 403: image.Credentials, 404: image.Misconfigured, 409: image.UnexpectedAnswer,
 		410: image.UnexpectedAnswer, 413: image.UnexpectedAnswer, 429: image.Unavailable, 500: image.Unavailable,
 	} {
-		wantKind(t, identityError(t.Context(), gophercloud.ErrUnexpectedResponseCode{Actual: status}), want)
+		wantKind(t, identityError(t.Context(), gophercloud.ErrUnexpectedResponseCode{Actual: status}, false), want)
 	}
 	lost := gophercloud.ErrUnexpectedResponseCode{Actual: 404, Body: []byte(`{"error": {"code": 404, "message": "Could not recognize Fernet token"}}`)}
-	wantKind(t, identityError(t.Context(), lost), image.Credentials) // of who authenticates by a token
-	if err := identityError(t.Context(), errors.New("no versions")); !strings.Contains(err.Error(), "auth_url") {
+	wantKind(t, identityError(t.Context(), lost, true), image.Credentials)
+	if err := identityError(t.Context(), errors.New("no versions"), false); !strings.Contains(err.Error(), "auth_url") {
 		t.Errorf("%v does not say what is wrong", err)
 	}
-	wantKind(t, identityError(t.Context(), fmt.Errorf("token: %w", io.ErrUnexpectedEOF)), image.Unavailable)
+	wantKind(t, identityError(t.Context(), fmt.Errorf("token: %w", io.ErrUnexpectedEOF), false), image.Unavailable)
 	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET} // as a body that was being read has it
-	wantKind(t, identityError(t.Context(), reset), image.Unavailable)
-	wantKind(t, identityError(t.Context(), errors.New("no token")), image.UnexpectedAnswer)
+	wantKind(t, identityError(t.Context(), reset, false), image.Unavailable)
+	wantKind(t, identityError(t.Context(), errors.New("no token"), false), image.UnexpectedAnswer)
 }
