@@ -59,7 +59,11 @@ func makeRuntimeDir(dirs []string) (string, error) {
 		}
 		why = errors.Join(why, err)
 	}
-	return "", fail(exitLocalDir, "no directory for the status socket: %w: set XDG_RUNTIME_DIR to a directory of your own", why)
+	do := "set XDG_RUNTIME_DIR to a directory of your own"
+	if os.Geteuid() == 0 {
+		do = "make " + filepath.Dir(dirs[len(dirs)-1]) + " a directory that can be written to"
+	}
+	return "", fail(exitLocalDir, "no directory for the status socket: %w: %s", why, do)
 }
 
 // private refuses a directory that others could write to, and keeps them from looking

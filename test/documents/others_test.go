@@ -24,7 +24,7 @@ func TestMountsOfOthersStay(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	own := section{name: "60-seconds", steps: []step{{command: "mkdir m && imagefs mount m && ! grep -q " + d.Mountpoint + " /proc/self/mounts"}}}
+	own := section{name: "60-seconds", steps: []step{{command: "mkdir m && imagefs mount --cloud mycloud m && ! grep -q " + d.Mountpoint + " /proc/self/mounts"}}}
 	if got := w.run(own); got[0].status != 0 {
 		t.Errorf("ended with %d: %q", got[0].status, got[0].lines)
 	}

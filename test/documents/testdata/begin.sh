@@ -20,7 +20,7 @@ mkdir "$WORLD/layers/upper" "$WORLD/layers/work"
 mount -t overlay -o "lowerdir=/var,upperdir=$WORLD/layers/upper,workdir=$WORLD/layers/work" overlay /var
 mkdir -p /var/cache/imagefs /var/lib/imagefs /var/log/imagefs /var/backups
 for dir in /var/cache/imagefs /var/lib/imagefs /var/log/imagefs; do mount -t tmpfs -o mode=700 tmpfs "$dir"; done
-export HOME=/home/me OS_CLOUD=mycloud
+export HOME=/home/me
 mkdir "$WORLD/backups"
 mount --bind "$WORLD/backups" /var/backups # extended attributes are kept there
 mkdir -p "$HOME/.config/openstack" /mnt/images
@@ -28,7 +28,7 @@ cp "$WORLD/clouds.yaml" "$HOME/.config/openstack/"
 cd "$HOME"
 
 # openstack asks the service without Keystone, which this one does not talk to.
-openstack() { env -u OS_CLOUD OS_AUTH_TYPE=none OS_ENDPOINT="$PLAIN_MYCLOUD" openstack "$@"; }
+openstack() { env OS_AUTH_TYPE=none OS_ENDPOINT="$PLAIN_MYCLOUD" openstack "$@"; }
 
 # upload SERVICE NAME FORMAT FILE makes an image as another program does.
 upload() {
