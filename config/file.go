@@ -62,6 +62,9 @@ func parseFile(path string, data []byte, options []Option) (map[string]fileValue
 		return nil, &Problem{Origin: path, Reason: fmt.Errorf("%s: mend it, or check it with a YAML linter",
 			strings.TrimPrefix(err.Error(), "yaml: "))}
 	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, &Problem{Origin: path, Reason: errors.New("a second YAML document begins in it: write all options into one, without --- between")}
+	}
 	root := document.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		return nil, nil // only comments

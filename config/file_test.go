@@ -20,6 +20,8 @@ func TestRefusedFiles(t *testing.T) {
 		{"streams: many\n", `:1: streams: "many" is not a number`},
 		{"a\n", `:1: not a list of options`},
 		{"- memory\n", `:1: not a list of options`},
+		{"memory: 1GiB\n---\nread-only: true\n", `a second YAML document`},
+		{"# none here\n---\nread-only: true\n---\n{", `a second YAML document`},
 		{"memory: [1, 2]\n", `:1: memory: takes one plain value`},
 		{"memory:\n", `:1: memory: has no value`},
 		{"new-tag: {a: b}\n", `:1: new-tag: takes one plain value`},
