@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -98,7 +99,23 @@ func prepare(h fuseHost, c config.Config, path string) (mountpoint string, err e
 	if err != nil {
 		return "", err
 	}
+	for _, dir := range []string{c.CacheDir, c.StagingDir} {
+		if leadsInto(dir, mountpoint) { // the daemon would wait for its own mount
+			return "", fail(exitUsage, "%s lies in the mountpoint %s: name a directory outside of it with --cache-dir or --staging-dir", dir, mountpoint)
+		}
+	}
 	return mountpoint, checkHost(h, c)
+}
+
+// leadsInto reports whether an absolute path is the directory or below it, also by symbolic
+// links. What is missing of it need not be there.
+func leadsInto(path, dir string) bool {
+	for ; path != filepath.Dir(path); path = filepath.Dir(path) {
+		if at, err := filepath.EvalSymlinks(path); err == nil && at == dir {
+			return true
+		}
+	}
+	return false
 }
 
 // checkHost checks what the machine must have.

@@ -237,6 +237,8 @@ func TestMountFailures(t *testing.T) {
 		{"--endpoint " + good + " " + w.mkdir("\xff"), exitUsage, "not UTF-8"},
 		{"--endpoint " + good + " --allow-other m", exitAllowOther, "add the line user_allow_other to /etc/fuse.conf"},
 		{"--endpoint " + good + " --staging-dir stage m", exitLocalDir, "stage"},
+		{"--endpoint " + good + " --cache-dir m/c m", exitUsage, "lies in the mountpoint"},
+		{"--endpoint " + good + " --staging-dir m m", exitUsage, "lies in the mountpoint"},
 		{"--endpoint " + good + " --streams none m", exitUsage, "--streams"},
 	}
 	if w.uid != os.Geteuid() {
