@@ -101,7 +101,7 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 // announce journals the id of the record that is about to be made or changed.
 func (r *run) announce(id string) error {
 	err := r.journal(staging.StateCommitting, func(rec *staging.Record) {
-		rec.Image, rec.Filling = id, false
+		rec.Image, rec.Filling, rec.Empty = id, false, r.plan.empty && r.plan.into == nil
 		if r.plan.into != nil { // should it be spoilt and removed, its successor has what it had
 			was := r.asFound(*r.plan.into)
 			rec.Inherit, rec.Inherited = id, &was

@@ -59,6 +59,8 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 		return "", wrap(rec.Name, unsettled(ErrMayCome))
 	case left == nil:
 		return "", nil
+	case r.othersFill(*left):
+		return left.ID, nil
 	case rec.Image == rec.Into && left.Status == image.StatusQueued && !r.marked(*left):
 		if d.Age().Abs() < creationSettles {
 			return "", wrap(rec.Name, unsettled(ErrMayCome))
@@ -74,7 +76,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || !mayBePublished(rec) && !rec.State.Checked()):
 		return left.ID, nil
 	}
-	if err := r.delete(ctx, left.ID, transientOrBusy); err != nil {
+	if err := r.remove(ctx, *left); err != nil {
 		return "", wrap(rec.Name, cause(ctx, err))
 	}
 	r.log.Info("removed what a commit had left", "image", left.ID)
@@ -148,6 +150,22 @@ func mayBePublished(rec staging.Record) bool {
 	}
 }
 
+// othersFill reports whether somebody else has filled, or is filling, what this draft has
+// made without data: it showed to all, and to this mount after the draft was removed.
+func (r *run) othersFill(left image.Image) bool {
+	return r.rec.Empty && left.ID != r.rec.Into && !r.marked(left) &&
+		(left.Status != image.StatusQueued || left.Properties[image.PropertyDraft] != "")
+}
+
+// remove removes what an earlier commit left. One that anybody may fill is asked for once:
+// it is to be looked at anew before another try.
+func (r *run) remove(ctx context.Context, left image.Image) error {
+	if r.rec.Empty && !r.marked(left) {
+		ctx = image.Briefly(ctx)
+	}
+	return r.delete(ctx, left.ID, transientOrBusy)
+}
+
 // complete reports whether a record that was checked before still has its data.
 func (r *run) complete(img image.Image) bool {
 	return img.Status == image.StatusActive || img.Status == image.StatusQueued && r.snap.Size() == 0
@@ -212,7 +230,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 		return unsettled(&image.Error{Op: "recover", Image: left.ID, Kind: image.Corrupt,
 			Detail: "the draft may have lost bytes, and the image that was made of it differs: neither is removed"})
 	case r.marked(left):
-	case !mayBePublished(r.rec):
+	case !mayBePublished(r.rec), r.othersFill(left):
 		r.log.Warn("the image that the journal names is not marked with this draft; it is left alone", "image", left.ID)
 		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	default:
@@ -226,7 +244,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 			})
 		}
 	}
-	if err := r.delete(ctx, left.ID, transientOrBusy); err != nil {
+	if err := r.remove(ctx, left); err != nil {
 		return unsettled(err)
 	}
 	r.log.Info("removed what an earlier commit left", "image", left.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -38,4 +39,59 @@ func TestGivenUpForRemoval(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An empty file was removed before the service answered that it has its record. The record
+// comes later, and shows: what somebody has written to it by the time it is removed stays.
+func TestRemovedEmptyComesAndIsFilled(t *testing.T) {
+	for what, c := range map[string]struct {
+		comes func(h *house, id string)
+		stays bool
+	}{
+		"empty":  {func(*house, string) {}, false},
+		"filled": {func(h *house, id string) { h.service.fill(id, "somebody else's") }, true},
+		"being filled": {func(h *house, id string) {
+			_, err := h.service.Update(ctxb, id, []image.Change{{Field: "os_hidden", Value: true}, {Field: image.PropertyDraft, Property: true, Value: "another"}})
+			check(h.t, err)
+		}, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t, newFake(always("create", 3, image.Stalled, before)...))
+				d := h.draft(staging.Spec{Name: "x"}, nil)
+				if _, err := h.CommitEmpty(ctxb, d); !image.Is(err, image.Stalled) {
+					t.Fatal(err)
+				}
+				check(t, d.Unlink())
+				id := d.Record().Image
+				h.service.put(image.Image{ID: id, Name: "x"}, nil)
+				c.comes(h, id)
+				stays, err := h.Withdraw(ctxb, d)
+				if err != nil || (stays == id) != c.stays || (len(h.service.all()) == 1) != c.stays {
+					t.Errorf("%q stays: %+v, %v", stays, h.service.all(), err)
+				}
+			})
+		})
+	}
+}
+
+// Between a refused deletion and the next one, what was empty may be filled.
+func TestRemovedEmptyIsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newFake(faults(always("create", 3, image.Stalled, before), []fault{nth("delete", 2, image.Unavailable, before)})...))
+		d := h.draft(staging.Spec{Name: "x"}, nil)
+		if _, err := h.CommitEmpty(ctxb, d); !image.Is(err, image.Stalled) {
+			t.Fatal(err)
+		}
+		check(t, d.Unlink())
+		id := d.Record().Image
+		h.service.put(image.Image{ID: id, Name: "x"}, nil)
+		if _, err := h.Withdraw(ctxb, d); !image.Is(err, image.Unavailable) {
+			t.Fatal(err)
+		}
+		h.service.fill(id, "somebody else's")
+		if stays, err := h.Withdraw(ctxb, d); stays != id || err != nil || string(h.stored(id)) != "somebody else's" {
+			t.Errorf("%q stays, %v: %+v", stays, err, h.service.all())
+		}
+	})
 }

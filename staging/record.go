@@ -77,8 +77,11 @@ type Record struct {
 	Into       string `json:"into,omitempty"` // id of an own queued record to upload into
 	// Filling: an upload into Into has begun, and the service has not refused it for what
 	// the record had by then. Without it data in that record is somebody else's.
-	Filling bool   `json:"filling,omitempty"`
-	Base    string `json:"base,omitempty"` // id of the image under a copy-on-write draft
+	Filling bool `json:"filling,omitempty"`
+	// Empty: Image was asked for without data. Where it has some, or gets it, that is not
+	// this draft's.
+	Empty bool   `json:"empty,omitempty"`
+	Base  string `json:"base,omitempty"` // id of the image under a copy-on-write draft
 	// BaseVersion tells the bytes of Base from others (image.Key); "" where the
 	// journal was written before there was such a thing.
 	BaseVersion string `json:"base_version,omitempty"`
