@@ -38,7 +38,10 @@ type Proxy struct {
 type Count struct {
 	Seen int
 	Hit  int // of these, how often it met a fault
-	Most int // how many there were at a time of those without a fault: when the others are over for the client is not known here
+	// Most is how many there were at a time, of those without a fault (when the others are
+	// over for the client is not known here) and for more than the first byte: by asking for
+	// that imagefs finds out whether it may read.
+	Most int
 	now  int
 }
 
@@ -161,8 +164,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.serve(&exchange{p: p, kind: kind, w: w, r: r, rule: by})
 		return
 	}
-	defer p.leave(kind)
+	defer p.leave(kind, r)
 	p.plain.ServeHTTP(w, r)
+}
+
+// among is how many of those that Most counts a request is.
+func among(r *http.Request) int {
+	if r.Header.Get("Range") == "bytes=0-0" {
+		return 0
+	}
+	return 1
 }
 
 // next is the fault that the request meets, nil for none, and by which rule, nil where it was drawn.
@@ -184,7 +195,7 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, by *rule) {
 	if found != nil {
 		n.Hit++
 	} else {
-		n.now++
+		n.now += among(r)
 		n.Most = max(n.Most, n.now)
 	}
 	p.counts[kind] = n
@@ -192,11 +203,11 @@ func (p *Proxy) next(kind Kind, r *http.Request) (found *Fault, by *rule) {
 }
 
 // leave counts a request that has met no fault as over.
-func (p *Proxy) leave(kind Kind) {
+func (p *Proxy) leave(kind Kind, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.counts[kind]
-	n.now--
+	n.now -= among(r)
 	p.counts[kind] = n
 }
 
