@@ -59,7 +59,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 		return "", wrap(rec.Name, unsettled(ErrMayCome))
 	case left == nil:
 		return "", nil
-	case r.othersFill(*left):
+	case rec.Empty && rec.Image != rec.Into && r.othersFill(*left):
 		return left.ID, nil
 	case rec.Image == rec.Into && left.Status == image.StatusQueued && !r.marked(*left):
 		if d.Age().Abs() < creationSettles {
@@ -152,9 +152,8 @@ func mayBePublished(rec staging.Record) bool {
 
 // othersFill reports whether somebody else has filled, or is filling, what this draft has
 // made without data: it showed to all, and to this mount after the draft was removed.
-func (r *run) othersFill(left image.Image) bool {
-	return r.rec.Empty && left.ID != r.rec.Into && !r.marked(left) &&
-		(left.Status != image.StatusQueued || left.Properties[image.PropertyDraft] != "")
+func (r *run) othersFill(made image.Image) bool {
+	return !r.marked(made) && (made.Status != image.StatusQueued || made.Properties[image.PropertyDraft] != "")
 }
 
 // remove removes what an earlier commit left. One that anybody may fill is asked for once:
@@ -230,7 +229,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 		return unsettled(&image.Error{Op: "recover", Image: left.ID, Kind: image.Corrupt,
 			Detail: "the draft may have lost bytes, and the image that was made of it differs: neither is removed"})
 	case r.marked(left):
-	case !mayBePublished(r.rec), r.othersFill(left):
+	case !mayBePublished(r.rec), r.rec.Empty && r.othersFill(left):
 		r.log.Warn("the image that the journal names is not marked with this draft; it is left alone", "image", left.ID)
 		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	default:

@@ -78,7 +78,7 @@ func TestRemovedEmptyComesAndIsFilled(t *testing.T) {
 // Between a refused deletion and the next one, what was empty may be filled.
 func TestRemovedEmptyIsLookedAtAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, newFake(faults(always("create", 3, image.Stalled, before), []fault{nth("delete", 2, image.Unavailable, before)})...))
+		h := newHouse(t, newFake(faults(always("create", 3, image.Stalled, before), []fault{nth("delete", 1, image.Unavailable, before)})...))
 		d := h.draft(staging.Spec{Name: "x"}, nil)
 		if _, err := h.CommitEmpty(ctxb, d); !image.Is(err, image.Stalled) {
 			t.Fatal(err)
@@ -92,6 +92,32 @@ func TestRemovedEmptyIsLookedAtAgain(t *testing.T) {
 		h.service.fill(id, "somebody else's")
 		if stays, err := h.Withdraw(ctxb, d); stays != id || err != nil || string(h.stored(id)) != "somebody else's" {
 			t.Errorf("%q stays, %v: %+v", stays, err, h.service.all())
+		}
+	})
+}
+
+// What an empty file's commit has made and takes back was seen by all meanwhile.
+func TestTakenBackEmptyIsFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(nth("create", 1, image.Stalled, after))
+		h := newHouse(t, f)
+		d := h.draft(staging.Spec{Name: "x"}, nil)
+		gets := 0
+		f.deny = func(c call) error {
+			if c.op != "get" {
+				return nil
+			}
+			if gets++; gets == 2 { // the look after the second try
+				f.deny = nil
+				f.fill(d.ID(), "somebody else's")
+			}
+			return f.err(c.op, c.id, image.Unavailable)
+		}
+		if _, err := h.CommitEmpty(ctxb, d); err == nil {
+			t.Fatal("committed")
+		}
+		if string(h.stored(d.ID())) != "somebody else's" {
+			t.Errorf("%+v", h.service.all())
 		}
 	})
 }

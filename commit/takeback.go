@@ -27,7 +27,7 @@ func (r *run) takeBack(ctx context.Context) {
 		r.putBack(ctx, id)
 		return
 	}
-	err := r.delete(ctx, id, transientOrBusy)
+	err := r.removeMade(ctx, id)
 	var hideErr error
 	if err != nil {
 		hideErr = r.hide(ctx, id)
@@ -45,6 +45,23 @@ func (r *run) takeBack(ctx context.Context) {
 		err = fmt.Errorf("%w; %w", err, hideErr)
 	}
 	r.log.Log(ctx, image.FailureLevel(ctx, slog.LevelError), what, "image", id, "error", err)
+}
+
+// removeMade removes what this commit has made. An empty one has shown to all since then:
+// it is looked at before, and left to whoever fills it.
+func (r *run) removeMade(ctx context.Context, id string) error {
+	if !r.atOnce() {
+		return r.delete(ctx, id, transientOrBusy)
+	}
+	ctx = image.Briefly(ctx) // before another try it is to be looked at anew
+	img, err := r.c.service.Get(ctx, id)
+	switch {
+	case image.Is(err, image.NotFound), err == nil && r.othersFill(img):
+		return nil
+	case err != nil:
+		return err
+	}
+	return r.delete(ctx, id, transientOrBusy)
 }
 
 // hide makes a published image again what it was before it showed: nobody is to see a
