@@ -22,17 +22,11 @@ func (c *Catalog) askMoved(base string, lost []string) {
 		ctx, cancel := context.WithTimeout(c.ctx, lookupBound)
 		defer cancel()
 		for _, id := range lost[:min(len(lost), maxMoved)] {
-			c.mu.Lock()
-			began := c.begin()
-			c.counts.lookups++
-			c.mu.Unlock()
-			img, err := c.records.Get(ctx, id)
-			c.mu.Lock()
-			if err == nil && baseOf(image.Pack(img)) != base {
-				c.askedUnseen(id, img, nil, began)
-			}
-			c.end(began)
-			c.mu.Unlock()
+			_ = c.askFor(ctx, id, func(img image.Image, err error, began since) { // else the next refresh tells
+				if err == nil && baseOf(image.Pack(img)) != base {
+					c.askedUnseen(id, img, nil, began)
+				}
+			})
 		}
 	})
 }

@@ -29,18 +29,12 @@ func (c *Catalog) askUnseen(ctx context.Context, p *pass, whole bool) (bool, err
 	c.mu.Unlock()
 	rand.Shuffle(len(unseen), func(i, j int) { unseen[i], unseen[j] = unseen[j], unseen[i] })
 	for _, id := range unseen[:min(len(unseen), maxUnseen)] {
-		c.mu.Lock()
-		began := c.begin()
-		c.counts.lookups++
-		c.mu.Unlock()
-		img, err := c.records.Get(ctx, id)
-		c.mu.Lock()
-		told := err == nil || image.Is(err, image.NotFound) || image.Is(err, image.Forbidden)
-		if told {
-			c.askedUnseen(id, img, err, began)
-		}
-		c.end(began)
-		c.mu.Unlock()
+		told := false
+		err := c.askFor(ctx, id, func(img image.Image, err error, began since) {
+			if told = err == nil || image.Is(err, image.NotFound) || image.Is(err, image.Forbidden); told {
+				c.askedUnseen(id, img, err, began)
+			}
+		})
 		switch {
 		case told:
 		case image.Is(err, image.UnexpectedAnswer), !away(err) && ctx.Err() == nil:
@@ -86,4 +80,18 @@ func (c *Catalog) askedUnseen(id string, img image.Image, err error, began since
 func surelyListed(img image.Image, project string) bool {
 	return img.Visibility == image.VisibilityPublic || img.Visibility == image.VisibilityPrivate ||
 		project != "" && img.Owner == project
+}
+
+// askFor asks for one image, and hands learn what came, with mu held.
+func (c *Catalog) askFor(ctx context.Context, id string, learn func(img image.Image, err error, began since)) error {
+	c.mu.Lock()
+	began := c.begin()
+	c.counts.lookups++
+	c.mu.Unlock()
+	img, err := c.records.Get(ctx, id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	learn(img, err, began)
+	c.end(began)
+	return err
 }

@@ -41,6 +41,20 @@ func TestGivenUpForRemoval(t *testing.T) {
 	}
 }
 
+// comesLate makes an empty file and removes it; then comes its record, for which the service
+// has to stall until then.
+func (h *house) comesLate() (d *staging.Draft, id string) {
+	h.t.Helper()
+	d = h.draft(staging.Spec{Name: "x"}, nil)
+	if _, err := h.CommitEmpty(ctxb, d); !image.Is(err, image.Stalled) {
+		h.t.Fatal(err)
+	}
+	check(h.t, d.Unlink())
+	id = d.Record().Image
+	h.service.put(image.Image{ID: id, Name: "x"}, nil)
+	return d, id
+}
+
 // An empty file was removed before the service answered that it has its record. The record
 // comes later, and shows: what somebody has written to it by the time it is removed stays.
 func TestRemovedEmptyComesAndIsFilled(t *testing.T) {
@@ -58,13 +72,7 @@ func TestRemovedEmptyComesAndIsFilled(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHouse(t, newFake(always("create", 3, image.Stalled, before)...))
-				d := h.draft(staging.Spec{Name: "x"}, nil)
-				if _, err := h.CommitEmpty(ctxb, d); !image.Is(err, image.Stalled) {
-					t.Fatal(err)
-				}
-				check(t, d.Unlink())
-				id := d.Record().Image
-				h.service.put(image.Image{ID: id, Name: "x"}, nil)
+				d, id := h.comesLate()
 				c.comes(h, id)
 				stays, err := h.Withdraw(ctxb, d)
 				if err != nil || (stays == id) != c.stays || (len(h.service.all()) == 1) != c.stays {
@@ -79,13 +87,7 @@ func TestRemovedEmptyComesAndIsFilled(t *testing.T) {
 func TestRemovedEmptyIsLookedAtAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, newFake(faults(always("create", 3, image.Stalled, before), []fault{nth("delete", 1, image.Unavailable, before)})...))
-		d := h.draft(staging.Spec{Name: "x"}, nil)
-		if _, err := h.CommitEmpty(ctxb, d); !image.Is(err, image.Stalled) {
-			t.Fatal(err)
-		}
-		check(t, d.Unlink())
-		id := d.Record().Image
-		h.service.put(image.Image{ID: id, Name: "x"}, nil)
+		d, id := h.comesLate()
 		if _, err := h.Withdraw(ctxb, d); !image.Is(err, image.Unavailable) {
 			t.Fatal(err)
 		}
