@@ -18,6 +18,7 @@ type hold struct {
 	mu       sync.Mutex // guards the fields below
 	held     func(*http.Request) bool
 	released chan struct{} // closed when nothing is held any more
+	waiting  int           // requests that are held
 	noRanges bool          // it answers as a store does that serves none
 }
 
@@ -64,6 +65,19 @@ func (h *hold) release() {
 	}
 }
 
+// holds reports whether as many requests are held.
+func (h *hold) holds(n int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waiting == n
+}
+
+func (h *hold) count(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting += n
+}
+
 func (h *hold) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	held, released, noRanges := h.held, h.released, h.noRanges
@@ -73,9 +87,13 @@ func (h *hold) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if held != nil && held(r) {
+		h.count(1)
 		select {
 		case <-released:
 		case <-r.Context().Done():
+		}
+		h.count(-1)
+		if r.Context().Err() != nil {
 			return
 		}
 	}

@@ -58,7 +58,9 @@ type wait struct {
 	before func(w *waiting)
 	// alone: one caller at a time, for the kernel lets only one of them in.
 	alone bool
-	flags []string
+	// requests are held of the callers that wait at once; 0: of some of them, or of none yet.
+	requests int
+	flags    []string
 	// check looks at what the last caller has done.
 	check func(w *waiting)
 }
@@ -134,7 +136,8 @@ var waits = []wait{
 	},
 	{
 		name: "close that uploads", held: isUpload, op: "close",
-		path: func(w *waiting, i int) string { return w.path(w.own[i]) },
+		requests: 4, // of one whose record is not answered yet, that may come late
+		path:     func(w *waiting, i int) string { return w.path(w.own[i]) },
 		check: func(w *waiting) {
 			holds(w.t, w.service.one(w.t, w.own[3]), []byte(strings.Repeat("x", 4096)))
 			for _, name := range w.own[:3] {
@@ -222,6 +225,9 @@ func TestWaits(t *testing.T) {
 					call.begin()
 				}
 				w.blocked(calls...)
+				if c.requests > 0 {
+					w.until("the requests to be held", func() bool { return w.hold.holds(c.requests) })
+				}
 			}
 			for i, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 				if c.alone {

@@ -72,14 +72,13 @@ func (w *world) asUser() *world {
 	}
 	const nobody = 65534
 	w.uid = nobody
-	text, err := os.ReadFile(w.program) // the test binary's own directory is closed to others
-	if err != nil {
-		w.t.Fatal(err)
+	own := filepath.Join(w.dir, "program") // the test binary's own directory is closed to others
+	// By another process: what this one has open for writing, a program that another test
+	// starts just then has, too, for a moment, and such a file cannot be run (ETXTBSY).
+	if out, err := exec.CommandContext(w.t.Context(), "install", "-m", "755", w.program, own).CombinedOutput(); err != nil {
+		w.t.Fatalf("install: %v: %s", err, out)
 	}
-	w.program = filepath.Join(w.dir, "program")
-	if err := os.WriteFile(w.program, text, 0o755); err != nil {
-		w.t.Fatal(err)
-	}
+	w.program = own
 	for dir := w.dir; strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			w.t.Fatal(err)
