@@ -151,7 +151,7 @@ func (c *Catalog) outlive(now image.Image) {
 		}
 		earlier.Image = now
 		c.noteUndone(earlier.Rename, followed{j, c})
-		c.letGo(j, earlier)
+		c.letGo(j, earlier, nil)
 	}
 }
 
@@ -189,8 +189,8 @@ type unheld struct{ unjournaled }
 
 func (unheld) End() error { return nil }
 
-// conclude ends a rename, and its journal unless that decides about drafts of an earlier run: then
-// FinishRename finds nothing else to do.
+// conclude ends a rename, and its journal; one that decides about drafts of an earlier run is told
+// how it has ended, and FinishRename, here or in the next run, finds nothing else to do.
 func (c *Catalog) conclude(j HeldJournal, r begun, carried bool) {
 	c.mu.Lock()
 	delete(c.unfinished, j.ID())
@@ -198,12 +198,16 @@ func (c *Catalog) conclude(j HeldJournal, r begun, carried bool) {
 	c.mu.Unlock()
 	if r.own || !j.Drafted() {
 		j.Settled()
+		c.letGo(j, r, nil)
+		return
 	}
-	c.letGo(j, r)
+	r.Ended, r.Named = true, carried
+	c.letGo(j, r, j.Note(r.Rename))
 }
 
-func (c *Catalog) letGo(j HeldJournal, r begun) {
-	if err := j.End(); err != nil {
+// letGo ends holding a journal, and tells of what it could not be told.
+func (c *Catalog) letGo(j HeldJournal, r begun, untold error) {
+	if err := errors.Join(untold, j.End()); err != nil {
 		c.log.Warn("the journal of a rename stays, and is looked at by the next mount", slog.String("image", r.Image.ID), slog.Any("error", err))
 	}
 }
@@ -220,6 +224,10 @@ func (c *Catalog) takeUp(told begun, journal string) (known begun, carried, ende
 	defer c.mu.Unlock()
 	if o, ended := c.ended[journal]; ended {
 		return told, o.carried, true
+	}
+	if told.Ended { // by another daemon, or an earlier run
+		delete(c.unfinished, journal)
+		return told, told.Named, true
 	}
 	known, ours := c.unfinished[journal]
 	switch { // the journal may not know of the last step, nor is another daemon's known here
@@ -253,7 +261,7 @@ func (c *Catalog) finishOne(ctx context.Context, journal, img string) error {
 	}
 	carried, err := c.finish(ctx, r, followed{lasting{j}, c})
 	if err != nil {
-		c.letGo(j, r)
+		c.letGo(j, r, nil)
 		return err
 	}
 	c.conclude(j, r, carried)

@@ -22,6 +22,9 @@ type Rename struct {
 	// Undone: the service has refused it, or not answered while a draft of Image, or one that
 	// has the name, keeps what it has. Image becomes again what it was.
 	Undone bool
+	// Ended: the service has been asked for everything, and of an earlier run's rename only
+	// its drafts are left to follow. Named then says whether Image has got the name.
+	Ended, Named bool
 }
 
 // Carried reports whether now, a later record of r.Image, has what the rename gives it

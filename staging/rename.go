@@ -67,6 +67,8 @@ type renameWire struct {
 	Members    []memberWire   `json:"members,omitempty"`
 	Noted      bool           `json:"noted,omitempty"`
 	Undone     bool           `json:"undone,omitempty"`
+	Ended      bool           `json:"ended,omitempty"`
+	Named      bool           `json:"named,omitempty"`
 }
 
 type memberWire struct {
@@ -314,7 +316,7 @@ func encodeRename(r Rename, service string) ([]byte, error) {
 	w := renameWire{
 		Version: renameVersion, ID: r.ID, Service: service, Project: r.Project, From: r.From, To: r.To, Gone: r.Gone, Moves: r.Moves,
 		Begun: r.Begun, Image: toInherited(&r.Image), Name: r.Name, Over: toInherited(r.Over), Attributes: r.Attributes,
-		Noted: r.Noted, Undone: r.Undone,
+		Noted: r.Noted, Undone: r.Undone, Ended: r.Ended, Named: r.Named,
 	}
 	for _, m := range r.Members {
 		w.Members = append(w.Members, memberWire{Project: m.Project, Status: m.Status})
@@ -326,7 +328,8 @@ func encodeRename(r Rename, service string) ([]byte, error) {
 func (w renameWire) rename() Rename {
 	r := Rename{
 		Rename: image.Rename{
-			Image: *w.Image.image(), Name: w.Name, Over: w.Over.image(), Attributes: w.Attributes, Noted: w.Noted, Undone: w.Undone,
+			Image: *w.Image.image(), Name: w.Name, Over: w.Over.image(), Attributes: w.Attributes,
+			Noted: w.Noted, Undone: w.Undone, Ended: w.Ended, Named: w.Named,
 		},
 		RenameSpec: RenameSpec{From: w.From, To: w.To, Gone: w.Gone, Moves: w.Moves},
 		ID:         w.ID, Project: w.Project, Begun: w.Begun,

@@ -42,7 +42,7 @@ func TestRenameJournal(t *testing.T) {
 	must(t, j.Note(r))
 	r.Members, r.Noted = []image.Member{{Project: "x", Status: "accepted"}}, true
 	must(t, j.Note(r))
-	r.Undone = true
+	r.Undone, r.Ended, r.Named = true, true, true
 	must(t, j.Note(r))
 	all := renames(t, s)
 	if len(all) != 1 || !all[0].Held {
