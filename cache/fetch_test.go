@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -319,7 +320,7 @@ func TestAdd(t *testing.T) {
 	f := open(t, c, "a", 2*unit+5)
 	for i := range int64(3) {
 		s := BlockSpan(i, f.Size())
-		if !f.Add(i, content("a", s.Off, s.Len)) {
+		if !f.Add(i, cachetest.Content("a", s.Off, s.Len)) {
 			t.Errorf("block %d refused", i)
 		}
 		if f.Add(i, make([]byte, s.Len+1)) {
@@ -344,7 +345,7 @@ func TestAddBesideAFetch(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, f, 0, unit) })
 		synctest.Wait()
-		f.Add(0, content("a", 0, unit))
+		f.Add(0, cachetest.Content("a", 0, unit))
 		expect(t, f, 0, unit)
 		close(g)
 		wg.Wait()

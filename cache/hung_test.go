@@ -1,41 +1,21 @@
 package cache
 
 import (
-	"context"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/cache/disk"
 )
-
-// speechless is a log that does not take its first warning until it may. The disk warns of a
-// damaged block with the files of the image held, as it holds them while the kernel does not
-// answer.
-type speechless struct {
-	slog.Handler
-	asked, may chan struct{}
-	once       *sync.Once
-}
-
-func (s speechless) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
-
-func (s speechless) Handle(context.Context, slog.Record) error {
-	s.once.Do(func() {
-		close(s.asked)
-		<-s.may
-	})
-	return nil
-}
 
 // hungDisk returns a cache, and an open image whose disk has block 0 and does not answer any
 // more until the test has ended.
 func hungDisk(t *testing.T, v *service, memory, size int64) (*Cache, *File) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "cache")
-	log := speechless{Handler: slog.DiscardHandler, asked: make(chan struct{}), may: make(chan struct{}), once: &sync.Once{}}
+	log := cachetest.NewSpeechless()
 	store, err := disk.Open(disk.Options{Dir: dir, Limit: 1 << 30, BlockSize: BlockSize, Logger: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
@@ -51,18 +31,7 @@ func hungDisk(t *testing.T, v *service, memory, size int64) (*Cache, *File) {
 	expect(t, f, 0, unit)
 	key := f.of.id.key
 	eventually(t, func() bool { return f.of.onDisk(0) })
-	flip(t, dir, 17)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if _, err := store.Examine(context.Background(), key, size, func(int64, int64) {}); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		close(log.may)
-		wg.Wait()
-	})
-	<-log.asked
+	t.Cleanup(log.Hang(t, store, dir, key, size))
 	return c, f
 }
 

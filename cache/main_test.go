@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -19,30 +19,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // unit keeps the tables short.
 const unit = BlockSize
-
-// pattern is random bytes of a prime length, so that no two blocks of an image
-// begin at the same place of it.
-var pattern = sync.OnceValue(func() []byte {
-	p := make([]byte, 1048573)
-	r := rand.NewChaCha8([32]byte{1})
-	if _, err := r.Read(p); err != nil { // never fails
-		panic(err)
-	}
-	return p
-})
-
-// content returns the bytes [off, off+n) of the image with the given id.
-func content(id string, off, n int64) []byte {
-	for _, c := range []byte(id) {
-		off += int64(c) * 7919
-	}
-	out := make([]byte, n)
-	from := pattern()[off%int64(len(pattern())):]
-	for at := 0; at < len(out); from = pattern() {
-		at += copy(out[at:], from)
-	}
-	return out
-}
 
 // service is a fake Source. Its hooks run without its lock.
 type service struct {
@@ -123,7 +99,7 @@ func (b *body) Read(p []byte) (int, error) {
 		n = min(n, b.v.piece)
 	}
 	if !b.v.blank {
-		copy(p, content(b.id, b.at, n))
+		copy(p, cachetest.Content(b.id, b.at, n))
 	}
 	b.at += n
 	b.v.mu.Lock()
@@ -183,7 +159,7 @@ func expect(t testing.TB, f *File, off, n int64) {
 	if want := min(n, max(0, f.Size()-off)); int64(m) != want {
 		t.Fatalf("read of %d at %d: got %d bytes, want %d", n, off, m, want)
 	}
-	if !bytes.Equal(p[:m], content(f.of.id.key.ID, off, int64(m))) {
+	if !bytes.Equal(p[:m], cachetest.Content(f.of.id.key.ID, off, int64(m))) {
 		t.Fatalf("read of %d at %d: wrong bytes", n, off)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/image"
 )
@@ -104,7 +105,7 @@ func work(t *rapid.T, c *Cache, r *rand.Rand, size int64, failures int) {
 		p := make([]byte, 1+r.Int64N([]int64{100, unit, 20 * unit}[r.IntN(3)]))
 		n, err := readSomehow(ctx, r, f, p, off, span)
 		cancel()
-		if !bytes.Equal(p[:n], content(id, off, int64(n))) {
+		if !bytes.Equal(p[:n], cachetest.Content(id, off, int64(n))) {
 			t.Errorf("wrong bytes: %d at %d of %d", n, off, size)
 		}
 		switch {

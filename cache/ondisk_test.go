@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/cache/disk"
 	"github.com/imagefs/imagefs/image"
 )
@@ -51,7 +51,7 @@ func TestDiskServesTheNextRun(t *testing.T) {
 		expect(t, f, size-50, 500)        // the end
 		f.Prefetch(image.Span{Len: size}) // nothing to fetch
 		p := make([]byte, 3*unit)
-		if n := f.Cached(p, 7); n != len(p) || !bytes.Equal(p, content("a", 7, int64(n))) {
+		if n := f.Cached(p, 7); n != len(p) || !bytes.Equal(p, cachetest.Content("a", 7, int64(n))) {
 			t.Errorf("%d bytes cached", n)
 		}
 		if !f.Has(image.Span{Off: 5, Len: size - 5}) {
@@ -80,7 +80,7 @@ func TestDamagedBlockIsFetchedAgain(t *testing.T) {
 			v := &service{}
 			oneRun(t, v, dir, func(c *Cache) { expect(t, open(t, c, "a", size), 0, size) })
 			before := len(v.requests())
-			flip(t, dir, 3*unit+17)
+			cachetest.Flip(t, dir, 3*unit+17)
 			oneRun(t, v, dir, func(c *Cache) {
 				f := open(t, c, "a", size)
 				read(t, f)
@@ -90,28 +90,6 @@ func TestDamagedBlockIsFetchedAgain(t *testing.T) {
 				t.Errorf("requests %v", got)
 			}
 		})
-	}
-}
-
-// flip changes one byte of the only data file below dir.
-func flip(t *testing.T, dir string, off int64) {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*.data"))
-	if err != nil || len(names) != 1 {
-		t.Fatal(names, err)
-	}
-	f, err := os.OpenFile(names[0], os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	p := make([]byte, 1)
-	if _, err := f.ReadAt(p, off); err != nil {
-		t.Fatal(err)
-	}
-	p[0] ^= 1
-	if _, err := f.WriteAt(p, off); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -125,7 +103,7 @@ func expectView(t testing.TB, f *File, off, n int64) {
 	defer v.Release()
 	want := min(n, max(0, f.Size()-off))
 	got := bytes.Join(v.Slices(), nil)
-	if v.Len() != want || !bytes.Equal(got, content(f.of.id.key.ID, off, want)) || (err != nil) != (want < n) {
+	if v.Len() != want || !bytes.Equal(got, cachetest.Content(f.of.id.key.ID, off, want)) || (err != nil) != (want < n) {
 		t.Fatalf("view of %d at %d: %d bytes, %v, or wrong ones", n, off, v.Len(), err)
 	}
 }
@@ -204,7 +182,7 @@ func TestRightHash(t *testing.T) {
 	c := New(Options{Memory: 64 * unit, Streams: 4, Source: &service{}, Disk: store})
 	defer c.Close()
 	img := record("a", size)
-	sum := sha512.Sum512(content("a", 0, size))
+	sum := sha512.Sum512(cachetest.Content("a", 0, size))
 	img.HashValue = hex.EncodeToString(sum[:])
 	f := c.Open(img.Key("s"), img)
 	defer f.Close()
@@ -215,7 +193,7 @@ func TestRightHash(t *testing.T) {
 		if file, release, ok := i.Pin(); ok {
 			got, err := io.ReadAll(file)
 			release()
-			if err != nil || !bytes.Equal(got, content("a", 0, size)) {
+			if err != nil || !bytes.Equal(got, cachetest.Content("a", 0, size)) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 			return

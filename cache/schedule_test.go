@@ -16,6 +16,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -105,7 +106,7 @@ func (p timetable) run(t *testing.T) (events []event) {
 				n, err := f.ReadAt(ctx, buf, r.off)
 				took := time.Since(start) - r.at
 				happened("reader %d has %d: %v", i, n, err)
-				if !bytes.Equal(buf[:n], content("a", r.off, int64(n))) {
+				if !bytes.Equal(buf[:n], cachetest.Content("a", r.off, int64(n))) {
 					t.Errorf("reader %d has wrong bytes", i)
 				}
 				mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -13,36 +12,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/imagefs/imagefs/cache"
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/image"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const unit = int64(cache.BlockSize)
-
-// pattern is random bytes of a prime length, so that no two blocks of an image
-// begin at the same place of it.
-var pattern = sync.OnceValue(func() []byte {
-	p := make([]byte, 1048573)
-	r := rand.NewChaCha8([32]byte{1})
-	if _, err := r.Read(p); err != nil { // never fails
-		panic(err)
-	}
-	return p
-})
-
-// content returns the bytes [off, off+n) of the image with the given id.
-func content(id string, off, n int64) []byte {
-	for _, c := range []byte(id) {
-		off += int64(c) * 7919
-	}
-	out := make([]byte, n)
-	from := pattern()[off%int64(len(pattern())):]
-	for at := 0; at < len(out); from = pattern() {
-		at += copy(out[at:], from)
-	}
-	return out
-}
 
 // service is a fake of the client: spans (refused where wholeOnly) and whole
 // streams. Its hooks run without its lock.
@@ -161,7 +137,7 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 	}
 	if !b.v.blank {
-		copy(p, content(b.id, b.at, n))
+		copy(p, cachetest.Content(b.id, b.at, n))
 		copy(p[:n], b.v.disk[min(b.at, int64(len(b.v.disk))):])
 	}
 	b.at += n
@@ -211,7 +187,7 @@ func expect(t testing.TB, r *Reader, off, n int64) {
 		t.Errorf("read of %d at %d: %d, %v", n, off, m, err)
 		return
 	}
-	if !bytes.Equal(p[:m], content(r.key.ID, off, want)) {
+	if !bytes.Equal(p[:m], cachetest.Content(r.key.ID, off, want)) {
 		t.Errorf("read of %d at %d: wrong bytes", n, off)
 	}
 }

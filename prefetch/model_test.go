@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/imagefs/imagefs/cache"
+	"github.com/imagefs/imagefs/cache/cachetest"
 	"github.com/imagefs/imagefs/image"
 )
 
@@ -63,7 +64,7 @@ func TestModel(t *testing.T) {
 					}
 					n, err := reader.ReadAt(ctx, p, at)
 					cancel()
-					if !bytes.Equal(p[:n], content(id, at, int64(n))) {
+					if !bytes.Equal(p[:n], cachetest.Content(id, at, int64(n))) {
 						t.Errorf("wrong bytes: %d at %d of %d", n, at, size)
 					}
 					switch {
