@@ -58,17 +58,23 @@ func (c *contents) adopt(f *os.File) error {
 		return errCached
 	}
 	room := (c.blocks-1)*s.blockSize + c.charge(c.blocks-1)
-	if room > s.Room(map[image.Key]bool{c.id.key: true}) || !s.reserve(room+fileCharge) {
+	if s.pausing() || room > s.Room(map[image.Key]bool{c.id.key: true}) {
 		return errNoRoom
 	}
+	// First the link, which takes no room: where it is refused nothing was evicted for it.
 	if err := c.take(f, room); err != nil {
-		s.room.used.Add(-room - fileCharge)
 		return err
+	}
+	if !s.makeRoom(0) {
+		c.io.Lock()
+		c.clear()
+		c.io.Unlock()
+		return errNoRoom
 	}
 	return nil
 }
 
-// take makes f the data file of an image that has none, and whose room is reserved.
+// take makes f the data file of an image that has none, and counts its room.
 func (c *contents) take(f *os.File, room int64) error {
 	c.io.Lock()
 	defer c.io.Unlock()
@@ -83,6 +89,7 @@ func (c *contents) take(f *os.File, room int64) error {
 		return err
 	}
 	c.onDisk.Store(true)
+	c.store.room.used.Add(room + fileCharge)
 	c.opened(made)
 	c.adopted = &adoption{removals: c.removals, wrong: c.wrong.Load(), stamp: c.store.clock.stamp(room)}
 	c.adopted.room.Store(room)

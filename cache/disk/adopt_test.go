@@ -26,6 +26,18 @@ func lend(t *testing.T, data []byte) *os.File {
 	return f
 }
 
+// elsewhere is lend on another filesystem.
+func elsewhere(t *testing.T, data []byte) *os.File {
+	t.Helper()
+	memory, err := unix.MemfdCreate("memory", 0)
+	must(t, err)
+	f := os.NewFile(uintptr(memory), "memory")
+	t.Cleanup(func() { must(t, f.Close()) })
+	_, err = f.Write(data)
+	must(t, err)
+	return f
+}
+
 // A file that is adopted has all blocks, is verified, and needs neither its first name
 // nor room for a copy, also after a restart.
 func TestAdopt(t *testing.T) {
@@ -78,13 +90,11 @@ func TestAdoptRefuses(t *testing.T) {
 	none := draw(3, 10*unit)
 	none.img.HashAlgo = ""
 	refuse("an image without a hash", none, lend(t, none.bytes))
-	memory, err := unix.MemfdCreate("memory", 0)
-	must(t, err)
-	elsewhere := os.NewFile(uintptr(memory), "memory")
-	defer elsewhere.Close()
-	_, err = elsewhere.Write(p.bytes)
-	must(t, err)
-	refuse("a file of another filesystem", p, elsewhere)
+	full, f := wholeImage(t, s, 4, 95)
+	defer f.Close()
+	refuse("a file of another filesystem", p, elsewhere(t, p.bytes))
+	full.want(t, f, 95) // nothing goes for what is not taken
+	f.Drop()
 	if files, err := filepath.Glob(filepath.Join(o.Dir, "*-*")); err != nil || len(files) != 0 {
 		t.Errorf("left behind: %v, %v", files, err)
 	}
