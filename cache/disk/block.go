@@ -165,7 +165,7 @@ func (c *contents) damaged(index int64, v uint64) {
 		return // dropped meanwhile
 	}
 	c.erase(page, index, index+1)
-	if c.present.Load() == 0 {
+	if c.present.Load() == 0 && !c.whole { // what was handed out is written over
 		c.clear() // else two files without a block take room
 	}
 	c.store.counts.damaged.Add(1)

@@ -237,28 +237,31 @@ func TestDropPinned(t *testing.T) {
 	p.want(t, i, 10)
 }
 
-// A block that is found damaged under a pin is repaired in its place.
+// A block that is found damaged under a pin is repaired in its place, also the only one.
 func TestDamageUnderPin(t *testing.T) {
-	o := options(t.TempDir())
-	s := openStore(t, o, nil)
-	p, i := wholeImage(t, s, 1, 10)
-	defer i.Close()
-	f, release, _ := i.Pin()
-	defer release()
-	flip(t, path(o, p, dataSuffix), 3*unit)
-	p.want(t, i, 9)
-	if pinned(t, i) != nil {
-		t.Error("pinned though a block is missing")
-	}
-	p.write(i, 3, 4)
-	settle(t, s)
-	if !bytes.Equal(pinned(t, i), p.bytes) {
-		t.Error("not repaired")
-	}
-	data, err := io.ReadAll(f)
-	must(t, err)
-	if !bytes.Equal(data, p.bytes) {
-		t.Error("not repaired for who has it pinned")
+	for _, blocks := range []int64{10, 1} {
+		o := options(t.TempDir())
+		s := openStore(t, o, nil)
+		p, i := wholeImage(t, s, 1, blocks)
+		f, release, _ := i.Pin()
+		last := blocks - 1
+		flip(t, path(o, p, dataSuffix), last*unit)
+		p.want(t, i, last)
+		if pinned(t, i) != nil {
+			t.Error("pinned though a block is missing")
+		}
+		p.write(i, last, blocks)
+		settle(t, s)
+		if !bytes.Equal(pinned(t, i), p.bytes) {
+			t.Error("not repaired")
+		}
+		data, err := io.ReadAll(f)
+		must(t, err)
+		if !bytes.Equal(data, p.bytes) {
+			t.Errorf("of %d blocks: not repaired for who has it pinned", blocks)
+		}
+		release()
+		i.Close()
 	}
 }
 
