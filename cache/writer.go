@@ -83,7 +83,8 @@ func (c *Cache) takeUnwritten() bool {
 		return true
 	default:
 	}
-	if time.Now().UnixNano() < c.diskStuck.Load() {
+	// More than a pause is left where the clock was set back.
+	if left := c.diskStuck.Load() - time.Now().UnixNano(); left > 0 && left <= int64(diskPause) {
 		return false
 	}
 	limit := time.NewTimer(diskPatience)

@@ -77,6 +77,24 @@ func TestStuckDisk(t *testing.T) {
 	})
 }
 
+// TestClockSetBackWhileDiskIsStuck: a disk is not passed over for longer than a pause, also
+// where the clock was set back meanwhile.
+func TestClockSetBackWhileDiskIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := onDisk(t, &service{}, filepath.Join(t.TempDir(), "cache"), 64*unit, nil)
+		f := open(t, c, "a", 100*unit)
+		giveAll := takeAll(c)
+		c.diskStuck.Store(time.Now().Add(time.Hour + diskPause).UnixNano())
+		time.AfterFunc(diskPatience/2, giveAll)
+		expect(t, f, 0, unit)
+		time.Sleep(diskPatience)
+		synctest.Wait()
+		if !f.of.onDisk(0) {
+			t.Error("the disk is still passed over")
+		}
+	})
+}
+
 // TestCloseDoesNotWaitForAStuckDisk: what waits for room is given up.
 func TestCloseDoesNotWaitForAStuckDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

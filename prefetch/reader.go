@@ -145,9 +145,10 @@ func (r *Reader) note(want []image.Span, off, n int64) []image.Span {
 	return want
 }
 
-// streams reports whether the reader has used a window of late.
+// streams reports whether the reader has used a window of late. A use that is far ahead of
+// now was before the clock was set back.
 func (r *Reader) streams(now time.Time) bool {
-	return now.Sub(time.Unix(0, r.streamed.Load())) <= recent
+	return now.Sub(time.Unix(0, r.streamed.Load())).Abs() <= recent
 }
 
 // Close ends what is fetched ahead for this reader, and its image's spool if no

@@ -153,3 +153,13 @@ func TestFailureReachesTheReader(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestClockSetBack: who has not read since counts as streaming no longer for it.
+func TestClockSetBack(t *testing.T) {
+	e := newEngine(t, &service{}, 64*mib, 4)
+	r := open(t, e, "a", 100*mib)
+	r.streamed.Store(time.Now().Add(time.Hour).UnixNano())
+	if st := e.Stats(); st.Streaming != 0 {
+		t.Errorf("%d readers are streaming", st.Streaming)
+	}
+}

@@ -48,7 +48,7 @@ type room struct {
 // reports false when there is none. The caller gives them back by subtracting them
 // from room.used.
 func (s *Store) reserve(n int64) bool {
-	if s.sys.now().UnixNano() < s.room.paused.Load() {
+	if s.pausing() {
 		return false
 	}
 	if s.room.since.Add(n) >= measureEvery {
@@ -78,11 +78,21 @@ func (s *Store) measure() {
 	s.room.ceiling.Store(max(0, ceiling))
 }
 
+// pausing reports whether nothing is written now.
+func (s *Store) pausing() bool { return pauses(s.room.paused.Load(), s.sys.now()) }
+
+// pauses reports whether a pause lasts that ends at until, in nanoseconds since 1970. One
+// that is longer than any was before the clock was set back.
+func pauses(until int64, now time.Time) bool {
+	left := until - now.UnixNano()
+	return left > 0 && left <= int64(pauseTime)
+}
+
 // pause stops writing for a while. It reports false when somebody else just did.
 func (s *Store) pause(why string, err error) bool {
 	now := s.sys.now()
 	until := s.room.paused.Load()
-	if now.UnixNano() < until || !s.room.paused.CompareAndSwap(until, now.Add(pauseTime).UnixNano()) {
+	if pauses(until, now) || !s.room.paused.CompareAndSwap(until, now.Add(pauseTime).UnixNano()) {
 		return false
 	}
 	s.room.since.Store(measureEvery) // when it goes on, the free space is measured first

@@ -219,6 +219,23 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A pause does not become longer by a clock that is set back.
+func TestClockSetBackInPause(t *testing.T) {
+	d := newFakeDisk()
+	s := openStore(t, options(t.TempDir()), d)
+	p := draw(1, 10*unit)
+	i := p.in(s)
+	defer i.Close()
+	d.write = func(*os.File, []byte, int64) error { return unix.EIO }
+	p.write(i, 0, 1)
+	d.write = nil
+	p.write(i, 0, 10)
+	p.want(t, i, 0)
+	d.pass(-time.Hour)
+	p.write(i, 0, 10)
+	p.want(t, i, 10)
+}
+
 // Whatever step fails, what it leaves is counted right and read right.
 func TestFailingSteps(t *testing.T) {
 	for step := range 6 {
