@@ -155,15 +155,11 @@ func (r *run) openQueued(ctx context.Context) (image.Image, error) {
 
 // stayEmpty ends the commit of a draft without a byte for the queued record, which is that
 // already, unless an earlier commit has made it ready and could not put it back. What has
-// been set since is brought to it. One that another draft's commit is filling is left as
-// that has made it: it is not whole, and its mark is how that commit knows it again.
+// been set since is brought to it.
 func (r *run) stayEmpty(ctx context.Context) (image.Image, error) {
 	into := *r.plan.into
-	switch mark := into.Properties[image.PropertyDraft]; {
-	case r.marked(into):
+	if r.marked(into) {
 		r.made, r.rec.Image = into.ID, ""
-	case mark != "":
-		return into, r.journal(staging.StateCommitted, nil)
 	}
 	return r.goPublic(ctx, into)
 }

@@ -68,7 +68,7 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 		if taken || transient(err) {
 			found, getErr := r.c.service.Get(ctx, id)
 			switch {
-			case getErr == nil && r.ours(found) && id == missed:
+			case getErr == nil && r.ours(found) && id == missed && !r.othersFill(found):
 				if err = r.delete(ctx, id, transientOrBusy); err == nil {
 					err = errTaken
 				}
@@ -119,7 +119,8 @@ func (r *run) announce(id string) error {
 }
 
 // ours reports whether a record with a chosen id is the one that this commit
-// made: marked with the draft, or empty, of the right name and not marked at all.
+// made: marked with the draft, or empty and of the right name, perhaps with the mark of
+// another one that fills it (goPublic).
 func (r *run) ours(img image.Image) bool {
 	if r.atOnce() {
 		return img.Status == image.StatusQueued && img.Name == r.plan.create.Name

@@ -73,7 +73,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 			return left.ID, nil
 		}
 		return r.kept, nil
-	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || !mayBePublished(rec) && !rec.State.Checked()):
+	case !r.marked(*left) && (!rec.Unlinked || rec.Image == rec.Into || !mayBePublished(rec) && !rec.State.Checked() && !rec.Empty):
 		return left.ID, nil
 	}
 	if err := r.remove(ctx, *left); err != nil {
@@ -140,7 +140,8 @@ func (r *run) marked(img image.Image) bool { return img.Properties[image.Propert
 
 // mayBePublished reports whether a commit that has failed since may have published the
 // image that the journal names, and so have taken the mark from it. Elsewhere the
-// journal announces the record, which may be anybody's without the mark.
+// journal announces the record, which may be anybody's without the mark, but for an empty one
+// (Record.Empty).
 func mayBePublished(rec staging.Record) bool {
 	switch rec.State {
 	case staging.StateOpen, staging.StateFailed, staging.StateAbandoned:
@@ -229,7 +230,7 @@ func (r *run) clear(ctx context.Context, left image.Image) error {
 		return unsettled(&image.Error{Op: "recover", Image: left.ID, Kind: image.Corrupt,
 			Detail: "the draft may have lost bytes, and the image that was made of it differs: neither is removed"})
 	case r.marked(left):
-	case !mayBePublished(r.rec), r.rec.Empty && r.othersFill(left):
+	case !mayBePublished(r.rec) && !r.rec.Empty, r.rec.Empty && r.othersFill(left):
 		r.log.Warn("the image that the journal names is not marked with this draft; it is left alone", "image", left.ID)
 		return r.settle(func(rec *staging.Record) { rec.Image = "" })
 	default:

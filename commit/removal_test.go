@@ -123,3 +123,19 @@ func TestTakenBackEmptyIsFilled(t *testing.T) {
 		}
 	})
 }
+
+// An image that was published as its file was removed, and cannot be removed at once, goes later.
+func TestRemovedTooLateAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(always("delete", 3, image.Unavailable, before)...)
+		h := newHouse(t, f)
+		d := h.draft(staging.Spec{Name: "x"}, pattern(900))
+		h.names.hook = func() { check(t, d.Unlink()) }
+		if _, err := h.Commit(ctxb, d); err == nil || d.Record().Image == "" {
+			t.Fatalf("%v, draft %+v", err, d.Record())
+		}
+		if stays, err := h.Withdraw(ctxb, d); stays != "" || err != nil || len(f.all()) != 0 {
+			t.Errorf("%q, %v: %+v", stays, err, f.all())
+		}
+	})
+}

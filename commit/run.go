@@ -107,8 +107,13 @@ func (r *run) begun() error {
 	return r.journal(staging.StateCommitting, nil)
 }
 
-// goPublic does what follows once the service has every byte.
+// goPublic does what follows once the service has every byte. An empty image that another
+// draft's commit is filling is left as that has made it: it is not whole, and its mark is how
+// that commit knows it again.
 func (r *run) goPublic(ctx context.Context, img image.Image) (image.Image, error) {
+	if mark := img.Properties[image.PropertyDraft]; r.plan.empty && mark != "" && !r.marked(img) {
+		return img, r.journal(staging.StateCommitted, nil)
+	}
 	if r.turn != nil {
 		if err := r.turn(ctx); err != nil {
 			if r.plan.adopted != nil && r.rec.State == staging.StateVisible {

@@ -65,9 +65,10 @@ func (r *run) removeMade(ctx context.Context, id string) error {
 }
 
 // hide makes a published image again what it was before it showed: nobody is to see a
-// second image of the name where the close has failed. NotFound: it is gone.
+// second image of the name where the close has failed. NotFound: it is gone. One that
+// anybody may fill goes on showing: the mark would have what they write removed.
 func (r *run) hide(ctx context.Context, id string) error {
-	if !r.published {
+	if !r.published || r.atOnce() {
 		return nil
 	}
 	ctx, cancel := sturdy(ctx) // removing it may have taken all of the time
@@ -151,7 +152,12 @@ func (r *run) dropped(ctx context.Context) error {
 		r.log.Info("the entry was removed; what an earlier commit has left is removed next", "image", r.rec.Image)
 		return nil
 	}
-	err := r.d.Update(func(rec *staging.Record) { rec.State, rec.Image = staging.StateFailed, r.kept })
+	err := r.d.Update(func(rec *staging.Record) {
+		rec.State, rec.Image = staging.StateFailed, r.kept
+		if rec.Replaces == r.kept { // it was to be the next commit's to replace (finish)
+			rec.Replaces = ""
+		}
+	})
 	if r.kept != "" || err != nil {
 		return r.failed(ctx, &image.Error{Op: "drop", Image: r.kept, Kind: image.Other, Detail: "the entry was removed; its half-made image could not be", Err: err})
 	}
