@@ -34,9 +34,10 @@ func (i *Image) Adopt(f *os.File) (begin func(), err error) {
 }
 
 var (
-	errCached   = errors.New("there are blocks of it")
-	errTooLarge = errors.New("it would take most of the cache")
-	errNoRoom   = errors.New("there is no room")
+	errElsewhere = errors.New("it lies on another filesystem")
+	errCached    = errors.New("there are blocks of it")
+	errTooLarge  = errors.New("it would take most of the cache")
+	errNoRoom    = errors.New("there is no room")
 )
 
 func (c *contents) adopt(f *os.File) error {
@@ -53,6 +54,9 @@ func (c *contents) adopt(f *os.File) error {
 	}
 	if st.Size != c.id.size {
 		return fmt.Errorf("the file has %d bytes", st.Size)
+	}
+	if st.Dev != s.device { // this disk, which may not answer, is not asked
+		return errElsewhere
 	}
 	if c.onDisk.Load() {
 		return errCached

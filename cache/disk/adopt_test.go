@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +94,13 @@ func TestAdoptRefuses(t *testing.T) {
 	full, f := wholeImage(t, s, 4, 95)
 	defer f.Close()
 	refuse("a file of another filesystem", p, elsewhere(t, p.bytes))
+	nameless, err := unix.Open(o.Dir, unix.O_TMPFILE|unix.O_EXCL|unix.O_RDWR, 0o600)
+	must(t, err)
+	unlinkable := os.NewFile(uintptr(nameless), "unlinkable")
+	defer unlinkable.Close()
+	_, err = unlinkable.Write(p.bytes)
+	must(t, err)
+	refuse("a file that cannot be linked", p, unlinkable)
 	full.want(t, f, 95) // nothing goes for what is not taken
 	f.Drop()
 	if files, err := filepath.Glob(filepath.Join(o.Dir, "*-*")); err != nil || len(files) != 0 {
@@ -104,6 +112,44 @@ func TestAdoptRefuses(t *testing.T) {
 	p.write(i, 3, 4)
 	refuse("an image with blocks", p, lend(t, p.bytes))
 	p.want(t, i, 1)
+}
+
+// Who has a file on another filesystem does not wait for this one, which cannot have it.
+func TestAdoptBesideHungDisk(t *testing.T) {
+	d := newFakeDisk()
+	s := openStore(t, options(t.TempDir()), d)
+	full := draw(1, 50*unit)
+	i := full.in(s)
+	defer i.Close()
+	full.write(i, 0, 50)
+	asked, may := make(chan struct{}), make(chan struct{})
+	d.punch = func(*os.File, int64, int64) error {
+		close(asked)
+		<-may
+		return nil
+	}
+	var evicting sync.WaitGroup
+	evicting.Go(func() { s.evict(unit) })
+	<-asked
+	p := draw(2, 10*unit)
+	j := p.in(s)
+	defer j.Close()
+	f, refused := elsewhere(t, p.bytes), make(chan error)
+	go func() {
+		_, err := j.Adopt(f)
+		refused <- err
+	}()
+	select {
+	case err := <-refused:
+		if err == nil {
+			t.Error("adopted")
+		}
+	case <-time.After(time.Minute):
+		t.Error("it waits for the disk")
+		defer func() { <-refused }()
+	}
+	close(may)
+	evicting.Wait()
 }
 
 // Files that wait to be looked at count from the start, and make room as blocks do: the

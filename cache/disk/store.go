@@ -43,6 +43,7 @@ type Store struct {
 	wake   chan struct{}      // something was added to queue; holds one
 
 	// Not changed after Open.
+	device    uint64          // that the files lie on
 	left      map[string]bool // names of files that are left alone
 	leftBytes int64           // that they take on disk
 	useless   int             // images that were removed
@@ -112,8 +113,12 @@ func take(o Options, sys system, idle bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	st, err := stat(lock)
+	if err != nil {
+		return nil, errors.Join(unusable(o.Dir, err), lock.Close(), root.Close())
+	}
 	s := &Store{
-		blockSize: o.BlockSize, limit: max(0, o.Limit), onMismatch: o.OnMismatch, log: o.Logger,
+		device: st.Dev, blockSize: o.BlockSize, limit: max(0, o.Limit), onMismatch: o.OnMismatch, log: o.Logger,
 		sys: sys, root: root, lock: lock, idle: idle && isMarked(root), // not so on a full disk: others find it in use
 
 		clock:  clock{now: sys.now, step: max(o.BlockSize, o.Limit/stampsPerLimit)},
