@@ -55,7 +55,7 @@ func (c *Committer) Withdraw(ctx context.Context, d *staging.Draft) (stays strin
 	switch {
 	case err != nil:
 		return "", wrap(rec.Name, cause(ctx, err))
-	case left == nil && rec.State == staging.StateCommitting && rec.Image != rec.Into && d.Age().Abs() < creationSettles:
+	case left == nil && mayCome(rec) && d.Age().Abs() < creationSettles:
 		return "", wrap(rec.Name, unsettled(ErrMayCome))
 	case left == nil:
 		return "", nil
@@ -151,6 +151,17 @@ func mayBePublished(rec staging.Record) bool {
 	}
 }
 
+// mayCome reports whether the journal names a record that was asked for, and which the service
+// may not have answered: where a commit has failed since, that is what it may have failed of.
+func mayCome(rec staging.Record) bool {
+	switch rec.State {
+	case staging.StateCommitting, staging.StateOpen, staging.StateFailed, staging.StateAbandoned:
+		return rec.Image != rec.Into
+	default:
+		return false
+	}
+}
+
 // othersFill reports whether somebody else has filled, or is filling, what this draft has
 // made without data: it showed to all, and to this mount after the draft was removed.
 func (r *run) othersFill(made image.Image) bool {
@@ -193,8 +204,8 @@ func (r *run) same(ctx context.Context, img image.Image) (bool, error) {
 }
 
 // vanished settles that the image which the journal names is not there (any more). One that
-// was only announced may yet come, where the request of a killed daemon is slow: create
-// takes its place.
+// was only announced may yet come, where the request of a killed daemon, or of a commit that
+// has failed, is slow: create takes its place.
 // One that was visible somebody has removed since: where nothing has come in its
 // place, only the user can know whether its bytes are to come back.
 func (r *run) vanished(ctx context.Context) error {
@@ -209,7 +220,7 @@ func (r *run) vanished(ctx context.Context) error {
 			return &image.Error{Op: "recover", Image: gone, Kind: image.Stale, Err: image.ErrDeletedSince}
 		}
 	}
-	if r.rec.State == staging.StateCommitting && r.rec.Image != r.rec.Into {
+	if mayCome(r.rec) {
 		r.missed = r.rec.Image
 	}
 	return r.settle(func(rec *staging.Record) { rec.Image = "" })

@@ -249,8 +249,18 @@ func (s *soak) discardKept() {
 		s.excusesDraft(r)
 	}
 	s.kept += len(kept)
-	if out, err := exec.Command(s.binary, "staged", "discard", "--all", "--yes", "--staging-dir", s.daemon.Staging).CombinedOutput(); err != nil {
-		s.fail("staged discard: %v: %s", err, out)
+	err = until("what is kept is discarded", func() (bool, error) {
+		out, err := exec.Command(s.binary, "staged", "discard", "--all", "--yes", "--staging-dir", s.daemon.Staging).CombinedOutput()
+		if err == nil {
+			return true, nil
+		}
+		if left, _ := staging.Survey(s.daemon.Staging); len(left) > 0 { // what they have asked for may yet come
+			return false, nil
+		}
+		return false, fmt.Errorf("staged discard: %w: %s", err, out)
+	})
+	if err != nil {
+		s.fail("%v", err)
 	}
 	if left, err := s.daemon.Leftovers(); err != nil || len(left) > 0 {
 		s.fail("staging is not empty: %v, %v: %s", left, err, s.stagingList())
