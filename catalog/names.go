@@ -50,13 +50,23 @@ func ImageName(entry string) (string, error) {
 	name := unescape(entry)
 	switch {
 	case name == "" || escape(name) != entry:
-		return "", invalidName(entry, "no image name is written like this")
+		return "", invalidName(entry, "no image name is written like this"+written(entry))
 	case !utf8.ValidString(name):
 		return "", invalidName(entry, "not UTF-8")
 	case strings.ContainsFunc(name, unholdable):
 		return "", invalidName(entry, "the Image service cannot hold this character")
 	}
 	return name, nil
+}
+
+// written tells who copies a file of this name which entry an image of that name has, if
+// there can be one.
+func written(name string) string {
+	entry := escape(name)
+	if name == "" || len(entry) > maxEntry || strings.ContainsFunc(name, unholdable) {
+		return ""
+	}
+	return "; an image that is to be called so is written " + entry
 }
 
 func invalidName(entry, why string) error {

@@ -234,3 +234,24 @@ func TestIsUUID(t *testing.T) {
 		t.Errorf("isUUID: %v %v", good, bad)
 	}
 }
+
+// Who copies a file whose name is no entry learns from the error how it is written.
+func TestImageNameSaysHowItIsWritten(t *testing.T) {
+	for entry, written := range map[string]string{
+		"disk%20one.raw": "disk%2520one.raw",
+		"a\nb":           "a%0Ab",
+		"a%2fb":          "a%252fb",
+	} {
+		_, err := ImageName(entry)
+		if err == nil || !strings.Contains(err.Error(), written) {
+			t.Errorf("ImageName(%q): %v does not say %q", entry, err, written)
+		}
+		if name, err := ImageName(written); name != entry || err != nil {
+			t.Errorf("ImageName(%q) = %q, %v; want %q", written, name, err, entry)
+		}
+	}
+	long := strings.Repeat("x", maxEntry-3) + "%41" // written out it would be too long
+	if _, err := ImageName(long); err == nil || strings.Contains(err.Error(), "%2541") {
+		t.Errorf("ImageName of a long entry: %v", err)
+	}
+}

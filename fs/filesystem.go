@@ -132,3 +132,22 @@ func (f *FS) failOpen(op string, err error, attrs ...any) syscall.Errno {
 	}
 	return errnoOf(f.fail(op, err, attrs...))
 }
+
+// fail is FS.fail for an operation on the node. Its line names the entry, for an id
+// is not what people look for; "" is one that has been removed.
+func (n *node) fail(op string, err error, attrs ...any) error {
+	if err == nil {
+		return nil
+	}
+	entry, _ := n.Parent()
+	return n.fs.fail(op, err, append(attrs, "entry", entry)...)
+}
+
+// failOpen is FS.failOpen for an operation on the node, as fail.
+func (n *node) failOpen(op string, err error, attrs ...any) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	entry, _ := n.Parent()
+	return n.fs.failOpen(op, err, append(attrs, "entry", entry)...)
+}

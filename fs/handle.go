@@ -47,7 +47,7 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 	defer c.end()
 	b, err := h.read(c, dest, off)
 	if err != nil {
-		return nil, h.node.fs.failOpen("read", err, "image", h.node.id(), "offset", off)
+		return nil, h.node.failOpen("read", err, "image", h.node.id(), "offset", off)
 	}
 	r := reply{b}
 	if r.Size() == 0 { // behind the end: go-fuse would not call Done
@@ -127,7 +127,7 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 		h.node.wrote(off, int64(n))
 	}
 	if err != nil && n == 0 {
-		return 0, h.node.fs.failOpen("write", err, "draft", h.draft.bytes.Path())
+		return 0, h.node.failOpen("write", err, "draft", h.draft.bytes.Path())
 	}
 	return uint32(n), 0
 }
@@ -139,7 +139,7 @@ func (h *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) sy
 	}
 	c := h.node.fs.begin(ctx)
 	defer c.end()
-	return h.node.fs.failOpen("fallocate", h.draft.allocate(c, &h.changes, mode, int64(off), int64(size)))
+	return h.node.failOpen("fallocate", h.draft.allocate(c, &h.changes, mode, int64(off), int64(size)))
 }
 
 // Values of whence for lseek(2), from linux/fs.h; the kernel answers the others.
@@ -157,7 +157,7 @@ func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, sy
 		switch {
 		case err != nil && h.node.replaced(img, d): // as in readAt
 		case err != nil:
-			return 0, h.node.fs.failOpen("lseek", err, "image", h.node.id())
+			return 0, h.node.failOpen("lseek", err, "image", h.node.id())
 		case !ok:
 			return 0, syscall.ENXIO
 		default:
@@ -200,7 +200,7 @@ func (h *handle) Flush(ctx context.Context) syscall.Errno {
 		return 0 // left to a later flush or to release
 	}
 	err := h.flush(cctx, closer != 0, hasEnded(c.tid))
-	return h.node.fs.failOpen("close", err, "draft", h.draft.bytes.Path())
+	return h.node.failOpen("close", err, "draft", h.draft.bytes.Path())
 }
 
 // flush is a close by the process that opened the handle. One that has ended without it
@@ -243,11 +243,11 @@ func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
 			err = h.draft.noteSet(cctx)
 		}
 		if err != nil {
-			return f.failOpen("fsync", err, "draft", h.draft.bytes.Path())
+			return h.node.failOpen("fsync", err, "draft", h.draft.bytes.Path())
 		}
 	}
 	img, _ := h.node.now()
-	return f.failOpen("fsync", f.unsent.flush(cctx, img.ID))
+	return h.node.failOpen("fsync", f.unsent.flush(cctx, img.ID))
 }
 
 // Release is the end of the open file. Its errors go nowhere, so whatever remains

@@ -174,7 +174,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 		c := n.fs.beginBounded(ctx)
 		defer c.end()
 		if err := n.openRead(c); err != nil {
-			return nil, 0, errnoOf(n.fs.fail("open", err))
+			return nil, 0, errnoOf(n.fail("open", err))
 		}
 		mode, err := n.admit(c, h)
 		if err != nil {
@@ -191,7 +191,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 	h.write, h.opener = true, processGroup(c.tid)
 	d, err := n.openWrite(c, truncate, &h.changes)
 	if err != nil {
-		return nil, 0, errnoOf(n.fs.fail("open for writing", err))
+		return nil, 0, errnoOf(n.fail("open for writing", err))
 	}
 	h.draft = d
 	n.fs.countHandle(1)

@@ -20,11 +20,11 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	if size, ok := in.GetSize(); ok {
 		h, _ := fh.(*handle)
 		if err := n.setSize(cctx, c.tid, h, int64(size), want); err != nil {
-			return n.fs.failOpen("truncate", err)
+			return n.failOpen("truncate", err)
 		}
 	} else {
 		if err := n.setAttributes(cctx, want); err != nil {
-			return n.fs.failOpen("set attributes", err)
+			return n.failOpen("set attributes", err)
 		}
 	}
 	out.SetTimeout(n.validity())
@@ -165,7 +165,8 @@ func (f *FS) sendAttributes(ctx context.Context, n *node, id string) error {
 // attributesLost is the end of a change that was answered and then failed: what
 // stat shows is the record's truth again.
 func (f *FS) attributesLost(n *node, id string, err error) {
-	f.log.Warn("mtime, mode or owner of an image could not be set: stat shows what the service has", "image", id, "error", err)
+	entry, _ := n.Parent()
+	f.log.Warn("mtime, mode or owner of an image could not be set: stat shows what the service has", "image", id, "entry", entry, "error", err)
 	img, d := n.now()
 	if d != nil && img.ID == id {
 		d.revert(img.Attributes())

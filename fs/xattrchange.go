@@ -44,7 +44,7 @@ func (n *node) changeXattr(ctx context.Context, op, name string, flags uint32, v
 	if errors.Is(err, errNoXattr) {
 		return syscall.ENODATA
 	}
-	return n.fs.failOpen(op, err, "xattr", name)
+	return n.failOpen(op, err, "xattr", name)
 }
 
 func (n *node) setXattr(ctx context.Context, op, name string, flags uint32, value *string) error {

@@ -79,7 +79,7 @@ func Check(dir string, uid int) error {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return &Refusal{dir, "is a symbolic link: name the directory that it points to"}
 	case !info.IsDir():
-		return &Refusal{dir, "is not a directory"}
+		return &Refusal{dir, "is not a directory: move it away"}
 	case owner(info) != uid:
 		return &Refusal{dir, fmt.Sprintf("does not belong to uid %d: chown it if it is to be theirs", uid)}
 	case info.Mode().Perm()&othersMayWrite != 0:

@@ -78,6 +78,9 @@ func TestRefusals(t *testing.T) {
 				case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
 					t.Errorf("%s: %v does not say %q", what, err, c.says)
 				}
+				if r := (*Refusal)(nil); errors.As(err, &r) && !strings.Contains(r.Why, ": ") {
+					t.Errorf("%s: %v does not say what to do", what, err)
+				}
 			}
 		})
 	}

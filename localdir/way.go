@@ -30,7 +30,7 @@ func checkWay(dir string, uid int) error {
 		case err != nil:
 			return err
 		case !trusted(owner(info), uid):
-			return &Refusal{at, fmt.Sprintf("belongs to uid %d, who could put another directory in its place", owner(info))}
+			return &Refusal{at, fmt.Sprintf("belongs to uid %d, who could put another directory in its place: chown it if it is to be yours", owner(info))}
 		case info.Mode()&fs.ModeSymlink != 0:
 			if links++; links > maxLinks {
 				return &os.PathError{Op: "open", Path: dir, Err: syscall.ELOOP}
@@ -46,9 +46,9 @@ func checkWay(dir string, uid int) error {
 			at = "/"
 			continue
 		case !info.IsDir():
-			return &Refusal{at, "is not a directory"}
+			return &Refusal{at, "is not a directory: move it away"}
 		case open(info):
-			return &Refusal{at, fmt.Sprintf("can be written to by others (mode %04o), who could put another directory in the place of what is in it", info.Mode().Perm())}
+			return &Refusal{at, fmt.Sprintf("can be written to by others (mode %04o), who could put another directory in the place of what is in it: chmod go-w it if it is yours", info.Mode().Perm())}
 		}
 		for len(left) > 0 && left[0] == "" { // the root itself
 			left = left[1:]

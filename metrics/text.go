@@ -74,12 +74,16 @@ func (s Snapshot) writeState(b *lines) {
 	}
 }
 
+// multipleChoices is what an Image API answers to the question for its versions, the
+// first of each mount: nothing has failed.
+const multipleChoices = "300"
+
 // text is what became of all requests.
 func (r RequestCounts) text() string {
 	var all, refused, again int64
 	for _, e := range r.Ended {
 		all += e.Count
-		if !strings.HasPrefix(e.Code, "2") {
+		if !strings.HasPrefix(e.Code, "2") && e.Code != multipleChoices {
 			refused += e.Count
 		}
 	}

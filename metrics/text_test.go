@@ -151,3 +151,12 @@ func TestListingText(t *testing.T) {
 		}
 	}
 }
+
+// What an Image API says of its versions has the code 300, once for each mount: that is
+// no failure.
+func TestVersionsAreNoFailure(t *testing.T) {
+	r := RequestCounts{Ended: []RequestCount{{Kind: "discover", Code: "300", Count: 1}, {Kind: "list", Code: "200", Count: 2}, {Kind: "get", Code: "404", Count: 1}}}
+	if got, want := r.text(), "4 in all, 1 without success, 0 made again"; got != want {
+		t.Errorf("%q, not %q", got, want)
+	}
+}

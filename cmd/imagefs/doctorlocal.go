@@ -64,7 +64,7 @@ func (d *doctor) directories(c config.Config) {
 	if c.CacheSize == 0 {
 		d.note("cache", "there is none on disk (--cache-size 0)")
 	} else if free, err := roomIn(c.CacheDir, true); err != nil {
-		d.bad("cache", fail(localCode(err), "%w; or name another directory with --cache-dir", err))
+		d.bad("cache", localFailure(err, "name another directory with --cache-dir"))
 	} else if free < c.CacheSize {
 		d.note("cache", "%s: %s are free, less than the %s that it may take: it stays smaller", c.CacheDir, sizeText(free), sizeText(c.CacheSize))
 	} else {
@@ -72,12 +72,12 @@ func (d *doctor) directories(c config.Config) {
 	}
 	if !c.Foreground {
 		if _, err := roomIn(filepath.Dir(logPath(configHost(), "")), false); err != nil {
-			d.bad("log", fail(localCode(err), "%w; or mount with --foreground", err))
+			d.bad("log", localFailure(err, "mount with --foreground"))
 		}
 	}
 	free, err := roomIn(c.StagingDir, false)
 	if err != nil {
-		d.bad("staging", fail(localCode(err), "%w; or name another directory with --staging-dir", err))
+		d.bad("staging", localFailure(err, "name another directory with --staging-dir"))
 		return
 	}
 	drafts, err := staging.Survey(c.StagingDir)

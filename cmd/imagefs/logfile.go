@@ -117,3 +117,13 @@ func localCode(err error) exitCode {
 	}
 	return exitLocalDir
 }
+
+// localFailure is the error of a local directory, and what to do about it: a refusal says
+// how it is mended, the system does not.
+func localFailure(err error, instead string) error {
+	mend := ": make it usable, or "
+	if r := (*localdir.Refusal)(nil); errors.As(err, &r) {
+		mend = "; or "
+	}
+	return fail(localCode(err), "%w%s%s", err, mend, instead)
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/imagefs/imagefs/config"
+	"github.com/imagefs/imagefs/localdir"
 )
 
 func TestLogIsBounded(t *testing.T) {
@@ -64,6 +65,22 @@ func TestLogRefused(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "file", "x"), filepath.Join(dir, "link")} {
 		if _, err := openLog(path, 1, nil); codeOf(err) != exitLocalDir || !strings.Contains(err.Error(), "mount with --foreground") {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// Whatever is wrong with a local directory, its error says what to do: how the directory
+// is mended, and what to do instead.
+func TestLocalFailure(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		says string
+	}{
+		{&localdir.Refusal{Dir: "/d", Why: "is not a directory: move it away"}, "/d is not a directory: move it away; or name another"},
+		{&os.PathError{Op: "mkdir", Path: "/d", Err: os.ErrPermission}, "mkdir /d: permission denied: make it usable, or name another"},
+	} {
+		if err := localFailure(c.err, "name another"); codeOf(err) != exitLocalDir || err.Error() != c.says {
+			t.Errorf("%v, exit code %d; want %q", err, codeOf(err), c.says)
 		}
 	}
 }

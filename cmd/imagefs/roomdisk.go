@@ -32,7 +32,7 @@ func (r *rooms) openDisk(ctx context.Context, c config.Config) error {
 		err = localdir.Make(dir, nil)
 	}
 	if err != nil {
-		return fail(localCode(err), "%w; or name another directory with --cache-dir", err)
+		return localFailure(err, "name another directory with --cache-dir")
 	}
 	r.diskDir = serviceDir(dir, r.client.Service())
 	store, err := openDisk(ctx, disk.Options{
