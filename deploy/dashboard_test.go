@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/test/daemon"
 )
 
@@ -112,8 +114,13 @@ func TestDashboardOfAMount(t *testing.T) {
 	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.ReadFile(path); err != nil {
+	// What was written here may lie whole in the cache already: the kernel reads it directly.
+	elsewhere := []byte("what another has uploaded")
+	if _, err := service.Upload(t.Context(), image.New{Name: "elsewhere.raw"}, elsewhere); err != nil {
 		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(d.Mountpoint, "elsewhere.raw")); err != nil || !bytes.Equal(got, elsewhere) {
+		t.Fatalf("%q, %v", got, err)
 	}
 	if _, err := os.ReadDir(d.Mountpoint); err != nil {
 		t.Fatal(err)
