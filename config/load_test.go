@@ -215,6 +215,8 @@ func TestRefusedFlags(t *testing.T) {
 		{"new-property=k", `--new-property: "k" is not KEY=VALUE`},
 		{"new-property==v", `--new-property: "=v" is not KEY=VALUE`},
 		{"new-property=os_glance_x=1", `is reserved`},
+		{"new-property=os_hash_algo=sha512", `is reserved, or a field of each image`},
+		{"new-property=min_disk=1", `is reserved, or a field of each image`},
 		{"new-property=imagefs_draft=1", `is reserved`},
 		{"new-property=imagefs_trash=1", `is reserved`},
 		{"new-tag=", `--new-tag: "" is not a tag`},

@@ -262,8 +262,8 @@ func setProperties(c *Config, v []string) error {
 			return fmt.Errorf("%q is not KEY=VALUE: write for example os_distro=debian", pair)
 		case len([]rune(key)) > maxWord:
 			return fmt.Errorf("the key %.20q… is longer than %d characters: shorten it", key, maxWord)
-		case strings.HasPrefix(key, "os_glance_"), image.Internal(key):
-			return fmt.Errorf("%q is reserved: choose another key", key)
+		case image.Reserved(key):
+			return fmt.Errorf("%q is reserved, or a field of each image: choose another key", key)
 		}
 		if _, twice := properties[key]; twice {
 			return fmt.Errorf("%q is given twice: give it once", key)
