@@ -87,7 +87,7 @@ func exitTable() []exitMeaning {
 		{exitDraft, "a draft could not be uploaded, exported or removed, or not wholly", "read the message; what was not uploaded is kept"},
 		{exitFileExists, "the file to write exists", "name another, or give --force"},
 		{exitLeft, "the mount has ended, and files of it were not uploaded", "see imagefs staged; the next mount goes on with what it can"},
-		{exitNoImage, "no image has that id or entry", "see imagefs ls"},
+		{exitNoImage, "no image has that id or entry", "see imagefs ls, or imagefs trash list"},
 		{exitCacheSmall, "the cache cannot keep what is to be loaded", "load less, make room on its disk, or mount with a larger --cache-size"},
 		{exitInterruptedBy, "ended by a signal (Ctrl-C)", ""},
 	}

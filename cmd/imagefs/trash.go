@@ -73,7 +73,7 @@ func meant(trash []image.Image, word string) (image.Image, error) {
 			return image.Image{}, fail(exitUsage, "%q is several images in the trash: name one of %s", word, strings.Join(ids, ", "))
 		}
 	}
-	return image.Image{}, fail(exitUsage, "no image in the trash is %q: see imagefs trash list", word)
+	return image.Image{}, fail(exitNoImage, "no image in the trash is %q: see imagefs trash list", word)
 }
 
 // shownName is an image's name as a terminal may show it.

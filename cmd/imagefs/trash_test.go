@@ -148,14 +148,17 @@ func TestTrashRestore(t *testing.T) {
 	b.trashed(idA, "disk", "")
 	b.trashed(idB, "disk", "")
 	b.trashed(idC, "other/disk", "")
-	for _, c := range []struct{ word, says string }{
-		{"disk", `"disk" is several images in the trash: name one of ` + idA + ", " + idB},
-		{"5f3", `"5f3" is several images in the trash`},
-		{"77", `no image in the trash is "77": see imagefs trash list`},
-		{"", `no image in the trash is ""`},
+	for _, c := range []struct {
+		word, says string
+		code       exitCode
+	}{
+		{"disk", `"disk" is several images in the trash: name one of ` + idA + ", " + idB, exitUsage},
+		{"5f3", `"5f3" is several images in the trash`, exitUsage},
+		{"77", `no image in the trash is "77": see imagefs trash list`, exitNoImage},
+		{"", `no image in the trash is ""`, exitNoImage},
 	} {
 		_, stderr, code := b.run("restore", idC, c.word)
-		if line := oneLineOf(t, stderr); code != exitUsage || !strings.Contains(line, c.says) {
+		if line := oneLineOf(t, stderr); code != c.code || !strings.Contains(line, c.says) {
 			t.Errorf("%q: code %d, %s", c.word, code, line)
 		}
 	}
@@ -184,9 +187,12 @@ func TestTrashEmpty(t *testing.T) {
 	if line := oneLineOf(t, stderr); code != exitUsage || !strings.Contains(line, "2 images of 4.0 KiB would be deleted for good, and nobody can be asked: give --yes") {
 		t.Errorf("code %d, %s", code, line)
 	}
-	for _, args := range [][]string{{"--older-than", "1h", idA}, {"--older-than", "long"}, {"--yes", idC}} {
-		if _, stderr, code := b.run(append([]string{"empty"}, args...)...); code != exitUsage || oneLineOf(t, stderr) == "" {
-			t.Errorf("%q: code %d", args, code)
+	for _, c := range []struct {
+		args []string
+		code exitCode
+	}{{[]string{"--older-than", "1h", idA}, exitUsage}, {[]string{"--older-than", "long"}, exitUsage}, {[]string{"--yes", idC}, exitNoImage}} {
+		if _, stderr, code := b.run(append([]string{"empty"}, c.args...)...); code != c.code || oneLineOf(t, stderr) == "" {
+			t.Errorf("%q: code %d", c.args, code)
 		}
 	}
 	if _, stderr, code := b.run("empty", "--older-than", "1h"); code != exitOK || stderr != "" {
