@@ -79,12 +79,13 @@ type Logged struct {
 	Last     []LogLine `json:"last"` // a few, the oldest first
 }
 
-// LogLine is a line of the log, and the error in it.
+// LogLine is a line of the log, what it is about, and the error in it.
 type LogLine struct {
 	Time    time.Time `json:"time"`
 	Level   string    `json:"level"` // warn or error
 	Message string    `json:"message"`
-	Error   string    `json:"error,omitempty"`
+	Name    string    `json:"name,omitempty"`  // entry of the file or name of the image; else its id
+	Error   string    `json:"error,omitempty"` // or reason
 }
 
 // Trouble is a service that fails, or has asked for a pause.

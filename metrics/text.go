@@ -67,6 +67,9 @@ func (s Snapshot) writeState(b *lines) {
 	line("bytes", "%s", s.bytesText())
 	for _, l := range s.Logged.Last {
 		text := fmt.Sprintf("%s ago: %s", seconds(s.now().Sub(l.Time).Seconds()), l.Message)
+		if !strings.Contains(l.Error, l.Name) {
+			text += ": " + l.Name
+		}
 		if l.Error != "" {
 			text += ": " + l.Error
 		}

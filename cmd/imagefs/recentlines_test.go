@@ -33,6 +33,14 @@ func TestRecentLines(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n != 9 || !strings.Contains(out.String(), "image=x handle=1 error=corrupt") {
 		t.Errorf("%d lines are handed on:\n%s", n, out.String())
 	}
+	log.With("entry", "disk.raw", "draft", "d").Warn("not committed", "reason", "its writer was killed", "image", "x")
+	if l := kept.logged().Last[mostRecent-1]; l.Name != "disk.raw" || l.Error != "its writer was killed" {
+		t.Errorf("of a file: %+v", l)
+	}
+	log.With("image", "x").With("handle", 1).WithGroup("g").Warn("not committed")
+	if l := kept.logged().Last[mostRecent-1]; l.Name != "x" || l.Error != "" {
+		t.Errorf("of an image: %+v", l)
+	}
 	log, kept = newRecentLog(slog.New(slog.DiscardHandler))
 	if log.Warn("nobody logs this"); kept.logged().Warnings != 0 {
 		t.Error("a line below the level is remembered")
