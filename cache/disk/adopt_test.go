@@ -128,17 +128,17 @@ func TestAdoptBesideHungDisk(t *testing.T) {
 		<-may
 		return nil
 	}
-	var evicting sync.WaitGroup
-	evicting.Go(func() { s.evict(unit) })
+	var running sync.WaitGroup
+	running.Go(func() { s.evict(unit) })
 	<-asked
 	p := draw(2, 10*unit)
 	j := p.in(s)
 	defer j.Close()
-	f, refused := elsewhere(t, p.bytes), make(chan error)
-	go func() {
+	f, refused := elsewhere(t, p.bytes), make(chan error, 1)
+	running.Go(func() {
 		_, err := j.Adopt(f)
 		refused <- err
-	}()
+	})
 	select {
 	case err := <-refused:
 		if err == nil {
@@ -146,10 +146,9 @@ func TestAdoptBesideHungDisk(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("it waits for the disk")
-		defer func() { <-refused }()
 	}
 	close(may)
-	evicting.Wait()
+	running.Wait()
 }
 
 // Files that wait to be looked at count from the start, and make room as blocks do: the
