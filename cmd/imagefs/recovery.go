@@ -41,7 +41,7 @@ type keptStore interface {
 
 // resumer goes on with one draft that an earlier run left and whose commit is owed,
 // or of which something has to be cleared away. It returns when that is settled, or has failed this
-// time, or with errElsewhere. ctx ends the work.
+// time, or with errElsewhere; commit.ErrMayCome: it is to be looked at again. ctx ends the work.
 type resumer interface {
 	resume(ctx context.Context, k staging.Record) error
 	// finish does so with a rename that was interrupted; catalog.ErrTooYoung: it may yet happen.
@@ -127,18 +127,18 @@ func (r *recovery) run(ctx context.Context) {
 				set = true
 			}
 		case <-again.C:
-			done, left, err := r.round(ctx)
+			done, left, young, err := r.round(ctx)
 			if ctx.Err() != nil {
 				return
 			}
-			if left == 0 || done > 0 {
+			if left == young || done > 0 {
 				waits.Reset()
 			}
 			if set = left > 0; !set {
 				continue // until something is left, or the next look
 			}
 			pause := waits.NextBackOff()
-			if err != nil { // else others have them
+			if err != nil { // else others have them, or there is but to wait
 				r.log.Warn("files in staging could not be settled yet; they are kept and tried again", "files", left, "error", err, "wait", pause)
 			}
 			again.Reset(pause)
@@ -146,13 +146,14 @@ func (r *recovery) run(ctx context.Context) {
 	}
 }
 
-// round tries each rename and then each draft once. err is one failure of those left; nil
-// where others have them all.
-func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
+// round tries each rename and then each draft once. Of those left, young are to be looked at
+// again when what was asked for them cannot come any more; err is one failure of the others,
+// and nil where somebody else has them all.
+func (r *recovery) round(ctx context.Context) (done, left, young int64, err error) {
 	t := &tries{recovery: r}
 	renames, err := r.store.Renames()
 	if err != nil {
-		return 0, 1, err
+		return 0, 1, 0, err
 	}
 	var group errgroup.Group
 	group.SetLimit(recoveredAtOnce)
@@ -176,11 +177,11 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 	}
 	_ = group.Wait() // its functions return nothing
 	if renames, err = r.store.Renames(); err != nil {
-		return 0, 1, err
+		return 0, 1, 0, err
 	}
 	kept, err := r.store.Kept()
 	if err != nil {
-		return 0, 1, err
+		return 0, 1, 0, err
 	}
 	waits := undecided(renames)
 	group = errgroup.Group{}
@@ -202,16 +203,16 @@ func (r *recovery) round(ctx context.Context) (done, left int64, err error) {
 		})
 	}
 	_ = group.Wait()
-	return t.done, t.left, t.err
+	return t.done, t.left, t.young, t.err
 }
 
 // tries are those of one round.
 type tries struct {
 	recovery *recovery
 
-	mu         sync.Mutex // guards recovery.refused and the fields below
-	done, left int64
-	err        error // one of those left; nil where others have them all
+	mu                sync.Mutex // guards recovery.refused and the fields below
+	done, left, young int64      // see round
+	err               error
 }
 
 func (t *tries) isRefused(id string) bool {
@@ -235,7 +236,9 @@ func (t *tries) ended(id string, err error) (refused bool) {
 		t.done++
 	case errors.Is(err, errElsewhere): // who has it may only look at it, or be interrupted
 		t.left++
-	case commit.Passes(err), errors.Is(err, catalog.ErrTooYoung):
+	case errors.Is(err, commit.ErrMayCome), errors.Is(err, catalog.ErrTooYoung):
+		t.left, t.young = t.left+1, t.young+1
+	case commit.Passes(err):
 		t.left, t.err = t.left+1, err
 	default:
 		t.recovery.refused[id] = true

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/imagefs/imagefs/catalog"
+	"github.com/imagefs/imagefs/commit"
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
 )
@@ -306,6 +308,34 @@ func TestRecoveryOfWhatOthersHad(t *testing.T) {
 			t.Error("it does not end")
 		}
 		if strings.Contains(log.String(), "could not be settled") {
+			t.Errorf("it says:\n%s", log)
+		}
+	})
+}
+
+// What was asked for a removed file, or by a rename, may yet come: it is looked at again soon,
+// until it cannot, and nothing of that is worth a line.
+func TestRecoveryOfWhatMayCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		young := &image.Error{Op: "commit", Err: commit.ErrMayCome}
+		renamed := &image.Error{Op: "rename", Err: catalog.ErrTooYoung}
+		f := &fakeStaging{
+			kept: []staging.Record{owed("a")}, renames: []staging.Rename{{ID: "r"}},
+			errs: map[string][]error{"a": {young, young, young, young}, "r": {renamed, renamed, renamed}},
+		}
+		r, log := startRecovering(f)
+		time.Sleep(4*recoverFirst*3/2 + time.Second)
+		synctest.Wait()
+		f.mu.Lock()
+		if len(f.kept) != 0 || len(f.renames) != 0 || len(f.tries["a"]) != 5 || len(f.tries["r"]) != 4 {
+			t.Errorf("tried at %v, kept %+v, %+v", f.tries, f.kept, f.renames)
+		}
+		f.mu.Unlock()
+		r.stop()
+		if !r.wait(time.Hour) {
+			t.Error("it does not end")
+		}
+		if strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("it says:\n%s", log)
 		}
 	})
