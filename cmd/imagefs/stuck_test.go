@@ -221,7 +221,7 @@ func TestStoppedDaemon(t *testing.T) {
 	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is stopped", func() bool { return runState(pid) == 'T' })
+	eventually(t, "it is stopped", func() bool { return stopped(pid) })
 	late := w.waiter("exec stat -f m")
 	var told sync.WaitGroup
 	for _, asks := range [][]string{
@@ -255,13 +255,17 @@ func tellsOfStuck(t *testing.T, p *running, m string) {
 	}
 }
 
-// runState is the state of a process as in proc(5), 0 for none.
-func runState(pid int) byte {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
+// stopped reports whether all threads of a process have been stopped by a signal, as in
+// proc(5): one that has not may still take a request, who waits for which cannot be killed.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
+	for _, path := range threads {
+		stat, readErr := os.ReadFile(path)
+		if readErr != nil || stat[strings.LastIndexByte(string(stat), ')')+2] != 'T' {
+			return false
+		}
 	}
-	return stat[strings.LastIndexByte(string(stat), ')')+2]
+	return err == nil && len(threads) > 0
 }
 
 // Who waits for more of an answer learns that the daemon is stuck, and waits as long as it
