@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -165,8 +166,13 @@ func TestOpenWhileItSettles(t *testing.T) {
 	g := newGate("begin commit", "new") // the draft can still be written
 	h.hook = g.hold
 	m := mountHouse(t, h)
-	// The shell forks: the last close is not by who opened it, and left to release.
-	cmd := exec.Command("sh", "-c", "exec 3>new; (sleep 0; echo data >&3; exec 3>&-) & exec 3>&-; wait")
+	// The shell forks: the last close is not by who opened it, and left to release. That one's
+	// close, before which nothing is written, commits nothing.
+	closed := filepath.Join(t.TempDir(), "closed")
+	if err := syscall.Mkfifo(closed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `exec 3>new; (read go <"$0"; echo data >&3; exec 3>&-) & exec 3>&-; echo >"$0"; wait`, closed)
 	cmd.Dir = m.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
