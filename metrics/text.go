@@ -67,7 +67,7 @@ func (s Snapshot) writeState(b *lines) {
 	line("bytes", "%s", s.bytesText())
 	for _, l := range s.Logged.Last {
 		text := fmt.Sprintf("%s ago: %s", seconds(s.now().Sub(l.Time).Seconds()), l.Message)
-		if !strings.Contains(l.Error, l.Name) {
+		if l.Name != "" && !strings.Contains(l.Error, " "+l.Name+":") { // as errors name what they are about
 			text += ": " + l.Name
 		}
 		if l.Error != "" {

@@ -37,7 +37,7 @@ func busy() Snapshot {
 		Commits: Commits{Published: 9, Failed: 1, Sent: 11 << 30},
 		Logged: Logged{Warnings: 12, Errors: 1, Last: []LogLine{
 			{Time: time.Date(2026, 3, 5, 7, 7, 11, 0, time.UTC), Level: "warn", Message: "read failed", Name: "x", Error: "read image x: corrupt"},
-			{Time: time.Date(2026, 3, 5, 7, 8, 2, 0, time.UTC), Level: "warn", Message: "not committed: the draft is kept in staging", Name: "disk.raw", Error: "its writer was killed by a signal"},
+			{Time: time.Date(2026, 3, 5, 7, 8, 2, 0, time.UTC), Level: "warn", Message: "not committed: the draft is kept in staging", Name: "a", Error: "its writer was killed by a signal"},
 			{Time: time.Date(2026, 3, 5, 7, 9, 1, 0, time.UTC), Level: "error", Message: "x\x1b[2J"},
 		}},
 		Requests: RequestCounts{
