@@ -76,6 +76,15 @@ func (c *Catalog) Gone(id string) {
 	c.forgetLocked(id)
 }
 
+// Doubt makes the next lookup of the entry that an image of this name has ask the service:
+// there may be one that nobody knows of here. Of a name that is cut for its entry nothing
+// is to be looked up without the id.
+func (c *Catalog) Doubt(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubt("", escape(name))
+}
+
 func (c *Catalog) putLocked(img image.Image) {
 	c.change(img.ID, &img)
 }

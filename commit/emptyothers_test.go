@@ -66,16 +66,48 @@ func TestKilledWhileEmptyIsMade(t *testing.T) {
 	}
 }
 
+// One request that fails leaves no empty image where the file was removed; where it cannot be
+// removed, whoever looks for the name asks the service.
+func TestTakenBackEmptyIsRemoved(t *testing.T) {
+	for what, c := range map[string]struct {
+		faults []fault
+		left   int
+	}{
+		"one look fails":      {one(nth("get", 1, image.Unavailable, before)), 0},
+		"one deletion fails":  {one(nth("delete", 1, image.Unavailable, before)), 0},
+		"each deletion fails": {always("delete", 3, image.Unavailable, before), 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(c.faults...)
+				h := newHouse(t, f)
+				d := h.draft(staging.Spec{Name: "x"}, nil)
+				h.names.hook = func() { check(t, d.Unlink()) }
+				if _, err := h.CommitEmpty(ctxb, d); (err != nil) != (c.left > 0) {
+					t.Error(err)
+				}
+				if got := f.all(); len(got) != c.left || len(h.names.doubted) != c.left {
+					t.Errorf("left %+v, doubted %q", got, h.names.doubted)
+				}
+			})
+		})
+	}
+}
+
 // The record of an empty file that cannot be removed goes on showing: whoever fills it by the
 // next look keeps what was written.
 func TestTakenBackEmptyIsNotMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(nth("delete", 1, image.Unavailable, before))
+		f := newFake(always("delete", 3, image.Unavailable, before)...)
 		h := newHouse(t, f)
 		d := h.draft(staging.Spec{Name: "x"}, nil)
 		h.names.hook = func() { check(t, d.Unlink()) }
+		deletes := 0
 		f.hook = func(c call) {
-			if c.op == "delete" {
+			if c.op == "delete" && !c.done {
+				deletes++
+			}
+			if deletes == 3 { // the last try
 				f.hook = nil
 				f.fill(c.id, "somebody else's")
 			}

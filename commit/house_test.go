@@ -57,10 +57,24 @@ type committed struct {
 }
 
 type fakeNames struct {
-	mu   sync.Mutex // guards the fields below
-	told []committed
-	gone []string
-	hook func()
+	mu      sync.Mutex // guards the fields below
+	told    []committed
+	gone    []string
+	put     []image.Image
+	doubted []string
+	hook    func()
+}
+
+func (n *fakeNames) Put(img image.Image) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.put = append(n.put, img)
+}
+
+func (n *fakeNames) Doubt(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.doubted = append(n.doubted, name)
 }
 
 func (n *fakeNames) Gone(id string) {

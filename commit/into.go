@@ -206,17 +206,20 @@ func (r *run) beside(ctx context.Context, now image.Image) error {
 	return r.instead()
 }
 
-// unready takes back what openQueued has set.
+// unready takes back what openQueued has set, and has the directory show that.
 func (r *run) unready(ctx context.Context, id string) error {
 	hidden := r.plan.hidden
 	if was := r.remembered(id); r.plan.into == nil && was != nil {
 		hidden = was.StaysHidden()
 	}
 	return again(ctx, transient, func(ctx context.Context) error {
-		_, err := r.c.service.Update(ctx, id, []image.Change{
+		img, err := r.c.service.Update(ctx, id, []image.Change{
 			{Field: "os_hidden", Value: hidden},
 			{Field: image.PropertyDraft, Property: true},
 		})
+		if err == nil {
+			r.c.names.Put(img)
+		}
 		return err
 	})
 }

@@ -90,6 +90,9 @@ func TestIntoQueuedFails(t *testing.T) {
 				if r := d.Record(); r.Into != q.ID || r.State != staging.StateFailed {
 					t.Errorf("draft %+v", r)
 				}
+				if told := h.names.put; len(told) == 0 || told[len(told)-1].Hidden || told[len(told)-1].ID != q.ID {
+					t.Errorf("the directory, which may have seen it hidden, was told of %+v", told)
+				}
 				h.service.faults = nil
 				img, err := h.Commit(ctxb, d)
 				if err != nil || img.ID != q.ID || h.only().Status != image.StatusActive {

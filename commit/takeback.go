@@ -39,6 +39,9 @@ func (r *run) takeBack(ctx context.Context) {
 		return
 	}
 	r.kept = id
+	if r.atOnce() || r.published { // who makes the file anew is to find it, not to make another one beside it
+		r.c.names.Doubt(r.d.Record().Name)
+	}
 	what := "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it"
 	if hideErr != nil {
 		what = "what a failed commit made could neither be removed nor be hidden, and shows until the next commit of this draft, or a mount, removes it"
@@ -48,20 +51,22 @@ func (r *run) takeBack(ctx context.Context) {
 }
 
 // removeMade removes what this commit has made. An empty one has shown to all since then:
-// it is looked at before, and left to whoever fills it.
+// it is looked at before each try, and left to whoever fills it.
 func (r *run) removeMade(ctx context.Context, id string) error {
 	if !r.atOnce() {
 		return r.delete(ctx, id, transientOrBusy)
 	}
-	ctx = image.Briefly(ctx) // before another try it is to be looked at anew
-	img, err := r.c.service.Get(ctx, id)
-	switch {
-	case image.Is(err, image.NotFound), err == nil && r.othersFill(img):
-		return nil
-	case err != nil:
-		return err
-	}
-	return r.delete(ctx, id, transientOrBusy)
+	return again(ctx, transientOrBusy, func(ctx context.Context) error {
+		ctx = image.Briefly(ctx)
+		img, err := r.c.service.Get(ctx, id)
+		switch {
+		case image.Is(err, image.NotFound), err == nil && r.othersFill(img):
+			return nil
+		case err != nil:
+			return err
+		}
+		return r.delete(ctx, id, transientOrBusy)
+	})
 }
 
 // hide makes a published image again what it was before it showed: nobody is to see a

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"strconv"
+	"strings"
 )
 
 // copyMost, in bytes, is above the size up to which the kernel and the prefetcher treat a
@@ -79,8 +80,18 @@ func (w *worker) rename(f, to *file) {
 }
 
 // remove removes a file; where that fails it may be gone, and then rm -f has nothing to do.
+// For that it also takes what it is told wrongly, so one that is there is removed without.
 func (w *worker) remove(f *file) {
-	w.wrote(f, absent, w.run("rm", "-f", w.path(f)).ok)
+	args := []string{"-f", w.path(f)}
+	s, known := f.now()
+	if known && s.there {
+		args = args[1:]
+	}
+	o := w.run("rm", args...)
+	if !o.ok && known && s.there && strings.Contains(o.out, "No such file") {
+		w.soak.fail("%s is there, and rm does not find it", f.name)
+	}
+	w.wrote(f, absent, o.ok)
 }
 
 // editMost, in bytes: each edit uploads the whole file.
