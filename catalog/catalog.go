@@ -163,6 +163,7 @@ type since struct {
 
 // request is one request, or series of requests, that callers wait for.
 type request struct {
+	seq     uint64        // when it began; of a group's
 	done    chan struct{} // closed when the fields below are final
 	err     error
 	unclear bool // only a listing can tell; of a delta: only a pass

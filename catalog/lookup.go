@@ -198,11 +198,14 @@ func (c *Catalog) young(s since, limit time.Duration) bool {
 // caller holds mu.
 func (c *Catalog) askGroup(base string) *request {
 	if r := c.asking[base]; r != nil {
-		return r
+		if s, ok := c.known.Peek(base); !ok || !s.at.IsZero() || s.seq < r.seq {
+			return r
+		} // its answer may be from before the doubt
 	}
 	r := &request{done: make(chan struct{})}
 	c.asking[base] = r
 	began := c.begin()
+	r.seq = began.seq
 	c.counts.lookups++
 	c.running.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, lookupBound)
@@ -219,7 +222,9 @@ func (c *Catalog) askGroup(base string) *request {
 			c.failed(err)
 		}
 		c.end(began)
-		delete(c.asking, base)
+		if c.asking[base] == r {
+			delete(c.asking, base)
+		}
 		r.unclear, r.err = unclear, err
 		close(r.done)
 	})

@@ -144,7 +144,7 @@ func TestLookupSeen(t *testing.T) {
 	})
 }
 
-// A name that may have got an image of which nobody knows is asked for.
+// A name that may have got an image of which nobody knows is asked for at once, and so listed.
 func TestDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(ours(1, "a"))
@@ -153,10 +153,24 @@ func TestDoubt(t *testing.T) {
 		s.set(ours(2, "left/behind"))
 		s.took()
 		c.Doubt("left/behind")
+		synctest.Wait()
+		if got := listed(t, c)["left%2Fbehind"]; got != ours(2, "").ID {
+			t.Errorf("the listing has %q", got)
+		}
 		if got := lookup(t, c, "left%2Fbehind"); got != ours(2, "").ID {
 			t.Errorf("the entry is %q", got)
 		}
 		wantRequests(t, s, "name left/behind")
+
+		s.slow(2 * time.Second) // who asked before the doubt may be told what was before
+		c.Doubt("late")
+		time.Sleep(1500 * time.Millisecond)
+		s.set(ours(3, "late"))
+		c.Doubt("late")
+		if got := lookup(t, c, "late"); got != ours(3, "").ID {
+			t.Errorf("the entry is %q", got)
+		}
+		time.Sleep(10 * time.Second) // the requests have ended
 	})
 }
 

@@ -76,13 +76,17 @@ func (c *Catalog) Gone(id string) {
 	c.forgetLocked(id)
 }
 
-// Doubt makes the next lookup of the entry that an image of this name has ask the service:
-// there may be one that nobody knows of here. Of a name that is cut for its entry nothing
-// is to be looked up without the id.
+// Doubt asks the service for the images of a name, for there may be one that nobody knows of
+// here, and waits for nothing; who looks it up from now on waits for an answer from after
+// this. Of a name that is cut for its entry nothing can be looked up without the id.
 func (c *Catalog) Doubt(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doubt("", escape(name))
+	base := escape(name)
+	c.doubt("", base)
+	if _, err := ImageName(base); err == nil {
+		c.askGroup(base)
+	}
 }
 
 func (c *Catalog) putLocked(img image.Image) {

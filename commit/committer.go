@@ -106,7 +106,6 @@ type nobody struct{}
 
 func (nobody) Committed(string, image.Image, string) {}
 func (nobody) Gone(string)                           {}
-func (nobody) Put(image.Image)                       {}
 func (nobody) Doubt(string)                          {}
 
 func (nobody) FinishBefore(context.Context, string) error { return nil }

@@ -60,15 +60,8 @@ type fakeNames struct {
 	mu      sync.Mutex // guards the fields below
 	told    []committed
 	gone    []string
-	put     []image.Image
 	doubted []string
 	hook    func()
-}
-
-func (n *fakeNames) Put(img image.Image) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.put = append(n.put, img)
 }
 
 func (n *fakeNames) Doubt(name string) {

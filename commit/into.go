@@ -206,7 +206,7 @@ func (r *run) beside(ctx context.Context, now image.Image) error {
 	return r.instead()
 }
 
-// unready takes back what openQueued has set, and has the directory show that.
+// unready takes back what openQueued has set, and has the directory look again.
 func (r *run) unready(ctx context.Context, id string) error {
 	hidden := r.plan.hidden
 	if was := r.remembered(id); r.plan.into == nil && was != nil {
@@ -218,7 +218,7 @@ func (r *run) unready(ctx context.Context, id string) error {
 			{Field: image.PropertyDraft, Property: true},
 		})
 		if err == nil {
-			r.c.names.Put(img)
+			r.c.names.Doubt(img.Name)
 		}
 		return err
 	})

@@ -90,8 +90,8 @@ func TestIntoQueuedFails(t *testing.T) {
 				if r := d.Record(); r.Into != q.ID || r.State != staging.StateFailed {
 					t.Errorf("draft %+v", r)
 				}
-				if told := h.names.put; len(told) == 0 || told[len(told)-1].Hidden || told[len(told)-1].ID != q.ID {
-					t.Errorf("the directory, which may have seen it hidden, was told of %+v", told)
+				if told := h.names.doubted; len(told) == 0 || told[len(told)-1] != q.Name {
+					t.Errorf("the directory, which may have seen it hidden, was told of %q", told)
 				}
 				h.service.faults = nil
 				img, err := h.Commit(ctxb, d)

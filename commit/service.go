@@ -61,12 +61,10 @@ type Names interface {
 	// does not know, and be told more than once. As Committed, it must not call the
 	// Committer back.
 	Gone(id string)
-	// Put says what an image is again that was there before and that a commit has given up
-	// to fill: while it was made ready for that, it did not show, and whoever listed then
-	// has not seen it. As Committed, it must not call the Committer back.
-	Put(img image.Image)
-	// Doubt says that an image may have the name of which the directory does not know: the
-	// next lookup is to ask the service. As Committed, it must not call the Committer back.
+	// Doubt says that an image may have the name of which the directory does not know: one
+	// that a commit has made and could not remove, or that it has given up to fill, and whoever
+	// listed before has seen it hidden. The service is to be asked. It does not wait, and
+	// must not call the Committer back.
 	Doubt(name string)
 }
 
