@@ -123,8 +123,7 @@ func (c *Catalog) remove(ctx context.Context, id, by string) error {
 // mu.
 func (c *Catalog) refusedChange(id string, err error, bases ...string) {
 	switch {
-	case image.Is(err, image.NotFound): // deleted by others, or replaced: the next lookup asks what has its name now
-		c.doubt(id)
+	case image.Is(err, image.NotFound):
 		c.forgetLocked(id)
 	case away(err), image.Is(err, image.Interrupted):
 		c.doubt(id, bases...)

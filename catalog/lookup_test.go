@@ -185,8 +185,8 @@ func TestLookupAfterRemoveOfWhatIsGone(t *testing.T) {
 		if err := c.Remove(t.Context(), ours(1, "").ID); !image.Is(err, image.NotFound) {
 			t.Fatal(err)
 		}
-		if got := lookup(t, c, "disk"); got != ours(2, "").ID {
-			t.Errorf("the entry is %q, want the successor", got)
+		if e, err := c.LookupSeen(t.Context(), "disk"); err != nil || e.Image.ID() != ours(2, "").ID {
+			t.Errorf("the entry is %+v, %v, want the successor", e, err)
 		}
 	})
 }

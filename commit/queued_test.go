@@ -292,6 +292,26 @@ func TestIntoGone(t *testing.T) {
 }
 
 // TestReplacedGone: somebody has deleted what is replaced. The directory may show it yet.
+// Where others delete the record between the last look at it and the change that makes it
+// ready, a new one takes over its metadata: the close is no failure.
+func TestIntoGoneAsItIsMadeReady(t *testing.T) {
+	h := newHouse(t, newFake())
+	q, spec := queued(h)
+	h.service.hook = func(c call) {
+		if c.op == "update" && !c.done {
+			h.service.hook = nil
+			check(t, h.service.Delete(ctxb, q.ID))
+		}
+	}
+	img, err := h.Commit(ctxb, h.draft(spec, pattern(500)))
+	if err != nil || img.ID == q.ID {
+		t.Fatalf("%+v, %v", img, err)
+	}
+	if got := h.only(); got.ID != img.ID || got.Status != image.StatusActive || got.Name != "q" || props(got)["k"] != "v" {
+		t.Errorf("record %+v", got)
+	}
+}
+
 func TestReplacedGone(t *testing.T) {
 	h := newHouse(t, newFake())
 	old := h.service.put(image.Image{Name: "x"}, pattern(10))

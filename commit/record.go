@@ -22,8 +22,16 @@ func (r *run) record(ctx context.Context) (image.Image, error) {
 			return image.Image{}, err
 		}
 	}
-	if r.plan.into != nil {
-		return r.openQueued(ctx)
+	if into := r.plan.into; into != nil {
+		img, err := r.openQueued(ctx)
+		if !image.Is(err, image.NotFound) {
+			return img, err
+		}
+		r.made = "" // others have deleted it since it was looked at
+		r.c.names.Gone(into.ID)
+		if err := r.instead(); err != nil {
+			return image.Image{}, err
+		}
 	}
 	img, err := r.create(ctx)
 	if errors.Is(err, errTaken) {
