@@ -109,24 +109,6 @@ func (c *Catalog) Lookup(ctx context.Context, entry string) (Entry, error) {
 	return Entry{}, notFound("lookup", entry)
 }
 
-// LookupSeen is Lookup for who has seen something at the entry. That there is nothing any
-// more it believes of no listing, only of the service, asked for this name within the last
-// second: else what a listing has missed would be left by rm -f, which says nothing then.
-func (c *Catalog) LookupSeen(ctx context.Context, entry string) (Entry, error) {
-	e, err := c.Lookup(ctx, entry)
-	if !image.Is(err, image.NotFound) {
-		return e, err
-	}
-	c.mu.Lock()
-	for _, base := range planOf(entry).bases {
-		if s, ok := c.known.Peek(base); !ok || s.seq <= c.listed.seq || !c.young(s, negativeTTL) {
-			c.doubt("", base)
-		}
-	}
-	c.mu.Unlock()
-	return c.Lookup(ctx, entry)
-}
-
 // remembered returns what is known for the entry without asking.
 func (c *Catalog) remembered(entry string) Entry {
 	e := Entry{Name: entry}

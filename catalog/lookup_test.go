@@ -115,35 +115,6 @@ func TestLookupAfterGone(t *testing.T) {
 	})
 }
 
-// Who has seen something at an entry is not told by a listing that there is nothing, but by
-// the service; and not more often than once in a second.
-func TestLookupSeen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newService(ours(1, "a"))
-		c := newCatalog(t, s)
-		listed(t, c)
-		s.set(ours(2, "missed"))
-		s.took()
-		if got := lookup(t, c, "missed"); got != "" {
-			t.Fatalf("the fresh listing was not believed: %s", got)
-		}
-		if e, err := c.LookupSeen(t.Context(), "missed"); err != nil || e.Image.ID() != ours(2, "").ID {
-			t.Errorf("%+v, %v", e, err)
-		}
-		wantRequests(t, s, "name missed")
-		for range 3 {
-			if _, err := c.LookupSeen(t.Context(), "gone"); !image.Is(err, image.NotFound) {
-				t.Error(err)
-			}
-		}
-		wantRequests(t, s, "name gone")
-		if e, err := c.LookupSeen(t.Context(), "a"); err != nil || e.Image.ID() != ours(1, "").ID {
-			t.Errorf("%+v, %v", e, err)
-		}
-		wantRequests(t, s)
-	})
-}
-
 // A name that may have got an image of which nobody knows is asked for at once, and so listed.
 func TestDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -171,23 +142,6 @@ func TestDoubt(t *testing.T) {
 			t.Errorf("the entry is %q", got)
 		}
 		time.Sleep(10 * time.Second) // the requests have ended
-	})
-}
-
-// What the service calls gone that is being removed may have been replaced.
-func TestLookupAfterRemoveOfWhatIsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newService(ours(1, "disk"))
-		c := newCatalog(t, s)
-		listed(t, c)
-		s.drop(ours(1, "").ID)
-		s.set(ours(2, "disk"))
-		if err := c.Remove(t.Context(), ours(1, "").ID); !image.Is(err, image.NotFound) {
-			t.Fatal(err)
-		}
-		if e, err := c.LookupSeen(t.Context(), "disk"); err != nil || e.Image.ID() != ours(2, "").ID {
-			t.Errorf("the entry is %+v, %v, want the successor", e, err)
-		}
 	})
 }
 

@@ -29,7 +29,6 @@ type house struct {
 
 	mu      sync.Mutex // guards the fields below
 	images  map[string]image.Image
-	missed  string // entry that a listing has missed: nobody finds it but who has seen it
 	data    map[string][]byte
 	overlay map[string]string // draft id by entry
 	drafts  map[string]*fakeDraft

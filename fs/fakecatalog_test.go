@@ -20,21 +20,11 @@ func (h *house) Lookup(ctx context.Context, entry string) (Entry, error) {
 		all = h.entriesLocked()
 	}
 	for _, e := range all {
-		if e.Name == entry && e.Name != h.missed {
+		if e.Name == entry {
 			return e, nil
 		}
 	}
 	return Entry{}, missing("lookup", entry)
-}
-
-// LookupSeen finds an entry, also one that was missed.
-func (h *house) LookupSeen(ctx context.Context, entry string) (Entry, error) {
-	h.mu.Lock()
-	if h.missed == entry {
-		h.missed = ""
-	}
-	h.mu.Unlock()
-	return h.Lookup(ctx, entry)
 }
 
 // List lists the entries.

@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -71,47 +70,6 @@ func renamedUnder(t *testing.T, listed bool) (m *mounted, w *os.File, disk image
 		must(os.Stat(m.path("kept")))
 	}
 	return m, w, disk
-}
-
-// The service calls an image gone that is being removed: what others have put into its
-// place is removed, as on a local disk, and where there is nothing rm says so. (rm -f takes
-// ENOENT for success: said of the one before, it would leave the other.)
-func TestRemoveWhatOthersReplaced(t *testing.T) {
-	for replaced, want := range map[bool]error{false: syscall.ENOENT, true: nil} {
-		h := newHouse()
-		disk := h.add("disk", "old")
-		h.hook = func(_ context.Context, op, what string) error {
-			if op == "remove" && what == disk.ID {
-				h.drop(disk.ID)
-				if replaced {
-					h.add("disk", "another")
-				}
-			}
-			return nil
-		}
-		m := mountHouse(t, h)
-		m.want("disk", "old")
-		wantErr(t, syscall.Unlink(m.path("disk")), want)
-		if n := m.count(); n != 0 {
-			t.Errorf("%d images are left", n)
-		}
-	}
-}
-
-// What the kernel has at an entry, and the listing has missed, is asked for before it counts
-// as gone.
-func TestRemoveWhatTheListingMissed(t *testing.T) {
-	h := newHouse()
-	h.add("disk", "0123")
-	m := mountHouse(t, h)
-	m.want("disk", "0123")
-	h.mu.Lock()
-	h.missed = "disk"
-	h.mu.Unlock()
-	wantErr(t, syscall.Unlink(m.path("disk")), nil)
-	if n := m.count(); n != 0 {
-		t.Errorf("%d images are left", n)
-	}
 }
 
 // An image that others have renamed, to keep it, while it was written to here is not what

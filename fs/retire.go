@@ -11,12 +11,12 @@ import (
 // what was looked up: unlink and rename act on the image, not on whatever has
 // come to bear its name since.
 func (r *rootNode) target(ctx context.Context, name string) (*node, error) {
-	child := r.GetChild(name)
-	e, err := r.find(ctx, name)
+	e, err := r.fs.Catalog.Lookup(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	known := r.fs.known(e)
+	child := r.GetChild(name)
 	if known == nil && e.Draft != "" {
 		return nil, &image.Error{Op: "lookup", Image: e.Draft, Kind: image.Stale, Detail: "the draft of entry " + name + " has just ended"}
 	}
@@ -72,13 +72,8 @@ func (n *node) remove(ctx context.Context) error {
 		if err = n.fs.Catalog.Remove(ctx, goes.img.ID); refuses(err) {
 			goes.draft.removing("")
 		}
-		switch {
-		case !image.Is(err, image.NotFound):
-		case goes.draft != nil:
+		if goes.draft != nil && image.Is(err, image.NotFound) {
 			err = nil // others have deleted what lay under the draft
-		default: // or have replaced it: what has its name now?
-			n.fs.log.Debug("unlink failed", "error", err)
-			err = errLookAgain
 		}
 	case goes.draft == nil:
 		err = &image.Error{Op: "unlink", Kind: image.NotFound, Detail: "its draft was not committed"}

@@ -32,9 +32,6 @@ type Listing interface {
 // List answer from memory where what they know is young enough.
 type Directory interface {
 	Lookup(ctx context.Context, entry string) (Entry, error)
-	// LookupSeen is Lookup of an entry that the kernel has: that there is nothing any more
-	// it believes of the service alone.
-	LookupSeen(ctx context.Context, entry string) (Entry, error)
 	List(ctx context.Context) (Listing, error)
 	// Fresh asks the service for the record of an image, whatever is remembered of it;
 	// NotFound where it is gone or in the trash.

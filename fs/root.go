@@ -101,7 +101,7 @@ func (r *rootNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 	c := r.fs.beginBounded(ctx)
 	defer c.end()
 	for {
-		e, err := r.find(c, name)
+		e, err := r.fs.Catalog.Lookup(c, name)
 		if err != nil {
 			return nil, lookupErrno(r.fs.fail("lookup", err, "entry", name))
 		}
@@ -112,14 +112,6 @@ func (r *rootNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 			return nil, lookupErrno(r.fs.fail("lookup", err, "entry", name))
 		}
 	}
-}
-
-// find asks the catalog what an entry stands for.
-func (r *rootNode) find(ctx context.Context, entry string) (Entry, error) {
-	if r.GetChild(entry) != nil {
-		return r.fs.Catalog.LookupSeen(ctx, entry)
-	}
-	return r.fs.Catalog.Lookup(ctx, entry)
 }
 
 // entered answers a lookup with the node of an entry that was listed. What its draft has

@@ -52,15 +52,6 @@ func (d directory) Lookup(ctx context.Context, entry string) (fs.Entry, error) {
 	return toEntry(e), nil
 }
 
-// LookupSeen finds one entry that the kernel has.
-func (d directory) LookupSeen(ctx context.Context, entry string) (fs.Entry, error) {
-	e, err := d.Catalog.LookupSeen(ctx, entry)
-	if err != nil {
-		return fs.Entry{}, err
-	}
-	return toEntry(e), nil
-}
-
 // List lists all entries.
 func (d directory) List(ctx context.Context) (fs.Listing, error) {
 	return toListing(d.Catalog.List(ctx))
