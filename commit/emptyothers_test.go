@@ -73,9 +73,10 @@ func TestTakenBackEmptyIsRemoved(t *testing.T) {
 		faults []fault
 		left   int
 	}{
-		"one look fails":      {one(nth("get", 1, image.Unavailable, before)), 0},
-		"one deletion fails":  {one(nth("delete", 1, image.Unavailable, before)), 0},
-		"each deletion fails": {always("delete", 3, image.Unavailable, before), 1},
+		"one look fails":              {one(nth("get", 1, image.Unavailable, before)), 0},
+		"a deletion's answer is lost": {one(nth("delete", 1, image.Stalled, after)), 0},
+		"one deletion fails":          {one(nth("delete", 1, image.Unavailable, before)), 0},
+		"each deletion fails":         {always("delete", 3, image.Unavailable, before), 1},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -88,6 +89,9 @@ func TestTakenBackEmptyIsRemoved(t *testing.T) {
 				}
 				if got := f.all(); len(got) != c.left || len(h.names.doubted) != c.left {
 					t.Errorf("left %+v, doubted %q", got, h.names.doubted)
+				}
+				if told := len(h.names.gone) > 0; told != (c.left == 0) {
+					t.Errorf("the directory was told of %q", h.names.gone)
 				}
 			})
 		})

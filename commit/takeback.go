@@ -60,7 +60,10 @@ func (r *run) removeMade(ctx context.Context, id string) error {
 		ctx = image.Briefly(ctx)
 		img, err := r.c.service.Get(ctx, id)
 		switch {
-		case image.Is(err, image.NotFound), err == nil && r.othersFill(img):
+		case image.Is(err, image.NotFound): // also where the deletion before was not answered
+			r.c.names.Gone(id)
+			return nil
+		case err == nil && r.othersFill(img):
 			return nil
 		case err != nil:
 			return err
