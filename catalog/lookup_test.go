@@ -123,7 +123,7 @@ func TestDoubt(t *testing.T) {
 		listed(t, c)
 		s.set(ours(2, "left/behind"))
 		s.took()
-		c.Doubt("left/behind")
+		c.Doubt(ours(2, "").ID, "left/behind")
 		synctest.Wait()
 		if got := listed(t, c)["left%2Fbehind"]; got != ours(2, "").ID {
 			t.Errorf("the listing has %q", got)
@@ -133,11 +133,18 @@ func TestDoubt(t *testing.T) {
 		}
 		wantRequests(t, s, "name left/behind")
 
+		s.set(ours(4, ""))
+		c.Doubt(ours(4, "").ID, "")
+		synctest.Wait()
+		if got := listed(t, c)[ours(4, "").ID]; got == "" {
+			t.Error("the listing lacks the nameless one")
+		}
+
 		s.slow(2 * time.Second) // who asked before the doubt may be told what was before
-		c.Doubt("late")
+		c.Doubt(ours(3, "").ID, "late")
 		time.Sleep(1500 * time.Millisecond)
 		s.set(ours(3, "late"))
-		c.Doubt("late")
+		c.Doubt(ours(3, "").ID, "late")
 		if got := lookup(t, c, "late"); got != ours(3, "").ID {
 			t.Errorf("the entry is %q", got)
 		}

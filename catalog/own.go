@@ -76,13 +76,13 @@ func (c *Catalog) Gone(id string) {
 	c.forgetLocked(id)
 }
 
-// Doubt asks the service for the images of a name, for there may be one that nobody knows of
-// here, and waits for nothing; who looks it up from now on waits for an answer from after
-// this. Of a name that is cut for its entry nothing can be looked up without the id.
-func (c *Catalog) Doubt(name string) {
+// Doubt asks the service for the images of the name of one that nobody may know of here, and
+// waits for nothing; who looks it up from now on waits for an answer from after this. One
+// whose name is cut for its entry the next listing tells.
+func (c *Catalog) Doubt(id, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	base := escape(name)
+	base := EntryName(name, id)
 	c.doubt("", base)
 	if _, err := ImageName(base); err == nil {
 		c.askGroup(base)

@@ -106,7 +106,7 @@ type nobody struct{}
 
 func (nobody) Committed(string, image.Image, string) {}
 func (nobody) Gone(string)                           {}
-func (nobody) Doubt(string)                          {}
+func (nobody) Doubt(string, string)                  {}
 
 func (nobody) FinishBefore(context.Context, string) error { return nil }
 

@@ -64,7 +64,7 @@ type fakeNames struct {
 	hook    func()
 }
 
-func (n *fakeNames) Doubt(name string) {
+func (n *fakeNames) Doubt(_, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.doubted = append(n.doubted, name)

@@ -218,7 +218,7 @@ func (r *run) unready(ctx context.Context, id string) error {
 			{Field: image.PropertyDraft, Property: true},
 		})
 		if err == nil {
-			r.c.names.Doubt(img.Name)
+			r.c.names.Doubt(img.ID, img.Name)
 		}
 		return err
 	})

@@ -61,11 +61,11 @@ type Names interface {
 	// does not know, and be told more than once. As Committed, it must not call the
 	// Committer back.
 	Gone(id string)
-	// Doubt says that an image may have the name of which the directory does not know: one
+	// Doubt says that an image may be there, with the name, of which the directory does not know: one
 	// that a commit has made and could not remove, or that it has given up to fill, and whoever
 	// listed before has seen it hidden. The service is to be asked. It does not wait, and
 	// must not call the Committer back.
-	Doubt(name string)
+	Doubt(id, name string)
 }
 
 // Renames knows the renames over another image that the service has not answered yet.

@@ -40,7 +40,7 @@ func (r *run) takeBack(ctx context.Context) {
 	}
 	r.kept = id
 	if r.atOnce() || r.published { // who makes the file anew is to find it, not to make another one beside it
-		r.c.names.Doubt(r.d.Record().Name)
+		r.c.names.Doubt(id, r.d.Record().Name)
 	}
 	what := "what a failed commit made could not be removed; the next commit of this draft, or a mount, removes it"
 	if hideErr != nil {
