@@ -205,7 +205,7 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 		d.change, by.changed = 1, 1
 	}
 	if err := f.Catalog.AddDraft(entry, bytes.ID()); err != nil {
-		return nil, errors.Join(err, bytes.Discard())
+		return nil, errors.Join(overtaken(err), bytes.Discard())
 	}
 	f.mu.Lock()
 	f.bindLocked(d)
@@ -214,6 +214,15 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 	n.draft = d
 	n.mu.Unlock()
 	return d, nil
+}
+
+// overtaken is the error of who opens what was just looked up, and finds that another draft has
+// been begun there meanwhile: ESTALE has the kernel look again, and open that.
+func overtaken(err error) error {
+	if image.Is(err, image.Exists) {
+		return &image.Error{Op: "open for writing", Kind: image.Stale, Err: err}
+	}
+	return err
 }
 
 // allDrafts are those that have not ended.

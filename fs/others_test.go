@@ -1,8 +1,10 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -52,6 +54,38 @@ func TestEntryMovedBeforeRemoval(t *testing.T) {
 	}
 	if m.the("elsewhere").ID != old.ID || m.the("disk").ID != "" {
 		t.Error("another image than the one at the entry was removed")
+	}
+}
+
+// Another draft is begun at an entry between a lookup and what follows it: who opens or makes
+// the file finds that one, and only who wants a new file is told that there is one.
+func TestDraftBegunMeanwhile(t *testing.T) {
+	for _, c := range []struct {
+		entry string
+		flags int
+		want  error
+	}{
+		{"old", os.O_WRONLY, nil}, {"old", os.O_WRONLY | os.O_TRUNC, nil},
+		{"new", os.O_WRONLY | os.O_CREATE, nil}, {"new", os.O_WRONLY | os.O_CREATE | os.O_EXCL, syscall.EEXIST},
+	} {
+		h := newHouse()
+		h.add("old", "0123456789")
+		var begun atomic.Bool
+		h.hook = func(_ context.Context, op, what string) error {
+			if op == "add draft" && !begun.Swap(true) {
+				return &image.Error{Op: op, Image: what, Kind: image.Exists}
+			}
+			return nil
+		}
+		m := mountHouse(t, h)
+		f, err := os.OpenFile(m.path(c.entry), c.flags, 0o644)
+		if wantErr(t, err, c.want); err == nil {
+			wantErr(t, f.Close(), nil)
+		}
+		if !begun.Load() {
+			t.Errorf("%s, %x: no draft was begun", c.entry, c.flags)
+		}
+		m.settled()
 	}
 }
 

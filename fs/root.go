@@ -174,7 +174,11 @@ func (r *rootNode) create(ctx context.Context, entry string, flags uint32, by *h
 	case !image.Is(err, image.NotFound):
 		return nil, err
 	}
-	return r.fs.create(entry, name, by)
+	d, err := r.fs.create(entry, name, by)
+	if flags&syscall.O_EXCL == 0 {
+		err = overtaken(err)
+	}
+	return d, err
 }
 
 // putAway lies between two looks whether an ended draft has been put away: that takes

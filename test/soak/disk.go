@@ -1,76 +1,16 @@
 package main
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// diskOption is the size of the disk that staging and the cache lie on.
-const diskOption = "size=1g,mode=700"
-
-// disk is a small filesystem, where there is leave to mount one.
-type disk struct {
-	dir     string
-	mounted bool
-}
-
-func newDisk(dir string) (*disk, error) {
-	d := &disk{dir: dir}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
-	}
-	switch err := unix.Mount("soak", dir, "tmpfs", 0, diskOption); {
-	case err == nil:
-		d.mounted = true
-	case !errors.Is(err, unix.EPERM):
-		return nil, err
-	}
-	return d, nil
-}
-
-func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
-
-func (d *disk) close() error {
-	if !d.mounted {
-		return nil
-	}
-	return unix.Unmount(d.dir, unix.MNT_DETACH)
-}
+// diskSpace, in bytes, is the size of the disk that staging and the cache lie on.
+const diskSpace = 1 << 30
 
 // fillDisk leaves no room on the disk for a while.
 func (s *soak) fillDisk() error {
-	path := s.disk.path("filler")
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it is removed
-	size := int64(0)
-	for end := time.Now().Add(2*time.Second + s.upTo(4*time.Second)); time.Now().Before(end) && !s.ended(); s.sleep(fillEvery) {
-		var st unix.Statfs_t
-		if err := unix.Statfs(s.disk.dir, &st); err != nil {
-			return err
-		}
-		free := int64(st.Bavail) * st.Bsize
-		if free == 0 {
-			continue
-		}
-		switch err := unix.Fallocate(int(f.Fd()), 0, size, free); {
-		case err == nil:
-			size += free
-		case !errors.Is(err, unix.ENOSPC): // somebody else was faster
-			return err
-		}
-	}
-	return os.Remove(path)
+	return s.disk.Fill(s.ctx, 2*time.Second+s.upTo(4*time.Second))
 }
-
-// fillEvery is how long what is freed meanwhile is there for others.
-const fillEvery = 20 * time.Millisecond
 
 const (
 	// mendBound is how long a program may have to try again, once the disk has room and the

@@ -155,7 +155,7 @@ func (s *soak) events() []event {
 		{"faults alone", nil},
 		{killDaemon, (*soak).killDaemon},
 	}
-	if s.disk.mounted {
+	if s.disk.Mounted {
 		all = append(all, event{fullDisk, (*soak).fillDisk})
 	}
 	return all

@@ -57,30 +57,31 @@ type soak struct {
 	api       *client.Client
 	daemon    *daemon.Daemon
 	writeback bool // of the daemon's life
-	disk      *disk
+	disk      *daemon.Disk
 	gate      *gate
 	trouble   *trouble
 	tally     *tally
 	workers   []*worker
 	sampler   *sampler
 
-	cancelled chan struct{}
-	over      func() // ends the soak early
-	happened  map[string]int
-	order     []string // what happens next; a deck that is dealt out
-	audits    int
-	slowest   time.Duration // what was accepted took so long to be committed, once nothing was wrong
-	kept      int           // drafts that were left of operations that failed
-	hung      int           // operations that did not end with their daemon
+	ctx      context.Context // of the soak; over ends it early
+	over     func()
+	happened map[string]int
+	order    []string // what happens next; a deck that is dealt out
+	audits   int
+	slowest  time.Duration // what was accepted took so long to be committed, once nothing was wrong
+	kept     int           // drafts that were left of operations that failed
+	hung     int           // operations that did not end with their daemon
 }
 
 // run soaks. The figures are good where there is no error.
 func run(o options) (figures figures, err error) {
 	s := &soak{
 		options: o, random: rand.New(rand.NewPCG(o.seed, 0)), began: time.Now(), gate: newGate(), tally: newTally(),
-		cancelled: make(chan struct{}), happened: map[string]int{},
+		happened: map[string]int{},
 	}
-	s.over = sync.OnceFunc(func() { close(s.cancelled) })
+	s.ctx, s.over = context.WithCancel(context.Background())
+	defer s.over()
 	s.trouble = &trouble{injected: s.faults}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.setUp(); err != nil {
@@ -135,16 +136,16 @@ func (s *soak) setUp() (err error) {
 			return err
 		}
 	}
-	if s.disk, err = newDisk(filepath.Join(s.dir, "disk")); err != nil {
+	if s.disk, err = daemon.NewDisk(filepath.Join(s.dir, "disk"), diskSpace); err != nil {
 		return err
 	}
 	s.daemon, err = daemon.New(s.binary, s.dir, append(args,
 		"--log-level", "info", "--stall-timeout", s.service.stall(), "--list-ttl", "5s", "--memory", fmt.Sprint(memoryOption), "--streams", fmt.Sprint(streamsOption),
-		"--cache-size", fmt.Sprint(cacheOption), "--cache-dir", s.disk.path("cache"), "--staging-dir", s.disk.path("staging"))...)
+		"--cache-size", fmt.Sprint(cacheOption), "--cache-dir", s.disk.Path("cache"), "--staging-dir", s.disk.Path("staging"))...)
 	if err != nil {
 		return err
 	}
-	s.daemon.Cache, s.daemon.Staging = s.disk.path("cache"), s.disk.path("staging")
+	s.daemon.Cache, s.daemon.Staging = s.disk.Path("cache"), s.disk.Path("staging")
 	m, err := s.status()
 	if err != nil {
 		return err
@@ -199,18 +200,11 @@ func (s *soak) sleep(d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-s.cancelled:
+	case <-s.ctx.Done():
 	}
 }
 
-func (s *soak) ended() bool {
-	select {
-	case <-s.cancelled:
-		return true
-	default:
-		return false
-	}
-}
+func (s *soak) ended() bool { return s.ctx.Err() != nil }
 
 // upTo is a random time.
 func (s *soak) upTo(d time.Duration) time.Duration { return time.Duration(s.random.Int64N(int64(d))) }
@@ -234,7 +228,7 @@ func (s *soak) close() error {
 		err = errors.Join(err, s.service.close())
 	}
 	if s.disk != nil {
-		err = errors.Join(err, s.disk.close())
+		err = errors.Join(err, s.disk.Close())
 	}
 	return err
 }

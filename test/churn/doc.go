@@ -1,0 +1,4 @@
+// Package churn has files made, filled, filled again and removed, as qemu-img and its users
+// do, while requests fail and the local disk is full again and again. What counts is what
+// the service has after each removal that ended well: nothing.
+package churn
