@@ -140,6 +140,15 @@ func TestDoubt(t *testing.T) {
 			t.Error("the listing lacks the nameless one")
 		}
 
+		hidden := ours(1, "a")
+		hidden.Hidden = true
+		s.set(hidden)
+		c.Doubt(hidden.ID, "a")
+		synctest.Wait()
+		if got, ok := listed(t, c)["a"]; ok {
+			t.Errorf("the listing has the hidden one, %q", got)
+		}
+
 		s.slow(2 * time.Second) // who asked before the doubt may be told what was before
 		c.Doubt(ours(3, "").ID, "late")
 		time.Sleep(1500 * time.Millisecond)

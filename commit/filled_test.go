@@ -3,6 +3,7 @@ package commit
 import (
 	"bytes"
 	"testing"
+	"testing/synctest"
 
 	"github.com/imagefs/imagefs/image"
 	"github.com/imagefs/imagefs/staging"
@@ -170,5 +171,65 @@ func TestIntoMadeReadyByOthers(t *testing.T) {
 	}
 	if got := h.only(); !got.Hidden || got.Properties[image.PropertyDraft] != "another" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What a commit has filled and could not look at afterwards stays hidden. The directory, which
+// may have it as the empty file that it was, is told to ask: it would go on having the name,
+// and what the next file of that name becomes would get another.
+func TestIntoLeftHidden(t *testing.T) {
+	h := newHouse(t, newFake())
+	q, spec := queued(h)
+	filled := false
+	h.service.deny = func(c call) error {
+		filled = filled || c.op == "upload"
+		if filled && c.op == "get" {
+			return h.service.err(c.op, c.id, image.UnexpectedAnswer)
+		}
+		return nil
+	}
+	if _, err := h.Commit(ctxb, h.draft(spec, pattern(500))); !image.Is(err, image.UnexpectedAnswer) {
+		t.Fatal(err)
+	}
+	if got := h.only(); !got.Hidden || got.Status != image.StatusActive {
+		t.Fatalf("%+v", got)
+	}
+	if told := h.names.doubted; len(told) == 0 || told[len(told)-1] != q.Name {
+		t.Errorf("the directory was told to ask for %q", told)
+	}
+	h.service.deny = nil
+	h.names.doubted = nil
+	img, err := h.Commit(ctxb, h.draft(spec, pattern(300)))
+	check(t, err)
+	if img.ID == q.ID || !bytes.Equal(h.stored(img.ID), pattern(300)) || len(h.service.all()) != 2 {
+		t.Errorf("%+v", h.service.all())
+	}
+	if told := h.names.doubted; len(told) == 0 || told[0] != q.Name {
+		t.Errorf("the directory, which has the hidden one, was told to ask for %q", told)
+	}
+}
+
+// That there is a record of that id says nothing, where its creation was not answered before
+// and it cannot be read: least of all that a file exists.
+func TestCreateAnsweredByItself(t *testing.T) {
+	for kind, want := range map[image.Kind]image.Kind{image.UnexpectedAnswer: image.UnexpectedAnswer, image.Unavailable: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newFake(nth("create", 1, image.Unreachable, after)))
+			unread := 2
+			h.service.deny = func(c call) error {
+				if c.op == "get" && unread > 0 {
+					unread--
+					return h.service.err(c.op, c.id, kind)
+				}
+				return nil
+			}
+			_, err := h.Commit(ctxb, h.draft(staging.Spec{Name: "n"}, pattern(500)))
+			if image.KindOf(err) != want || err == nil != (want == 0) {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			if n := len(h.service.all()); err != nil && n != 0 || err == nil && n != 1 {
+				t.Errorf("%s: %+v", kind, h.service.all())
+			}
+		})
 	}
 }

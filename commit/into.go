@@ -190,8 +190,10 @@ func busyWithin(err error) bool {
 }
 
 // beside leaves a record alone that somebody else has filled: what the commit has
-// set to make it ready is undone, and a new record takes over its metadata.
+// set to make it ready is undone, and a new record takes over its metadata. The directory
+// may have the other one as it was; it is hidden where another commit has filled it and failed.
 func (r *run) beside(ctx context.Context, now image.Image) error {
+	r.c.names.Doubt(now.ID, now.Name)
 	r.log.Warn("the empty image got data from elsewhere; a new image is made beside it", "image", now.ID, "status", string(now.Status))
 	if r.marked(now) {
 		if err := r.unready(ctx, now.ID); err != nil {
@@ -236,6 +238,8 @@ func (r *run) instead() error {
 // putBack leaves a queued record as it was found. One that the failed upload has
 // brought into another state cannot be filled any more: it is removed, and the
 // next try makes a new one with its metadata. One that somebody else fills is theirs.
+// The directory asks for one of which nothing is known: hidden, it would go on having the
+// name, and the next file of that name would get another.
 func (r *run) putBack(ctx context.Context, id string) {
 	now, err := r.lookup(ctx, id)
 	switch {
@@ -266,6 +270,7 @@ func (r *run) putBack(ctx context.Context, id string) {
 	}
 	if err != nil {
 		r.kept = id
+		r.c.names.Doubt(id, r.rec.Name)
 		r.log.Error("an empty image could not be put back after a failed upload; it stays hidden, and the next commit of this draft fills or removes it",
 			"image", id, "error", err)
 		return

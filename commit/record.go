@@ -84,6 +84,8 @@ func (r *run) create(ctx context.Context) (image.Image, error) {
 				img, err = found, nil
 			case getErr == nil, taken && image.Is(getErr, image.NotFound):
 				err = errTaken
+			case taken && !r.atOnce(): // by a try whose answer was lost, most likely; an empty one may be filled by now
+				err = getErr
 			}
 		}
 		made = img
