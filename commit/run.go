@@ -135,6 +135,7 @@ func (r *run) goPublic(ctx context.Context, img image.Image) (image.Image, error
 	img, err := r.publish(ctx, img)
 	if errors.Is(err, errUnsure) {
 		r.kept, r.made = r.made, ""
+		r.c.names.Doubt(r.kept, r.d.Record().Name) // two images may have it now
 	}
 	if err != nil {
 		r.takeBack(ctx)

@@ -45,6 +45,9 @@ func TestUnsure(t *testing.T) {
 			if len(h.stored(r.Image)) != 500 {
 				t.Error("the new image was removed")
 			}
+			if told := h.names.doubted; len(told) != 1 || told[0] != "x" {
+				t.Errorf("the directory, which has the old one, was told to ask for %q", told)
+			}
 			f.hook, f.deny = nil, nil
 			before := f.count("delete")
 			img, err := h.Commit(ctxb, d)
