@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,9 +27,16 @@ type worker struct {
 	random     *rand.Rand
 	files      [names]file
 
-	removals, failures int
-	wrong              []string
+	removals int
+	failures map[syscall.Errno]int
+	wrong    []mistake
 }
+
+// mistake is what the mount has done wrong with a file.
+type mistake struct{ name, what string }
+
+// logged is how the daemon's log has the time.
+const logged = "15:04:05.000Z"
 
 // file is a name, and what is known of it.
 type file struct {
@@ -37,7 +46,7 @@ type file struct {
 }
 
 func newWorker(number int, mountpoint string, api *client.Client) *worker {
-	w := &worker{mountpoint: mountpoint, api: api, random: rand.New(rand.NewPCG(*seed, uint64(number)))}
+	w := &worker{mountpoint: mountpoint, api: api, random: rand.New(rand.NewPCG(*seed, uint64(number))), failures: map[syscall.Errno]int{}}
 	for i := range w.files {
 		w.files[i].name = fmt.Sprintf("churn-%d-%d", number, i)
 	}
@@ -62,7 +71,14 @@ func (w *worker) work(ctx context.Context) {
 }
 
 func (w *worker) fail(f *file, format string, args ...any) {
-	w.wrong = append(w.wrong, f.name+" "+fmt.Sprintf(format, args...))
+	w.wrong = append(w.wrong, mistake{f.name, fmt.Sprintf("%s %s ", time.Now().UTC().Format(logged), f.name) + fmt.Sprintf(format, args...)})
+}
+
+// failed counts what may fail: all that meets a fault, or a disk that is full.
+func (w *worker) failed(err error) {
+	if no := syscall.Errno(0); errors.As(err, &no) {
+		w.failures[no]++
+	}
 }
 
 // open opens, does something, and closes. What is done to the file is known where all of
@@ -75,9 +91,7 @@ func (w *worker) open(f *file, flags int, do func(*os.File) error) error {
 	if errors.Is(err, os.ErrNotExist) && f.data != nil {
 		w.fail(f, "has %d bytes, and there is none: %v", len(f.data), err)
 	}
-	if err != nil {
-		w.failures++
-	}
+	w.failed(err)
 	return err
 }
 
@@ -137,7 +151,7 @@ func (w *worker) remove(f *file) {
 	}
 	f.data = nil
 	if err != nil && !gone {
-		w.failures++
+		w.failed(err)
 		return
 	}
 	w.removals++
