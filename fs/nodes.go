@@ -41,6 +41,9 @@ func (f *FS) aliveLocked(k nodeKey, directory *gofs.Inode, name string) *node {
 // for a draft that has just ended: then the entry stands for something else, or for
 // nothing. A node that is known takes the newer record.
 func (f *FS) nodeOf(e Entry) *node {
+	if n := f.known(e); n != nil && e.Draft == "" {
+		n.apart(e.Name)
+	}
 	f.mu.Lock()
 	n := f.knownLocked(e)
 	switch {
@@ -55,6 +58,22 @@ func (f *FS) nodeOf(e Entry) *node {
 	f.mu.Unlock()
 	n.found(e.Image)
 	return n
+}
+
+// apart lets the entry of an image have a node of its own where the known one has a draft at
+// another: others have renamed the image, or a rename has failed half-way. What is written
+// to the one file must not be written to the other.
+func (n *node) apart(entry string) {
+	_, d := n.now()
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	elsewhere := d.entry != entry
+	d.mu.Unlock()
+	if elsewhere {
+		n.fs.moved(n, d.bytes.ID())
+	}
 }
 
 // fixedNodeOf returns the node of an entry of .by-id, the given directory.

@@ -192,3 +192,23 @@ func TestReplacedByNewAndRenamedByOthers(t *testing.T) {
 		}
 	}
 }
+
+// An image that others have renamed, to keep it, while it was written to here, has a file of
+// its own: what is written to that is none of what the draft becomes.
+func TestWriteToWhatOthersRenamed(t *testing.T) {
+	m, w, disk := renamedUnder(t, true)
+	if err := os.WriteFile(m.path("kept"), []byte("kept, and new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.want("disk", "abc3456789")
+	m.want("kept", "kept, and new")
+	if err := w.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	m.settled()
+	m.want("disk", "abc3456789")
+	m.want("kept", "kept, and new")
+	if m.count() != 2 || m.the("disk").ID == "" || m.the("kept").ID == disk.ID {
+		t.Errorf("%d images are left", m.count())
+	}
+}
