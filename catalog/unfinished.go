@@ -77,11 +77,8 @@ func (c *Catalog) FinishBefore(ctx context.Context, id string) error {
 		entry, base = r.entry(), r.base()
 	}
 	c.mu.Unlock()
-	for journal, img := range left {
-		err := c.finishOne(ctx, journal, img)
-		if err != nil && !errors.Is(err, ErrTooYoung) { // one that may yet happen is looked at again the next time
-			return wrap("finish the rename of", id, err)
-		}
+	if err := c.finishAll(ctx, left); err != nil {
+		return err
 	}
 	if len(left) == 0 || entry == "" {
 		return nil
@@ -92,6 +89,39 @@ func (c *Catalog) FinishBefore(ctx context.Context, id string) error {
 		return nil
 	}
 	return &image.Error{Op: "look", Image: id, Kind: image.Stale, Detail: "by a rename that was not answered, another image has its name"}
+}
+
+// FinishAt does the same for an entry that is to be made: an image may be about to have its
+// old name there back. Stale: there is one now.
+func (c *Catalog) FinishAt(ctx context.Context, entry string) error {
+	left := map[string]string{}
+	c.mu.Lock()
+	for journal, r := range c.unfinished {
+		if id := r.Image.ID; EntryName(r.Image.Name, id) == entry || EntryName(r.Name, id) == entry {
+			left[journal] = id
+		}
+	}
+	c.mu.Unlock()
+	if err := c.finishAll(ctx, left); err != nil || len(left) == 0 {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dir.at(entry) == nil {
+		return nil
+	}
+	return &image.Error{Op: "look", Image: entry, Kind: image.Stale, Detail: "by a rename that was not answered, an image has it"}
+}
+
+// finishAll finishes renames, which are by their journals, as unfinishedOf has them.
+func (c *Catalog) finishAll(ctx context.Context, left map[string]string) error {
+	for journal, img := range left {
+		err := c.finishOne(ctx, journal, img)
+		if err != nil && !errors.Is(err, ErrTooYoung) { // one that may yet happen is looked at again the next time
+			return wrap("finish the rename of", img, err)
+		}
+	}
+	return nil
 }
 
 // unfinishedOf returns the renames that have to be finished before the image is changed,

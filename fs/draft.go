@@ -164,6 +164,11 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 	if err := f.policy.rewrite("open for writing", img); err != nil {
 		return nil, err
 	}
+	// Otherwise it would get its old name back under the draft, and what has the new one
+	// would be there again, too.
+	if err := f.Catalog.FinishBefore(ctx, img.ID); err != nil {
+		return nil, err
+	}
 	if img.Status != image.StatusActive {
 		fresh, err := f.Catalog.ByID(ctx, img.ID)
 		if err != nil {

@@ -209,6 +209,16 @@ func changed(img image.Image, changes []image.Change) image.Image {
 	return img.Clone()
 }
 
+// FinishBefore has nothing to do: the hook says otherwise.
+func (h *house) FinishBefore(ctx context.Context, id string) error {
+	return h.ask(ctx, "finish", id)
+}
+
+// FinishAt has nothing to do: the hook says otherwise.
+func (h *house) FinishAt(ctx context.Context, entry string) error {
+	return h.ask(ctx, "finish", entry)
+}
+
 // AddDraft shows a draft.
 func (h *house) AddDraft(entry, draft string) error {
 	if err := h.ask(context.Background(), "add draft", entry); err != nil {

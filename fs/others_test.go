@@ -89,6 +89,39 @@ func TestDraftBegunMeanwhile(t *testing.T) {
 	}
 }
 
+// What is opened for writing while a rename of it was not answered is settled before; where it
+// has another name then, the kernel looks again.
+func TestWriteFinishesRename(t *testing.T) {
+	h := newHouse()
+	was := h.add("to", "moved here, and to go back")
+	var asked atomic.Int32
+	h.hook = func(_ context.Context, op, what string) error {
+		if op == "finish" && what == was.ID && asked.Add(1) == 1 {
+			h.edit(was.ID, func(i *image.Image) { i.Name = "from" })
+			h.add("to", "what was there")
+			return &image.Error{Op: op, Image: what, Kind: image.Stale}
+		}
+		return nil
+	}
+	m := mountHouse(t, h)
+	f, err := os.OpenFile(m.path("to"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("WHAT"); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	m.settled()
+	m.want("to", "WHAT was there")
+	m.want("from", "moved here, and to go back")
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
 // renamedUnder opens the image "disk" for writing, and has others rename it to keep it.
 func renamedUnder(t *testing.T, listed bool) (m *mounted, w *os.File, disk image.Image) {
 	t.Helper()

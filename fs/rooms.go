@@ -59,6 +59,13 @@ type Changer interface {
 	// none, is told of each step before it is done.
 	Rename(ctx context.Context, img image.Image, entry string, over *image.Image, j RenameJournal, also ...image.Change) (image.Image, error)
 	Update(ctx context.Context, id string, changes []image.Change) (image.Image, error)
+	// FinishBefore finishes, or takes back, a rename of the image that was not answered.
+	// Stale means that the image has another name now. It makes no request where there is
+	// no such rename.
+	FinishBefore(ctx context.Context, id string) error
+	// FinishAt does the same for an entry that is to be made, which an image may have been
+	// renamed from or to. Stale means that there is one now.
+	FinishAt(ctx context.Context, entry string) error
 }
 
 // Overlay shows drafts in the directory, over the images there. None of its

@@ -174,6 +174,9 @@ func (r *rootNode) create(ctx context.Context, entry string, flags uint32, by *h
 	case !image.Is(err, image.NotFound):
 		return nil, err
 	}
+	if err := r.fs.Catalog.FinishAt(ctx, entry); err != nil {
+		return nil, err
+	}
 	d, err := r.fs.create(entry, name, by)
 	if flags&syscall.O_EXCL == 0 {
 		err = overtaken(err)
