@@ -2,7 +2,9 @@ package churn
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -209,10 +211,16 @@ func settle(t *testing.T, s *daemon.Service, d *daemon.Daemon) {
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	if err := s.Holds(t.Context(), nil); err != nil {
-		t.Error(err)
-	}
-	if left, err := d.Leftovers(); err != nil || len(left) > 0 {
-		t.Errorf("staging is not empty: %v, %v", left, err)
+	var left error
+	err = d.Until("nothing is left", func() (bool, error) { // what removed files have left is removed after them
+		left = s.Holds(t.Context(), nil)
+		files, err := d.Leftovers()
+		if len(files) > 0 {
+			left = errors.Join(left, fmt.Errorf("staging has %q", files))
+		}
+		return left == nil, err
+	})
+	if err != nil {
+		t.Errorf("%v: %v", err, left)
 	}
 }
