@@ -122,6 +122,43 @@ func TestWriteFinishesRename(t *testing.T) {
 	}
 }
 
+// What is made at a name, or renamed to it, while a rename of that name was not answered,
+// replaces what has the name back.
+func TestMakeFinishesRename(t *testing.T) {
+	for title, do := range map[string]func(m *mounted) error{
+		"create": func(m *mounted) error { return os.WriteFile(m.path("from"), []byte("new"), 0o600) },
+		"rename": func(m *mounted) error { return os.Rename(m.path("x"), m.path("from")) },
+		"rename of a draft": func(m *mounted) error {
+			f, err := os.Create(m.path("y"))
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString("new")
+			return errors.Join(err, os.Rename(m.path("y"), m.path("from")), f.Close())
+		},
+	} {
+		h := newHouse()
+		h.add("x", "new")
+		var asked atomic.Int32
+		h.hook = func(_ context.Context, op, what string) error {
+			if op == "finish" && what == "from" && asked.Add(1) == 1 {
+				h.add("from", "what was not moved")
+				return &image.Error{Op: op, Image: what, Kind: image.Stale}
+			}
+			return nil
+		}
+		m := mountHouse(t, h)
+		if err := do(m); err != nil {
+			t.Errorf("%s: %v", title, err)
+		}
+		m.settled()
+		m.want("from", "new")
+		if n := m.count(); n != map[bool]int{true: 1, false: 2}[title == "rename"] || asked.Load() != 1 {
+			t.Errorf("%s: %d images are left; asked %d times", title, n, asked.Load())
+		}
+	}
+}
+
 // renamedUnder opens the image "disk" for writing, and has others rename it to keep it.
 func renamedUnder(t *testing.T, listed bool) (m *mounted, w *os.File, disk image.Image) {
 	t.Helper()

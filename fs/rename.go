@@ -43,6 +43,9 @@ func (r *rootNode) rename(ctx context.Context, from, to string, noReplace bool) 
 	switch {
 	case image.Is(err, image.NotFound):
 		over = nil
+		if err := r.fs.Catalog.FinishAt(ctx, to); err != nil {
+			return err
+		}
 	case err != nil:
 		return err
 	case noReplace:
