@@ -76,9 +76,9 @@ func (c *Catalog) Gone(id string) {
 	c.forgetLocked(id)
 }
 
-// Doubt asks the service for the images of the name of one that nobody may know of here, and
-// waits for nothing; who looks it up from now on waits for an answer from after this. One
-// whose name is cut for its entry the next listing tells.
+// Doubt asks the service for the images of the name of one about which the directory may be
+// wrong, and waits for nothing; who looks it up from now on waits for an answer from after
+// this. Of one whose name is cut for its entry the next listing tells.
 func (c *Catalog) Doubt(id, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -61,10 +61,10 @@ type Names interface {
 	// does not know, and be told more than once. As Committed, it must not call the
 	// Committer back.
 	Gone(id string)
-	// Doubt says that an image may be there, with the name, of which the directory does not know: one
-	// that a commit has made and could not remove, or that it has given up to fill, and whoever
-	// listed before has seen it hidden. The service is to be asked. It does not wait, and
-	// must not call the Committer back.
+	// Doubt says that the directory may be wrong about an image of that name: it does not know
+	// one that a commit has made and could not remove, or that it has given up to fill, and
+	// that was hidden before; or shows one that a commit has left hidden. The service is to be
+	// asked. It does not wait, and must not call the Committer back.
 	Doubt(id, name string)
 }
 

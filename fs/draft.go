@@ -164,8 +164,8 @@ func (n *node) edit(ctx context.Context, truncate bool, by *handleChanges) (*dra
 	if err := f.policy.rewrite("open for writing", img); err != nil {
 		return nil, err
 	}
-	// Otherwise it would get its old name back under the draft, and what has the new one
-	// would be there again, too.
+	// An image that a rename has left with the new name would get its old one back under the
+	// draft, and what it was renamed over would be at the entry, too.
 	if err := f.Catalog.FinishBefore(ctx, img.ID); err != nil {
 		return nil, err
 	}

@@ -41,11 +41,14 @@ func (f *FS) aliveLocked(k nodeKey, directory *gofs.Inode, name string) *node {
 // for a draft that has just ended: then the entry stands for something else, or for
 // nothing. A node that is known takes the newer record.
 func (f *FS) nodeOf(e Entry) *node {
-	if n := f.known(e); n != nil && e.Draft == "" {
-		n.apart(e.Name)
-	}
 	f.mu.Lock()
 	n := f.knownLocked(e)
+	if n != nil && n.drafts > 0 && e.Draft == "" {
+		f.mu.Unlock()
+		n.apart(e)
+		f.mu.Lock()
+		n = f.knownLocked(e)
+	}
 	switch {
 	case n == nil && e.Draft != "": // the image of the entry may have been replaced by the draft's
 		f.mu.Unlock()
@@ -63,16 +66,22 @@ func (f *FS) nodeOf(e Entry) *node {
 // apart lets the entry of an image have a node of its own where the known one has a draft at
 // another: others have renamed the image, or a rename has failed half-way. What is written
 // to the one file must not be written to the other.
-func (n *node) apart(entry string) {
+func (n *node) apart(e Entry) {
 	_, d := n.now()
 	if d == nil {
 		return
 	}
 	d.mu.Lock()
-	elsewhere := d.entry != entry
+	elsewhere := d.entry != e.Name
 	d.mu.Unlock()
-	if elsewhere {
-		n.fs.moved(n, d.bytes.ID())
+	if !elsewhere {
+		return
+	}
+	f, id := n.fs, d.bytes.ID()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.drafts[id] == d && n.key == keyOfImage(e.Image) { // else its commit has given it another image
+		f.nodes.rekey(n, keyOf(id))
 	}
 }
 

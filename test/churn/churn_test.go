@@ -56,12 +56,9 @@ var faults = []fault.Fault{
 	fault.Truncated, fault.TruncatedUntold, fault.ExtraBytes, fault.ExtraBytesCounted, fault.InvalidJSON, fault.MissingFields,
 }
 
-// What a file was removed from is not there any more, at the service either; and in the
-// end, when nothing fails, the mount shows what the service has, and all of it can be
-// removed.
-func TestChurn(t *testing.T) {
-	root := t.TempDir()
-	s := daemon.Serve(t, filepath.Join(root, "served"))
+// before has a proxy before the service, which lets requests fail.
+func before(t *testing.T, s *daemon.Service) *fault.Proxy {
+	t.Helper()
 	proxy, err := fault.New(s.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +68,16 @@ func TestChurn(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return proxy
+}
+
+// What a file was removed from is not there any more, at the service either; and in the
+// end, when nothing fails, the mount shows what the service has, and all of it can be
+// removed.
+func TestChurn(t *testing.T) {
+	root := t.TempDir()
+	s := daemon.Serve(t, filepath.Join(root, "served"))
+	proxy := before(t, s)
 	disk, err := daemon.NewDisk(filepath.Join(root, "disk"), diskSpace)
 	if err != nil {
 		t.Fatal(err)

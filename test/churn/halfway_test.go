@@ -16,15 +16,7 @@ import (
 func TestRenamedHalfway(t *testing.T) {
 	root := t.TempDir()
 	s := daemon.Serve(t, filepath.Join(root, "served"))
-	proxy, err := fault.New(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := proxy.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	proxy := before(t, s)
 	var ids []string
 	for _, name := range []string{"from", "to"} {
 		img, err := s.Upload(t.Context(), image.New{Name: name}, []byte("the first "+name))
@@ -36,7 +28,7 @@ func TestRenamedHalfway(t *testing.T) {
 	d := daemon.Run(t, binary, root, "--endpoint", proxy.URL(), "--writeback")
 	path := func(name string) string { return filepath.Join(d.Mountpoint, name) }
 	broken := fault.Status(http.StatusInternalServerError, "Something broke.")
-	err = proxy.Set(
+	err := proxy.Set(
 		fault.Rule{Kind: fault.Members, About: ids[0], Fault: fault.InvalidJSON, Times: fault.Always},
 		fault.Rule{Kind: fault.Update, Fault: broken, Skip: 1, Times: fault.Always})
 	if err != nil {
