@@ -123,7 +123,8 @@ func (c *Catalog) remove(ctx context.Context, id, by string) error {
 // mu.
 func (c *Catalog) refusedChange(id string, err error, bases ...string) {
 	switch {
-	case image.Is(err, image.NotFound):
+	case image.Is(err, image.NotFound): // deleted by others, or replaced: the next lookup asks who has its name now
+		c.doubt(id)
 		c.forgetLocked(id)
 	case away(err), image.Is(err, image.Interrupted):
 		c.doubt(id, bases...)

@@ -115,6 +115,36 @@ func TestLookupAfterGone(t *testing.T) {
 	})
 }
 
+// What the service calls gone that is being changed may have been replaced: the entry is asked
+// for anew, and not called empty until the next refresh.
+func TestLookupAfterChangeOfWhatIsGone(t *testing.T) {
+	for title, change := range map[string]func(t *testing.T, c *Catalog, img image.Image) error{
+		"remove": func(t *testing.T, c *Catalog, img image.Image) error { return c.Remove(t.Context(), img.ID) },
+		"update": func(t *testing.T, c *Catalog, img image.Image) error {
+			_, err := c.Update(t.Context(), img.ID, []image.Change{{Field: "min_ram", Value: 1}})
+			return err
+		},
+		"rename": func(t *testing.T, c *Catalog, img image.Image) error {
+			_, err := c.Rename(t.Context(), img, "away", nil, nil)
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(ours(1, "disk"))
+			c := newCatalog(t, s)
+			listed(t, c)
+			s.drop(ours(1, "").ID)
+			s.set(ours(2, "disk"))
+			if err := change(t, c, ours(1, "disk")); !image.Is(err, image.NotFound) {
+				t.Fatalf("%s: %v", title, err)
+			}
+			if got := lookup(t, c, "disk"); got != ours(2, "").ID {
+				t.Errorf("%s: the entry is %q, want the successor", title, got)
+			}
+		})
+	}
+}
+
 // A name that may have got an image of which nobody knows is asked for at once, and so listed.
 func TestDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
